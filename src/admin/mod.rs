@@ -1,0 +1,6 @@
+//! Answering the operator: what a text on the admin database asks for (`console`), the numbers that were gathered for the answer (`report`), and
+//! the rows made of them (`show`). Nothing here sees a live pool or a socket: `control` gathers a `Report`, hands it in, and carries out what acts.
+
+pub mod console;
+pub mod report;
+pub mod show;

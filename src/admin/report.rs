@@ -1,0 +1,452 @@
+//! What the operator is shown, as plain numbers. Every data core fills a `Report` of its own slices, `control` absorbs them into one.
+//! Invariant: absorbing is exact for counts (they add up), so the order in which the cores answer changes no total. The cores do not stop for a
+//! report: a server that is lent while they are asked may stand in two lists or in none. Who gathers, and when, is left to `control`; what a row
+//! looks like is left to `show`.
+
+use std::collections::HashMap;
+
+use crate::config::snapshot::PoolerMode;
+
+/// What a client or a server is doing, with the names that SHOW CLIENTS and SHOW SERVERS print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// not through its login yet (a client), or not connected yet (a server)
+    Login,
+    #[default]
+    Idle,
+    Active,
+    /// a client in the queue of its pool
+    Waiting,
+    IdleInTransaction,
+    /// in a transaction that failed and was not rolled back yet
+    FailedTransaction,
+    Closing,
+}
+
+impl State {
+    /// The name in a `state` column; those of a transaction are PostgreSQL's own (pg_stat_activity).
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Login => "login",
+            State::Idle => "idle",
+            State::Active => "active",
+            State::Waiting => "waiting",
+            State::IdleInTransaction => "idle in transaction",
+            State::FailedTransaction => "idle in transaction (aborted)",
+            State::Closing => "closing",
+        }
+    }
+}
+
+/// What the server of a pool is to its shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    #[default]
+    Primary,
+    Replica,
+    /// not found out yet
+    Auto,
+}
+
+impl Role {
+    /// The name in a `role` column, as in the configuration file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Primary => "primary",
+            Role::Replica => "replica",
+            Role::Auto => "auto",
+        }
+    }
+}
+
+/// One client. Counters run since it connected; a field named `_us` is microseconds, one named `_ms` is milliseconds since 1970 (UTC).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientRow {
+    /// the process id in the BackendKeyData we gave it
+    pub id: u32,
+    pub user: String,
+    pub database: String,
+    pub addr: String,
+    /// 0 for a client on the Unix socket
+    pub port: u16,
+    pub state: State,
+    /// it speaks the replication protocol; always false until that is built
+    pub replication: bool,
+    pub connect_ms: u64,
+    /// None until its first request
+    pub last_request_ms: Option<u64>,
+    pub queries: u64,
+    pub transactions: u64,
+    /// transactions committed in two phases; 0 until that is built
+    pub transactions_2pc: u64,
+    /// waited for servers, a wait that is still going on included
+    pub wait_us: u64,
+    pub query_us: u64,
+    pub transaction_us: u64,
+    pub bytes_received: u64,
+    pub bytes_sent: u64,
+    pub errors: u64,
+    pub application_name: String,
+    /// it keeps its server between transactions
+    pub locked: bool,
+    pub prepared_statements: u64,
+}
+
+/// One server connection. Units as in [`ClientRow`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerRow {
+    pub pool_id: u64,
+    pub database: String,
+    pub user: String,
+    pub addr: String,
+    pub port: u16,
+    pub state: State,
+    pub connect_ms: u64,
+    /// when it last began to serve a request; None until then
+    pub request_ms: Option<u64>,
+    /// the process id in the BackendKeyData the server gave us
+    pub remote_pid: u32,
+    /// [`ClientRow::id`] of who holds it
+    pub client_id: Option<u32>,
+    pub transactions: u64,
+    pub queries: u64,
+    pub rollbacks: u64,
+    pub prepared_statements: u64,
+    pub healthchecks: u64,
+    pub errors: u64,
+    pub bytes_received: u64,
+    pub bytes_sent: u64,
+    /// type byte of the last message to the server and from it; None until there was one
+    pub last_sent: Option<u8>,
+    pub last_received: Option<u8>,
+    /// seconds since it connected
+    pub age_s: u64,
+    /// of the client it was last given to
+    pub application_name: String,
+}
+
+/// One pool, or one core's slice of it; slices are told to belong together by `id` alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolRow {
+    pub id: u64,
+    pub database: String,
+    pub user: String,
+    pub addr: String,
+    pub port: u16,
+    /// 0 on a database without shards
+    pub shard: u32,
+    pub role: Role,
+    pub cl_waiting: u64,
+    pub sv_idle: u64,
+    pub sv_active: u64,
+    pub sv_idle_xact: u64,
+    /// connections in any state
+    pub sv_total: u64,
+    /// how long the oldest waiter has waited, microseconds; 0 when nobody waits
+    pub maxwait_us: u64,
+    pub mode: PoolerMode,
+    pub paused: bool,
+    /// false until bans are built
+    pub banned: bool,
+    pub healthy: bool,
+    pub errors: u64,
+    /// connections brought back in step with what their client left behind
+    pub re_synced: u64,
+    /// connections closed because that failed
+    pub out_of_sync: u64,
+    /// connections closed while a client held them
+    pub force_closed: u64,
+    /// the pool gives out servers
+    pub online: bool,
+    /// false until schema changes are built
+    pub schema_admin: bool,
+}
+
+impl Default for PoolRow {
+    /// A pool without connections that works: healthy and online, so that merging into it hides nothing.
+    fn default() -> PoolRow {
+        PoolRow {
+            id: 0,
+            database: String::new(),
+            user: String::new(),
+            addr: String::new(),
+            port: 0,
+            shard: 0,
+            role: Role::default(),
+            cl_waiting: 0,
+            sv_idle: 0,
+            sv_active: 0,
+            sv_idle_xact: 0,
+            sv_total: 0,
+            maxwait_us: 0,
+            mode: PoolerMode::Transaction,
+            paused: false,
+            banned: false,
+            healthy: true,
+            errors: 0,
+            re_synced: 0,
+            out_of_sync: 0,
+            force_closed: 0,
+            online: true,
+            schema_admin: false,
+        }
+    }
+}
+
+impl PoolRow {
+    /// Adds another core's slice: counts add up, the longest wait wins. The pool is paused, healthy or online when every slice is (an operator who
+    /// reads `paused` relies on no core giving out a server), and banned when one is. Names are those of the first.
+    pub fn merge(&mut self, other: &PoolRow) {
+        self.cl_waiting = self.cl_waiting.saturating_add(other.cl_waiting);
+        self.sv_idle = self.sv_idle.saturating_add(other.sv_idle);
+        self.sv_active = self.sv_active.saturating_add(other.sv_active);
+        self.sv_idle_xact = self.sv_idle_xact.saturating_add(other.sv_idle_xact);
+        self.sv_total = self.sv_total.saturating_add(other.sv_total);
+        self.maxwait_us = self.maxwait_us.max(other.maxwait_us);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.re_synced = self.re_synced.saturating_add(other.re_synced);
+        self.out_of_sync = self.out_of_sync.saturating_add(other.out_of_sync);
+        self.force_closed = self.force_closed.saturating_add(other.force_closed);
+        self.paused &= other.paused;
+        self.healthy &= other.healthy;
+        self.online &= other.online;
+        self.banned |= other.banned;
+        self.schema_admin |= other.schema_admin;
+    }
+}
+
+/// What a counter's average is.
+#[derive(Clone, Copy, Debug)]
+pub enum Average {
+    /// growth in the period / seconds in it
+    PerSecond,
+    /// growth of a time in the period / growth of the things that took it
+    Per(fn(&Counts) -> u64),
+}
+
+/// One counter of SHOW STATS: the names of its two columns, where it lies, what its average is.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter {
+    pub total: &'static str,
+    pub avg: &'static str,
+    pub value: fn(&Counts) -> u64,
+    pub average: Average,
+}
+
+macro_rules! average {
+    () => {
+        Average::PerSecond
+    };
+    ($per:ident) => {
+        Average::Per(|counts| counts.$per)
+    };
+}
+
+// One line per counter, in the order of the columns: the field, and what a time is divided by for its average.
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident $(/ $per:ident)?,)*) => {
+        /// Everything that SHOW STATS counts, since the pool came up. What ends in `_time` is microseconds.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counts {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counts {
+            /// Adds another core's counts.
+            pub fn add(&mut self, other: &Counts) {
+                $(self.$name = self.$name.saturating_add(other.$name);)*
+            }
+
+            /// What was counted since `earlier`; 0 where a counter went back.
+            pub fn since(&self, earlier: &Counts) -> Counts {
+                Counts { $($name: self.$name.saturating_sub(earlier.$name),)* }
+            }
+        }
+
+        /// The counters of SHOW STATS, in the order of its columns.
+        pub const COUNTERS: &[Counter] = &[
+            $(Counter {
+                total: concat!("total_", stringify!($name)),
+                avg: concat!("avg_", stringify!($name)),
+                value: |counts| counts.$name,
+                average: average!($($per)?),
+            },)*
+        ];
+    };
+}
+
+counters! {
+    xact_count,
+    /// 0 until commits in two phases are built
+    xact_2pc_count,
+    query_count,
+    /// how often a client was given a server
+    server_assignment_count,
+    /// bytes from clients
+    received,
+    /// bytes to clients
+    sent,
+    /// servers in a transaction
+    xact_time / xact_count,
+    /// of that, servers waiting for the client's next statement
+    idle_xact_time / xact_count,
+    query_time / query_count,
+    /// clients waiting for a server
+    wait_time / server_assignment_count,
+    server_parse_count,
+    bind_count,
+    close_count,
+    errors,
+    /// servers that had to be cleaned before the next client
+    cleaned,
+    rollbacks,
+    connect_time / connect_count,
+    connect_count,
+    /// 0 until statements are told apart
+    reads,
+    /// 0 until statements are told apart
+    writes,
+    /// logins at servers
+    auth_attempts,
+    rows_inserted,
+    rows_updated,
+    rows_deleted,
+}
+
+/// The last full stats period: the counts at its two ends. A slice of a pool keeps one and turns it once per `stats_period`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Period {
+    pub from: Counts,
+    pub to: Counts,
+    /// microseconds between the two; 0 before the first full period, and then every average is 0
+    pub length_us: u64,
+}
+
+impl Period {
+    /// A period ends: `now` are the counts at this moment, `length_us` the microseconds since the last turn.
+    pub fn turn(&mut self, now: Counts, length_us: u64) {
+        self.from = self.to;
+        self.to = now;
+        self.length_us = length_us;
+    }
+
+    /// The average of one counter over the period, in whole units per second, or in whole microseconds per item:
+    /// `(to - from) * 1_000_000 / length_us`, and `(to.x_time - from.x_time) / (to.items - from.items)`. Both round down; nothing to divide by
+    /// gives 0. The items are transactions for `xact_time` and `idle_xact_time`, queries for `query_time`, assignments for `wait_time` (where
+    /// PgBouncer divides by seconds), connects for `connect_time`.
+    pub fn average(&self, counter: &Counter) -> u64 {
+        if self.length_us == 0 {
+            return 0;
+        }
+        let growth = self.to.since(&self.from);
+        let value = (counter.value)(&growth);
+        match counter.average {
+            Average::PerSecond => u64::try_from(u128::from(value) * 1_000_000 / u128::from(self.length_us)).unwrap_or(u64::MAX),
+            Average::Per(items) => value.checked_div(items(&growth)).unwrap_or(0),
+        }
+    }
+}
+
+/// What one pool has done, or one core's slice of it; slices are told to belong together by `pool_id` alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatsRow {
+    /// [`PoolRow::id`]; not shown
+    pub pool_id: u64,
+    pub database: String,
+    pub user: String,
+    pub addr: String,
+    pub port: u16,
+    pub shard: u32,
+    pub role: Role,
+    /// the totals now
+    pub counts: Counts,
+    pub period: Period,
+}
+
+impl StatsRow {
+    /// Adds another core's slice. Periods of the cores begin and end together but for one turn of their loops, so ends add up and the longer
+    /// length stands for both; a slice younger than a period has two equal ends and changes no average.
+    pub fn merge(&mut self, other: &StatsRow) {
+        self.counts.add(&other.counts);
+        self.period.from.add(&other.period.from);
+        self.period.to.add(&other.period.to);
+        self.period.length_us = self.period.length_us.max(other.period.length_us);
+    }
+}
+
+/// The numbers of SHOW LISTS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
+    /// configured; filled by `control` alone, a core leaves 0
+    pub databases: u64,
+    pub users: u64,
+    pub pools: u64,
+    /// 0: we keep no client slots in reserve
+    pub free_clients: u64,
+    pub used_clients: u64,
+    /// idle ones
+    pub free_servers: u64,
+    pub used_servers: u64,
+}
+
+impl Lists {
+    /// Adds another core's numbers; what is configured is the same for all.
+    pub fn merge(&mut self, other: &Lists) {
+        self.databases = self.databases.max(other.databases);
+        self.users = self.users.max(other.users);
+        self.pools = self.pools.max(other.pools);
+        self.free_clients = self.free_clients.saturating_add(other.free_clients);
+        self.used_clients = self.used_clients.saturating_add(other.used_clients);
+        self.free_servers = self.free_servers.saturating_add(other.free_servers);
+        self.used_servers = self.used_servers.saturating_add(other.used_servers);
+    }
+}
+
+/// All that the SHOW commands print. Its size is bounded by what it lists: clients, server connections and pools have their limits elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub clients: Vec<ClientRow>,
+    pub servers: Vec<ServerRow>,
+    pub pools: Vec<PoolRow>,
+    pub stats: Vec<StatsRow>,
+    /// (name, value) in the order of SHOW CONFIG; filled by `control` alone
+    pub config: Vec<(String, String)>,
+    pub lists: Lists,
+    /// what SHOW VERSION and SHOW server_version print; filled by `control` alone
+    pub version: String,
+}
+
+impl Report {
+    /// Takes in another core's report. Rows of pools and stats merge by the pool's id; clients and servers are listed one after the other.
+    pub fn absorb(&mut self, other: Report) {
+        self.clients.extend(other.clients);
+        self.servers.extend(other.servers);
+        join(&mut self.pools, other.pools, |row| row.id, PoolRow::merge);
+        join(&mut self.stats, other.stats, |row| row.pool_id, StatsRow::merge);
+        self.lists.merge(&other.lists);
+        if self.config.is_empty() {
+            self.config = other.config;
+        }
+        if self.version.is_empty() {
+            self.version = other.version;
+        }
+    }
+}
+
+/// Merges each row into the one with the same id, or appends it.
+fn join<Row>(rows: &mut Vec<Row>, others: Vec<Row>, id: fn(&Row) -> u64, merge: fn(&mut Row, &Row)) {
+    let mut places: HashMap<u64, usize> = rows.iter().enumerate().map(|(place, row)| (id(row), place)).collect();
+    for other in others {
+        match places.get(&id(&other)).and_then(|place| rows.get_mut(*place)) {
+            Some(row) => merge(row, &other),
+            None => {
+                places.insert(id(&other), rows.len());
+                rows.push(other);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

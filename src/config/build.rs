@@ -1,0 +1,339 @@
+//! From two files, the environment and sixteen random bytes to one checked snapshot.
+//! Invariant: a snapshot comes out only if nothing at all is wrong; otherwise every mistake that can be seen at once is reported at once. Types
+//! and lines are `file`'s work, what is built is `judge`'s. Reading the files and publishing the snapshot is left to the caller.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::file::{Block, Source, Value, Which, read};
+use super::judge::{fill, judge, variables};
+use super::problem::{At, Findings, Problem, What, printed};
+use super::shown;
+use super::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, PoolSpec, PoolerMode, Snapshot, Tcp};
+use super::table::{Preset, section_named};
+
+/// Names of the files in messages when the caller has none.
+const MAIN: &str = "pgdog.toml";
+const USERS: &str = "users.toml";
+
+/// A configuration that can be used, and what the operator should know about it. The warnings hold no secrets.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub snapshot: Snapshot,
+    pub warnings: Vec<String>,
+}
+
+/// Builds a snapshot. `None` for a file means that it does not exist, which is a warning. `env` looks a variable up by its whole name.
+/// `random` becomes the password of the admin database when nobody set one; the caller takes it from the kernel and forgets it.
+/// `number` is the number of the snapshot. The errors are all problems of both files and the environment, in the order of the files.
+pub fn load(
+    main: Option<Source<'_>>,
+    users: Option<Source<'_>>,
+    env: &dyn Fn(&str) -> Option<String>,
+    random: [u8; 16],
+    number: u64,
+) -> Result<Loaded, Vec<Problem>> {
+    let mut findings = Findings::new(main.map_or(MAIN, |file| file.name), users.map_or(USERS, |file| file.name));
+    let main_blocks = read_or_remark(Which::Main, main, &mut findings);
+    let users_blocks = read_or_remark(Which::Users, users, &mut findings);
+    let complete = main_blocks.is_some() && users_blocks.is_some();
+    let mut blocks: Vec<Block> = main_blocks.into_iter().flatten().chain(users_blocks.into_iter().flatten()).collect();
+
+    let mut general = take(&mut blocks, "general");
+    let mut admin = admin_block(&mut blocks, &mut findings);
+    fill(&mut general, env, &mut findings);
+    fill(&mut admin, env, &mut findings);
+    variables(env, &mut findings);
+    let (tcp, cores, memory) = (take(&mut blocks, "tcp"), take(&mut blocks, "cores"), take(&mut blocks, "memory"));
+    let singles = [general, admin, tcp, cores, memory];
+    judge(&singles, &mut findings);
+    judge(&blocks, &mut findings);
+    let [general, admin, tcp, cores, memory] = &singles;
+
+    let settings = general_settings(general, &mut findings);
+    let admin = admin_settings(admin, random, &mut findings);
+    let cores_settings = cores_settings(cores, settings.workers, &mut findings);
+    // Half a configuration would only produce wrong remarks about the other half.
+    let (pools, by_name) = if complete { Pools::build(general, &admin, &blocks, &mut findings) } else { Default::default() };
+    let shown = shown::rows(&[general, tcp, memory, cores]);
+    let snapshot = Snapshot { number, general: settings, cores: cores_settings, admin, tcp: tcp_settings(tcp), pools, by_name, shown };
+    findings.verdict().map(|warnings| Loaded { snapshot, warnings })
+}
+
+fn read_or_remark(which: Which, source: Option<Source<'_>>, findings: &mut Findings) -> Option<Vec<Block>> {
+    match (which, source) {
+        (_, Some(source)) => read(which, source, findings),
+        (Which::Main, None) => {
+            findings.remark(format!("the main file ({MAIN}) is missing, so every setting has its default and there are no databases"));
+            Some(Vec::new())
+        }
+        (Which::Users, None) => {
+            findings.remark(format!("the users file ({USERS}) is missing, so there are no users"));
+            Some(Vec::new())
+        }
+    }
+}
+
+/// Takes a section that exists at most once out of the list; an empty one if no file has it.
+fn take(blocks: &mut Vec<Block>, name: &'static str) -> Block {
+    let at = blocks.iter().position(|block| block.section.name == name);
+    match (at, section_named(name)) {
+        (Some(index), _) => blocks.remove(index),
+        (None, Some(section)) => Block::empty(section, At::Main(0)),
+        (None, None) => unreachable!("[{name}] is a section of the table"),
+    }
+}
+
+/// The one in the users file wins as a whole, because it comes last: none of its keys is taken from the other.
+fn admin_block(blocks: &mut Vec<Block>, findings: &mut Findings) -> Block {
+    let mut found = take(blocks, "admin");
+    if blocks.iter().any(|block| block.section.name == "admin") {
+        let winner = take(blocks, "admin");
+        findings.warn(found.at, "[admin] stands in the users file too; that one counts");
+        found = winner;
+    }
+    if found.get("password").is_some_and(|value| matches!(value, Value::Text(text) if text.is_empty())) {
+        findings.warn(found.at, "[admin]: an empty `password` counts as none");
+        found.entries.remove("password");
+    }
+    found
+}
+
+/// Typed reading of a block: the set value, else the default of the row. The types were checked against the same rows.
+impl Block {
+    fn preset(&self, key: &str) -> Option<Preset> {
+        self.section.key(key).map(|row| row.default)
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        match (self.get(key), self.preset(key)) {
+            (Some(Value::Bool(value)), _) => *value,
+            (None, Some(Preset::Bool(value))) => value,
+            _ => false,
+        }
+    }
+
+    fn number(&self, key: &str) -> Option<i64> {
+        match (self.get(key), self.preset(key)) {
+            (Some(Value::Int(value)), _) => Some(*value),
+            (None, Some(Preset::Int(value))) => Some(value),
+            _ => None,
+        }
+    }
+
+    fn unsigned<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
+        self.number(key).and_then(|number| T::try_from(number).ok())
+    }
+
+    fn millis(&self, key: &str) -> Option<Duration> {
+        self.unsigned(key).map(Duration::from_millis)
+    }
+
+    /// An empty string counts as not set.
+    fn words(&self, key: &str) -> Option<&str> {
+        let text = match (self.get(key), self.preset(key)) {
+            (Some(Value::Text(text)), _) => text.as_str(),
+            (None, Some(Preset::Text(text))) => text,
+            _ => return None,
+        };
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    fn owned(&self, key: &str) -> Option<String> {
+        self.words(key).map(str::to_owned)
+    }
+
+    fn mode(&self, key: &str) -> Option<PoolerMode> {
+        self.words(key).map(|word| if word == "session" { PoolerMode::Session } else { PoolerMode::Transaction })
+    }
+}
+
+fn general_settings(block: &Block, findings: &mut Findings) -> General {
+    for key in ["connect_timeout", "checkout_timeout", "client_login_timeout", "rollback_timeout"] {
+        if let Some(entry) = block.entries.get(key).filter(|entry| entry.value == Value::Int(0)) {
+            findings.warn(entry.at, format!("[general]: `{key}` = 0 means at once, not never"));
+        }
+    }
+    let limit = |key| block.millis(key).unwrap_or_default();
+    General {
+        host: block.owned("host").unwrap_or_default(),
+        port: block.unsigned("port").unwrap_or_default(),
+        workers: block.unsigned::<usize>("workers").unwrap_or(1).max(1),
+        auth_type: match block.words("auth_type") {
+            Some("md5") => AuthType::Md5,
+            Some("plain") => AuthType::Plain,
+            Some("trust") => AuthType::Trust,
+            _ => AuthType::Scram,
+        },
+        connect_timeout: limit("connect_timeout"),
+        checkout_timeout: limit("checkout_timeout"),
+        client_login_timeout: limit("client_login_timeout"),
+        rollback_timeout: limit("rollback_timeout"),
+        shutdown_timeout: limit("shutdown_timeout"),
+        client_connection_recovery: match block.words("client_connection_recovery") {
+            Some("recover") => ClientRecovery::Recover,
+            _ => ClientRecovery::Drop,
+        },
+        log_level: block.owned("log_level").unwrap_or_default(),
+        log_format: match block.words("log_format") {
+            Some("json" | "json_flattened") => LogFormat::Json,
+            _ => LogFormat::Text,
+        },
+        log_connections: block.flag("log_connections"),
+        log_disconnections: block.flag("log_disconnections"),
+    }
+}
+
+fn cores_settings(block: &Block, workers: usize, findings: &mut Findings) -> Cores {
+    let pin: Vec<usize> = match block.get("pin") {
+        Some(Value::Ints(cpus)) => cpus.iter().filter_map(|cpu| usize::try_from(*cpu).ok()).collect(),
+        _ => Vec::new(),
+    };
+    if !pin.is_empty() && pin.len() != workers {
+        findings.warn(block.at, format!("[cores]: `pin` names {} CPUs for {workers} data cores", pin.len()));
+    }
+    let mut sorted = pin.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.len() != pin.len() {
+        findings.warn(block.at, "[cores]: `pin` names a CPU twice, so two data cores share it");
+    }
+    let listeners: usize = block.unsigned("listeners").unwrap_or_default();
+    if listeners > workers {
+        findings.warn(block.at, format!("[cores]: `listeners` = {listeners}, but there are only {workers} data cores"));
+    }
+    Cores {
+        pin,
+        control: block.unsigned("control"),
+        spin_us: block.unsigned("spin_us").unwrap_or_default(),
+        spread: block.flag("spread"),
+        listeners: listeners.min(workers),
+        fair_us: block.unsigned("fair_us").unwrap_or_default(),
+    }
+}
+
+fn tcp_settings(block: &Block) -> Tcp {
+    Tcp {
+        keepalive: block.flag("keepalive"),
+        time: block.millis("time"),
+        interval: block.millis("interval"),
+        retries: block.unsigned("retries"),
+        user_timeout: block.millis("user_timeout"),
+        congestion_control: block.owned("congestion_control"),
+    }
+}
+
+fn admin_settings(block: &Block, random: [u8; 16], findings: &mut Findings) -> Admin {
+    let password = block.owned("password").unwrap_or_else(|| {
+        findings.remark("the admin database has no password, so nobody can log in to it; set `password` in [admin] or PGDOG_ADMIN_PASSWORD");
+        random.iter().map(|byte| format!("{byte:02x}")).collect()
+    });
+    Admin { database: block.owned("name").unwrap_or_default(), user: block.owned("user").unwrap_or_default(), password }
+}
+
+/// The pools while they are put together: one per user and its database.
+struct Pools<'b> {
+    general: &'b Block,
+    trust: bool,
+    databases: HashMap<&'b str, &'b Block>,
+    /// (database, user) → line
+    seen: HashMap<(&'b str, &'b str), u32>,
+    pools: Vec<PoolSpec>,
+    by_name: HashMap<(String, String), usize>,
+}
+
+impl<'b> Pools<'b> {
+    fn build(general: &'b Block, admin: &Admin, blocks: &'b [Block], findings: &mut Findings) -> (Vec<PoolSpec>, HashMap<(String, String), usize>) {
+        let trust = general.words("auth_type") == Some("trust");
+        let mut this = Pools { general, trust, databases: HashMap::new(), seen: HashMap::new(), pools: Vec::new(), by_name: HashMap::new() };
+        for block in blocks.iter().filter(|block| block.section.name == "databases") {
+            this.database(block, admin, findings);
+        }
+        for block in blocks.iter().filter(|block| block.section.name == "users") {
+            this.user(block, findings);
+        }
+        (this.pools, this.by_name)
+    }
+
+    fn database(&mut self, block: &'b Block, admin: &Admin, findings: &mut Findings) {
+        let Some(name) = block.words("name") else { return };
+        if name == admin.database {
+            findings.warn(block.at, format!("[[databases]]: \"{}\" is the name of the admin database, which hides this one", printed(name)));
+        }
+        let Some(first) = self.databases.insert(name, block) else { return };
+        if same(first, block) {
+            findings.warn(block.at, format!("[[databases]]: \"{}\" is the same as on line {}", printed(name), first.at.line()));
+        } else {
+            findings.problem(block.at, What::SecondServer { database: printed(name), first: first.at.line() });
+        }
+    }
+
+    fn user(&mut self, block: &'b Block, findings: &mut Findings) {
+        let Some(name) = block.words("name") else { return };
+        let database = block.words("database").unwrap_or_default();
+        if let Some(first) = self.seen.insert((database, name), block.at.line()) {
+            findings.problem(block.at, What::SecondUser { user: printed(name), database: printed(database), first });
+            return;
+        }
+        if database.is_empty() {
+            findings.warn(block.at, format!("[[users]]: \"{}\" has no `database`, so it cannot log in", printed(name)));
+            return;
+        }
+        let Some(server) = self.databases.get(database).copied() else {
+            let (user, database) = (printed(name), printed(database));
+            findings.warn(block.at, format!("[[users]]: \"{user}\" has the unknown database \"{database}\", so it cannot log in"));
+            return;
+        };
+        let pool = self.pool(name, database, server, block, findings);
+        self.by_name.insert((pool.database.clone(), pool.user.clone()), self.pools.len());
+        self.pools.push(pool);
+    }
+
+    /// The user's own word first, then the database's, then `[general]`; only the server's login goes the other way round.
+    fn pool(&self, name: &str, database: &str, server: &Block, user: &Block, findings: &mut Findings) -> PoolSpec {
+        let client_password = user.owned("password");
+        let server_password = server.owned("password").or_else(|| user.owned("server_password")).or_else(|| client_password.clone());
+        let size = |key| user.unsigned(key).or_else(|| server.unsigned(key));
+        let pool_size: usize = size("pool_size").or_else(|| self.general.unsigned("default_pool_size")).unwrap_or(1).max(1);
+        let mut min_pool_size: usize = size("min_pool_size").or_else(|| self.general.unsigned("min_pool_size")).unwrap_or_default();
+        let who = format!("[[users]]: \"{}\" of \"{}\"", printed(name), printed(database));
+        if client_password.is_none() && !self.trust {
+            findings.warn(user.at, format!("{who} has no password, so it cannot log in"));
+        }
+        if min_pool_size > 0 && server_password.is_none() {
+            findings.warn(user.at, format!("{who} has no password for the server, so its min_pool_size is 0 instead of {min_pool_size}"));
+            min_pool_size = 0;
+        }
+        if min_pool_size > pool_size {
+            findings.warn(user.at, format!("{who} has a min_pool_size of {min_pool_size}, which is cut to its pool_size of {pool_size}"));
+            min_pool_size = pool_size;
+        }
+        PoolSpec {
+            database: database.to_owned(),
+            user: name.to_owned(),
+            host: server.owned("host").unwrap_or_default(),
+            port: server.unsigned("port").unwrap_or_default(),
+            server_database: server.owned("database_name").unwrap_or_else(|| database.to_owned()),
+            server_user: server.owned("user").or_else(|| user.owned("server_user")).unwrap_or_else(|| name.to_owned()),
+            server_password,
+            client_password,
+            pool_size,
+            min_pool_size,
+            mode: user
+                .mode("pooler_mode")
+                .or_else(|| server.mode("pooler_mode"))
+                .or_else(|| self.general.mode("pooler_mode"))
+                .unwrap_or(PoolerMode::Transaction),
+        }
+    }
+}
+
+/// True if both set the same keys to the same values.
+fn same(left: &Block, right: &Block) -> bool {
+    left.entries.len() == right.entries.len()
+        && left.entries.iter().all(|(key, entry)| right.entries.get(key).is_some_and(|other| other.value == entry.value))
+}
+
+#[cfg(test)]
+#[path = "build_tests.rs"]
+mod tests;

@@ -1,0 +1,20 @@
+//! What the operator asked for: the table of settings, the files, and the checked snapshot made of them.
+//! Invariant: nothing here reads a file, the environment or a random source; texts, a lookup and bytes come in, a snapshot or the list of
+//! everything that is wrong goes out. Who reads the files and publishes the snapshot is left to `control` and `main`.
+
+pub mod args;
+pub mod build;
+pub mod file;
+mod judge;
+pub mod problem;
+pub mod settings_doc;
+pub mod shown;
+pub mod snapshot;
+pub mod table;
+mod table_general;
+mod table_routing;
+mod table_sections;
+
+pub use build::{Loaded, load};
+pub use file::Source;
+pub use problem::Problem;

@@ -1,0 +1,172 @@
+//! What the operator asked for, checked and immutable. Built on the control core, published whole, numbered; nothing here changes afterwards.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+/// A duration that the operator switched off. It is too long to be added to a point in time without a check.
+pub const NEVER: Duration = Duration::from_millis(i64::MAX as u64);
+
+/// How long a client keeps its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolerMode {
+    Transaction,
+    Session,
+}
+
+/// How clients prove who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthType {
+    Scram,
+    Md5,
+    Plain,
+    Trust,
+}
+
+/// What happens to a client whose checkout failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientRecovery {
+    /// it gets an error and stays
+    Recover,
+    /// it gets a FATAL and is closed
+    Drop,
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The built settings of `[general]`, in their own types.
+#[derive(Clone, Debug)]
+pub struct General {
+    pub host: String,
+    pub port: u16,
+    /// data cores, at least 1
+    pub workers: usize,
+    pub auth_type: AuthType,
+    pub connect_timeout: Duration,
+    pub checkout_timeout: Duration,
+    pub client_login_timeout: Duration,
+    pub rollback_timeout: Duration,
+    pub shutdown_timeout: Duration,
+    pub client_connection_recovery: ClientRecovery,
+    pub log_level: String,
+    pub log_format: LogFormat,
+    pub log_connections: bool,
+    pub log_disconnections: bool,
+}
+
+/// `[cores]`, ours: where data cores run and how long they look before they sleep.
+#[derive(Clone, Debug, Default)]
+pub struct Cores {
+    /// CPUs for the data cores, in order; empty = not pinned
+    pub pin: Vec<usize>,
+    /// CPU for the control core
+    pub control: Option<usize>,
+    /// microseconds a core looks at its ring before it sleeps, while a reply is likely; 0 = off
+    pub spin_us: u64,
+    /// a core with clearly more clients than the mean passes fresh ones on
+    pub spread: bool,
+    /// how many cores listen; 0 = all
+    pub listeners: usize,
+    /// X of the lending rule, microseconds (see `pool`)
+    pub fair_us: u64,
+}
+
+/// `[admin]`. Its password is never printed.
+#[derive(Clone)]
+pub struct Admin {
+    pub database: String,
+    pub user: String,
+    /// never empty
+    pub password: String,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Admin").field("database", &self.database).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// `[tcp]`, set on both legs.
+#[derive(Clone, Debug)]
+pub struct Tcp {
+    pub keepalive: bool,
+    pub time: Option<Duration>,
+    pub interval: Option<Duration>,
+    pub retries: Option<u32>,
+    pub user_timeout: Option<Duration>,
+    pub congestion_control: Option<String>,
+}
+
+/// One pool: one user of one database on one server. Limits are for the process, over all cores. Its passwords are never printed, and never
+/// empty: an empty one in a file counts as none.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PoolSpec {
+    /// names as clients say them
+    pub database: String,
+    pub user: String,
+    /// the server
+    pub host: String,
+    pub port: u16,
+    pub server_database: String,
+    pub server_user: String,
+    /// None: the server must let us in without one
+    pub server_password: Option<String>,
+    /// None: no client can log in with a password as this user
+    pub client_password: Option<String>,
+    /// at least 1
+    pub pool_size: usize,
+    /// at most `pool_size`; 0 without a server password
+    pub min_pool_size: usize,
+    pub mode: PoolerMode,
+}
+
+impl fmt::Debug for PoolSpec {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("PoolSpec")
+            .field("database", &self.database)
+            .field("user", &self.user)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("server_database", &self.server_database)
+            .field("server_user", &self.server_user)
+            .field("has_server_password", &self.server_password.is_some())
+            .field("has_client_password", &self.client_password.is_some())
+            .field("pool_size", &self.pool_size)
+            .field("min_pool_size", &self.min_pool_size)
+            .field("mode", &self.mode)
+            .finish()
+    }
+}
+
+/// Everything the operator asked for.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// 1 for the first, then counted up by every reload
+    pub number: u64,
+    pub general: General,
+    pub cores: Cores,
+    pub admin: Admin,
+    pub tcp: Tcp,
+    pub pools: Vec<PoolSpec>,
+    /// (database, user) → index into `pools`
+    pub by_name: HashMap<(String, String), usize>,
+    /// what SHOW CONFIG prints: (name, value), in its order
+    pub shown: Vec<(String, String)>,
+}
+
+impl Snapshot {
+    /// The pool of this user of this database, as clients name them.
+    pub fn pool(&self, database: &str, user: &str) -> Option<&PoolSpec> {
+        let index = *self.by_name.get(&(database.to_owned(), user.to_owned()))?;
+        self.pools.get(index)
+    }
+}
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

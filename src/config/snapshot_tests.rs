@@ -1,0 +1,29 @@
+//! Tests that passwords cannot be printed by accident.
+
+use super::*;
+
+fn spec() -> PoolSpec {
+    PoolSpec {
+        database: "d".to_owned(),
+        user: "u".to_owned(),
+        host: "h".to_owned(),
+        port: 5432,
+        server_database: "d".to_owned(),
+        server_user: "u".to_owned(),
+        server_password: Some("sesame".to_owned()),
+        client_password: None,
+        pool_size: 1,
+        min_pool_size: 0,
+        mode: PoolerMode::Transaction,
+    }
+}
+
+#[test]
+fn debug_shows_no_password() {
+    let admin = Admin { database: "admin".to_owned(), user: "boss".to_owned(), password: "sesame".to_owned() };
+    for text in [format!("{:?} {:#?}", spec(), spec()), format!("{admin:?} {admin:#?}")] {
+        assert!(!text.contains("sesame"), "{text}");
+    }
+    assert!(format!("{:?}", spec()).contains("has_server_password: true, has_client_password: false"));
+    assert!(format!("{admin:?}").contains("boss"));
+}

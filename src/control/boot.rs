@@ -1,0 +1,288 @@
+//! Start: checks what the machine grants, reads the configuration, starts data cores, helpers and the control core, and stays until the end.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, mpsc};
+
+use arc_swap::ArcSwap;
+use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
+
+use crate::config::snapshot::{LogFormat, Snapshot, Tcp};
+use crate::engine::{CORES_MAX, Core, Outside, Parts, Post, mailboxes};
+use crate::io::Fd;
+use crate::io::ring::{Doorbells, RingDoor, RingSizes, Waker};
+use crate::io::socket::{self, SocketOptions};
+use crate::mail::{Asker, Desk, Job, Padded, Shared, Word};
+
+use super::inbox::{Heard, Inbox};
+use super::publish::{Files, Publisher, read_files};
+use super::{helpers, limits, run};
+
+/// What the command line says, and what tests set besides.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub config: std::path::PathBuf,
+    pub users: std::path::PathBuf,
+    pub sizes: RingSizes,
+    /// called first thing on every data core's thread
+    pub on_data_core: fn(),
+    /// set up logging and signals; off when pg_dog runs inside another program
+    pub process: bool,
+}
+
+impl Options {
+    /// A process of its own with these files.
+    pub fn new(config: std::path::PathBuf, users: std::path::PathBuf) -> Options {
+        Options { config, users, sizes: RingSizes::default(), on_data_core: || {}, process: true }
+    }
+}
+
+/// Why pg_dog did not start; all are the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the configuration is not right:\n  {}", .0.join("\n  "))]
+    Config(Vec<String>),
+    #[error("{0}")]
+    Machine(String),
+    #[error("{0}")]
+    Listen(String),
+}
+
+/// How a real data core reaches the others.
+struct RealDesk {
+    inbox: Arc<Inbox>,
+    jobs: mpsc::Sender<(Asker, Job)>,
+}
+
+impl Desk for RealDesk {
+    fn word(&self, word: Word) {
+        self.inbox.post(Heard::Word(word));
+    }
+
+    fn job(&self, asker: Asker, job: Job) {
+        if self.jobs.send((asker, job)).is_err() {
+            tracing::error!("no helper is left; a login will time out");
+        }
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        random(bytes);
+    }
+}
+
+/// Random bytes of the kernel's. Without them no login is safe, so that their lack ends the process.
+pub fn random(bytes: &mut [u8]) {
+    if let Err(error) = getrandom::fill(bytes) {
+        tracing::error!("the kernel gives no random bytes: {error}");
+        std::process::abort();
+    }
+}
+
+/// Runs pg_dog until it is told to end; returns when it has drained.
+pub fn start(options: Options) -> Result<(), StartError> {
+    limits::membarrier();
+    let mut seed = [0; 16];
+    random(&mut seed);
+    let loaded = read_files(&options.config, &options.users, seed, 1).map_err(StartError::Config)?;
+    if options.process {
+        set_up_logging(&loaded.snapshot);
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let snapshot = loaded.snapshot;
+    let cores = snapshot.general.workers;
+    check_machine(&snapshot)?;
+    let address = listen_address(&snapshot)?;
+    let options_tcp = socket_options(&snapshot.tcp);
+    let listeners = listeners(&snapshot, &address, &options_tcp)?;
+    let publisher = Publisher::default();
+    let control_cpu = snapshot.cores.control;
+    let pin = snapshot.cores.pin.clone();
+    let spin_us = snapshot.cores.spin_us;
+    let published = publisher.build(snapshot, None);
+    let mut secret = [0; 32];
+    random(&mut secret);
+    let shared = Arc::new(Shared {
+        published: ArcSwap::from_pointee(published),
+        version: AtomicU64::new(1),
+        clients: (0..cores).map(|_| Padded::default()).collect(),
+        next_client: AtomicU64::new(1),
+        secret,
+    });
+    let bells = Doorbells::new(cores);
+    let (posts, outside) = mailboxes(cores);
+    let inbox = Arc::new(Inbox::default());
+    let jobs = helpers::start(&outside, &bells).map_err(|error| StartError::Machine(format!("helper threads cannot start: {error}")))?;
+    let (ready, readies) = mpsc::channel();
+    for (id, (post, listener)) in posts.into_iter().zip(listeners).enumerate() {
+        let seat = Seat { id, post, listener, shared: shared.clone(), bells: bells.clone(), tcp: options_tcp.clone(), spin_us };
+        let desk = RealDesk { inbox: inbox.clone(), jobs: jobs.clone() };
+        let placement = pin.get(id).map_or(Placement::Unbound, |&cpu| Placement::Fixed(cpu));
+        spawn_data_core(seat, desk, placement, options.clone(), ready.clone(), inbox.clone())?;
+    }
+    for _ in 0..cores {
+        match readies.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => return Err(StartError::Machine(why)),
+            Err(_) => return Err(StartError::Machine("a data core ended while it started; the log says why".into())),
+        }
+    }
+    if options.process {
+        run::watch_signals(inbox.clone()).map_err(|error| StartError::Machine(format!("signals cannot be watched: {error}")))?;
+    }
+    tracing::info!(%address, cores, "pg_dog {} is ready", env!("CARGO_PKG_VERSION"));
+    let files = Files { config: options.config, users: options.users };
+    run_control(run::Control::new(files, publisher, shared, outside, inbox), bells, control_cpu)
+}
+
+/// What a data core is given besides its desk.
+struct Seat {
+    id: usize,
+    post: Post,
+    listener: Option<Fd>,
+    shared: Arc<Shared>,
+    bells: Arc<Doorbells>,
+    tcp: SocketOptions,
+    spin_us: u64,
+}
+
+fn executor(name: &str, placement: Placement) -> LocalExecutorBuilder {
+    LocalExecutorBuilder::new(placement).name(name).io_memory(64 << 10).blocking_thread_pool_placement(PoolPlacement::Unbound(1))
+}
+
+fn spawn_data_core(
+    seat: Seat,
+    desk: RealDesk,
+    placement: Placement,
+    options: Options,
+    ready: mpsc::Sender<Result<(), String>>,
+    inbox: Arc<Inbox>,
+) -> Result<(), StartError> {
+    let id = seat.id;
+    let spawned = executor(&format!("data-{id}"), placement).spawn(move || async move {
+        (options.on_data_core)();
+        let door = match RingDoor::new(id, seat.bells, &options.sizes, seat.tcp, seat.spin_us) {
+            Ok(door) => door,
+            Err(error) => {
+                // Nobody listens any more if another core failed first.
+                let _ = ready.send(Err(crate::io::ring::explain(&error)));
+                return;
+            }
+        };
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let mut core = Core::new(Parts { id, door, desk, post: seat.post, shared: seat.shared, listener: seat.listener });
+            let _ = ready.send(Ok(()));
+            core.run()
+        }));
+        let why = match run {
+            Ok(error) => format!("its ring is broken: {error}"),
+            Err(_) => "it panicked".to_string(),
+        };
+        inbox.post(Heard::Word(Word::Failed { core: id, why }));
+    });
+    spawned.map(drop).map_err(|error| StartError::Machine(format!("data core {id} cannot start: {error}")))
+}
+
+fn run_control(control: run::Control, bells: Arc<Doorbells>, cpu: Option<usize>) -> Result<(), StartError> {
+    let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
+    let spawned = executor("control", placement).spawn(move || async move {
+        match Waker::new(bells) {
+            Ok(waker) => control.run(waker).await,
+            Err(error) => Err(crate::io::ring::explain(&error)),
+        }
+    });
+    let handle = spawned.map_err(|error| StartError::Machine(format!("the control core cannot start: {error}")))?;
+    match handle.join() {
+        Ok(end) => end.map_err(StartError::Machine),
+        Err(error) => Err(StartError::Machine(format!("the control core ended: {error}"))),
+    }
+}
+
+fn check_machine(snapshot: &Snapshot) -> Result<(), StartError> {
+    let cores = snapshot.general.workers;
+    if cores > CORES_MAX {
+        return Err(StartError::Config(vec![format!("[general] workers = {cores}: at most {CORES_MAX} data cores are possible")]));
+    }
+    limits::io_uring().map_err(StartError::Machine)?;
+    limits::open_files().map_err(StartError::Machine)?;
+    limits::locked_memory(cores as u64 + 1).map_err(StartError::Machine)
+}
+
+fn listen_address(snapshot: &Snapshot) -> Result<SocketAddr, StartError> {
+    let general = &snapshot.general;
+    let found = (general.host.as_str(), general.port).to_socket_addrs().map(|mut addresses| addresses.next());
+    match found {
+        Ok(Some(address)) => Ok(address),
+        Ok(None) => Err(StartError::Listen(format!("[general] host = \"{}\" has no address", general.host))),
+        Err(error) => Err(StartError::Listen(format!("[general] host = \"{}\" cannot be resolved: {error}", general.host))),
+    }
+}
+
+/// One listening socket per core (or for the first few, if so configured). All are bound before any core runs, so that no connection is lost to a core
+/// that is not there yet.
+fn listeners(snapshot: &Snapshot, address: &SocketAddr, options: &SocketOptions) -> Result<Vec<Option<Fd>>, StartError> {
+    let taken = |error: &io::Error| {
+        let what = if error.kind() == io::ErrorKind::AddrInUse {
+            "it is taken: another pg_dog or another program listens there; choose another [general] port, or stop that program".to_string()
+        } else {
+            error.to_string()
+        };
+        StartError::Listen(format!("cannot listen on {address}: {what}"))
+    };
+    socket::probe(address).map_err(|error| taken(&error))?;
+    let wanted = if snapshot.cores.listeners == 0 { snapshot.general.workers } else { snapshot.cores.listeners };
+    (0..snapshot.general.workers)
+        .map(|core| (core < wanted).then(|| socket::listener(address, options).map_err(|error| taken(&error))).transpose())
+        .collect()
+}
+
+fn socket_options(tcp: &Tcp) -> SocketOptions {
+    SocketOptions {
+        keepalive: tcp.keepalive,
+        keepalive_time: tcp.time,
+        keepalive_interval: tcp.interval,
+        keepalive_retries: tcp.retries,
+        user_timeout: tcp.user_timeout,
+        congestion_control: tcp.congestion_control.clone(),
+    }
+}
+
+fn set_up_logging(snapshot: &Snapshot) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&snapshot.general.log_level).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false);
+    // A program that embeds pg_dog may have set up its own.
+    let _ = match snapshot.general.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+/// Where control posts to data cores.
+pub struct Cores {
+    outside: Outside,
+    waker: Waker,
+}
+
+impl Cores {
+    pub fn new(outside: Outside, waker: Waker) -> Cores {
+        Cores { outside, waker }
+    }
+
+    pub fn count(&self) -> usize {
+        self.outside.cores()
+    }
+
+    pub fn post(&mut self, core: usize, mail: crate::mail::Mail) {
+        if self.outside.post(core, mail) {
+            self.waker.wake(core);
+        }
+    }
+
+    pub fn post_all(&mut self, mail: impl Fn() -> crate::mail::Mail) {
+        for core in 0..self.count() {
+            self.post(core, mail());
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! A few threads for what would make a data core wait: PBKDF2 (4096 rounds and more of HMAC for each new password). Results go where the job says; the
+//! asker then gets `Mail::Made`.
+
+use std::io;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::auth::scram::{ClientKeys, DEFAULT_ITERATIONS, Verifier, salted_password};
+use crate::engine::Outside;
+use crate::io::ring::{Doorbells, Waker};
+use crate::mail::{Asker, Job, Mail};
+use crate::session::greeting::SaltedKeys;
+
+/// Threads; logins at start come in bursts, but two keep up with thousands of different users per second.
+const THREADS: usize = 2;
+
+/// Starts the helpers; they live as long as the process.
+#[allow(clippy::disallowed_types, reason = "only helpers take it, to take turns")]
+pub fn start(outside: &Outside, bells: &Arc<Doorbells>) -> io::Result<mpsc::Sender<(Asker, Job)>> {
+    let (sender, receiver) = mpsc::channel::<(Asker, Job)>();
+    let receiver = Arc::new(Mutex::new(receiver));
+    for number in 0..THREADS {
+        let (receiver, outside, bells) = (receiver.clone(), outside.clone(), bells.clone());
+        std::thread::Builder::new().name(format!("helper-{number}")).spawn(move || {
+            let mut waker = match Waker::new(bells) {
+                Ok(waker) => waker,
+                Err(error) => return tracing::error!("a helper cannot start: {error}"),
+            };
+            loop {
+                let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let Ok((asker, job)) = job else { return };
+                work(job);
+                if outside.post(asker.core, Mail::Made { slot: asker.slot, generation: asker.generation }) {
+                    waker.wake(asker.core);
+                }
+            }
+        })?;
+    }
+    Ok(sender)
+}
+
+fn work(job: Job) {
+    match job {
+        Job::Verifier { cell, password, salt } => {
+            // Many clients of one user may have asked before the first was answered.
+            if cell.load().is_none() {
+                cell.store(Some(Arc::new(Verifier::from_password(password, &salt, DEFAULT_ITERATIONS))));
+            }
+        }
+        Job::ServerKeys { pool, salt, iterations } => {
+            let made = pool.state.server_keys.load();
+            if made.as_ref().is_some_and(|keys| keys.salt == salt && keys.iterations == iterations) {
+                return;
+            }
+            let password = pool.spec.server_password.clone().unwrap_or_default();
+            let keys = ClientKeys::from_salted(&salted_password(password, &salt, iterations));
+            pool.state.server_keys.store(Some(Arc::new(SaltedKeys { salt, iterations, keys })));
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The control core's letterbox. Everybody may post; the one task that reads it is woken. Locks are held for a push or a pop; data cores post here only
+//! for admin commands and failures, never on the hot path.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Poll, Waker};
+
+use crate::mail::Word;
+
+/// What the control core hears.
+pub enum Heard {
+    Word(Word),
+    /// a signal that asks for an end (SIGINT, SIGTERM)
+    End,
+    /// SIGHUP
+    Reload,
+}
+
+#[derive(Default)]
+struct Inner {
+    queue: VecDeque<Heard>,
+    waker: Option<Waker>,
+}
+
+/// See the head of this file.
+#[derive(Default)]
+#[allow(clippy::disallowed_types, reason = "held for a push or a pop, by threads that may wait")]
+pub struct Inbox(Mutex<Inner>);
+
+impl Inbox {
+    /// Adds a letter and wakes the reader.
+    pub fn post(&self, heard: Heard) {
+        let waker = {
+            let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.queue.push_back(heard);
+            inner.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The next letter.
+    pub async fn next(&self) -> Heard {
+        poll_fn(|context| {
+            let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match inner.queue.pop_front() {
+                Some(heard) => Poll::Ready(heard),
+                None => {
+                    inner.waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,110 @@
+//! From files to what the data cores use: reads and checks the configuration, and puts behind each pool what lives longer than a snapshot. A pool whose
+//! server and server login are the same keeps its number, its connections and its keys; anything else is a new pool.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::config::snapshot::{PoolSpec, Snapshot};
+use crate::config::{Loaded, Problem, Source, load};
+use crate::mail::{PoolState, Published, SharedPool};
+use crate::pool::ledger::Ledger;
+
+/// Reads and checks both files. A file that is not there is None: defaults and a warning.
+pub fn read_files(config: &Path, users: &Path, random: [u8; 16], number: u64) -> Result<Loaded, Vec<String>> {
+    let (main, users_text) = match (read(config), read(users)) {
+        (Ok(main), Ok(users)) => (main, users),
+        (main, users) => return Err([main.err(), users.err()].into_iter().flatten().collect()),
+    };
+    let (main_name, users_name) = (config.display().to_string(), users.display().to_string());
+    let main = main.as_deref().map(|text| Source { name: &main_name, text });
+    let users = users_text.as_deref().map(|text| Source { name: &users_name, text });
+    let env = |name: &str| std::env::var(name).ok();
+    load(main, users, &env, random, number).map_err(|problems| problems.iter().map(Problem::to_string).collect())
+}
+
+fn read(path: &Path) -> Result<Option<String>, String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: cannot be read: {error}", path.display())),
+    }
+}
+
+/// Builds what is published; gives pools their numbers.
+#[derive(Default)]
+pub struct Publisher {
+    next_pool: AtomicU32,
+}
+
+impl Publisher {
+    /// Puts `snapshot` on top of what was published before. Server names that are new are resolved, which may take a while.
+    pub fn build(&self, snapshot: Snapshot, before: Option<&Published>) -> Published {
+        let cores = snapshot.general.workers;
+        let mut resolved = HashMap::new();
+        let known: HashMap<(&str, &str), &Arc<SharedPool>> =
+            before.iter().flat_map(|before| before.pools.iter()).map(|pool| ((pool.spec.database.as_str(), pool.spec.user.as_str()), pool)).collect();
+        let mut pools = Vec::with_capacity(snapshot.pools.len());
+        for spec in &snapshot.pools {
+            let old = known.get(&(spec.database.as_str(), spec.user.as_str())).copied();
+            pools.push(match old {
+                Some(old) if old.spec == *spec => old.clone(),
+                Some(old) if same_server(&old.spec, spec) => Arc::new(kept(old, spec)),
+                _ => Arc::new(self.fresh(spec, cores, &mut resolved)),
+            });
+        }
+        let same_admin = before.filter(|before| {
+            let (old, new) = (&before.snapshot.admin, &snapshot.admin);
+            old.password == new.password && old.user == new.user
+        });
+        let admin_verifier = same_admin.map(|before| before.admin_verifier.clone()).unwrap_or_default();
+        let by_id = pools.iter().map(|pool| (pool.id, pool.clone())).collect();
+        Published { snapshot, pools, by_id, admin_verifier }
+    }
+
+    fn fresh(&self, spec: &PoolSpec, cores: usize, resolved: &mut HashMap<(String, u16), Option<SocketAddr>>) -> SharedPool {
+        let address = *resolved.entry((spec.host.clone(), spec.port)).or_insert_with(|| resolve(&spec.host, spec.port));
+        let state = PoolState {
+            ledger: Arc::new(Ledger::new(cores, spec.pool_size as u32)),
+            address: address.map(Arc::new).into(),
+            parameters: None.into(),
+            server_keys: None.into(),
+        };
+        SharedPool { id: self.next_pool.fetch_add(1, Ordering::Relaxed), spec: spec.clone(), state: Arc::new(state), verifier: Arc::default() }
+    }
+}
+
+fn same_server(old: &PoolSpec, new: &PoolSpec) -> bool {
+    (&old.host, old.port, &old.server_database, &old.server_user, &old.server_password)
+        == (&new.host, new.port, &new.server_database, &new.server_user, &new.server_password)
+}
+
+/// The same pool under new settings.
+fn kept(old: &SharedPool, spec: &PoolSpec) -> SharedPool {
+    old.state.ledger.set_limit(spec.pool_size as u32);
+    let verifier = if old.spec.client_password == spec.client_password { old.verifier.clone() } else { Arc::default() };
+    SharedPool { id: old.id, spec: spec.clone(), state: old.state.clone(), verifier }
+}
+
+/// The first address of a name; IPv4 before IPv6, as servers on both usually listen on it. Logged when there is none.
+pub fn resolve(host: &str, port: u16) -> Option<SocketAddr> {
+    match (host, port).to_socket_addrs() {
+        Ok(addresses) => {
+            let all: Vec<SocketAddr> = addresses.collect();
+            all.iter().find(|address| address.is_ipv4()).or(all.first()).copied()
+        }
+        Err(error) => {
+            tracing::error!(host, "the server's name cannot be resolved: {error}");
+            None
+        }
+    }
+}
+
+/// Where the files are, for reloads.
+#[derive(Clone, Debug)]
+pub struct Files {
+    pub config: PathBuf,
+    pub users: PathBuf,
+}

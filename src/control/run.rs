@@ -1,0 +1,187 @@
+//! The control core's one loop: what it hears, and what it does about it.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use glommio::timer::TimerActionOnce;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::admin::report::Report;
+use crate::config::shown::needs_restart;
+use crate::engine::Outside;
+use crate::io::clock;
+use crate::io::ring::Waker;
+use crate::mail::{Mail, Shared, Word};
+
+use super::boot::{Cores, random};
+use super::console::Asked;
+use super::inbox::{Heard, Inbox};
+use super::publish::{Files, Publisher, read_files, resolve};
+
+/// A server's name is looked up again at most this often.
+const RESOLVE_NS: u64 = 1_000_000_000;
+
+/// The control core.
+pub struct Control {
+    files: Files,
+    publisher: Publisher,
+    pub(super) shared: Arc<Shared>,
+    outside: Outside,
+    inbox: Arc<Inbox>,
+    /// SHOWs whose rows are being gathered
+    pub(super) asked: HashMap<u64, Asked>,
+    pub(super) next_request: u64,
+    resolved_at: HashMap<u32, u64>,
+    ending: bool,
+    drained: Vec<bool>,
+}
+
+/// Watches signals on a thread of its own.
+pub fn watch_signals(inbox: Arc<Inbox>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut ends = 0;
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                inbox.post(Heard::Reload);
+                continue;
+            }
+            ends += 1;
+            if ends > 1 {
+                tracing::warn!("a second signal: exiting at once");
+                std::process::exit(1);
+            }
+            inbox.post(Heard::End);
+        }
+    })?;
+    Ok(())
+}
+
+impl Control {
+    /// Not running yet.
+    pub fn new(files: Files, publisher: Publisher, shared: Arc<Shared>, outside: Outside, inbox: Arc<Inbox>) -> Control {
+        let cores = outside.cores();
+        Control {
+            files,
+            publisher,
+            shared,
+            outside,
+            inbox,
+            asked: HashMap::new(),
+            next_request: 0,
+            resolved_at: HashMap::new(),
+            ending: false,
+            drained: vec![false; cores],
+        }
+    }
+
+    /// Runs until all data cores have drained, `shutdown_timeout` is over, or one of them fails.
+    pub async fn run(mut self, waker: Waker) -> Result<(), String> {
+        let mut cores = Cores::new(self.outside.clone(), waker);
+        loop {
+            let inbox = self.inbox.clone();
+            match inbox.next().await {
+                Heard::End => self.end(&mut cores),
+                Heard::Reload => {
+                    if let Err(problems) = self.reload(&mut cores) {
+                        tracing::error!("RELOAD changed nothing:\n  {}", problems.join("\n  "));
+                    }
+                }
+                Heard::Word(Word::Command { asker, text }) => self.command(asker, &text, &mut cores),
+                Heard::Word(Word::Report { request, report }) => self.reported(request, *report, &mut cores),
+                Heard::Word(Word::Unreachable { pool }) => self.resolve_again(pool),
+                Heard::Word(Word::Drained { core }) => self.drained[core] = true,
+                Heard::Word(Word::Failed { core, why }) => return Err(format!("data core {core} ended: {why}")),
+            }
+            if self.ending && self.drained.iter().all(|&drained| drained) {
+                tracing::info!("all clients have gone");
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets clients finish, for `shutdown_timeout` at most.
+    pub(super) fn end(&mut self, cores: &mut Cores) {
+        if self.ending {
+            return;
+        }
+        self.ending = true;
+        let timeout = self.shared.published.load().snapshot.general.shutdown_timeout;
+        tracing::info!(?timeout, "shutting down: no new clients, transactions may finish");
+        cores.post_all(|| Mail::Drain);
+        let inbox = self.inbox.clone();
+        let count = cores.count();
+        // A timeout beyond centuries is none.
+        if timeout < Duration::from_secs(1 << 32) {
+            let timer = TimerActionOnce::do_in(timeout, async move {
+                tracing::warn!("shutdown_timeout is over; clients that are still busy are cut off");
+                (0..count).for_each(|core| inbox.post(Heard::Word(Word::Drained { core })));
+            });
+            // It runs on this executor until the process ends.
+            std::mem::forget(timer);
+        }
+    }
+
+    /// Reads both files again; nothing changes unless all is well.
+    pub(super) fn reload(&mut self, cores: &mut Cores) -> Result<(), Vec<String>> {
+        let before = self.shared.published.load_full();
+        let mut seed = [0; 16];
+        random(&mut seed);
+        let loaded = read_files(&self.files.config, &self.files.users, seed, before.snapshot.number + 1)?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let restart = needs_restart(&before.snapshot, &loaded.snapshot);
+        if !restart.is_empty() {
+            tracing::warn!("these settings need a restart and stay as they were: {}", restart.join(", "));
+        }
+        let mut snapshot = loaded.snapshot;
+        snapshot.general.workers = before.snapshot.general.workers;
+        let published = self.publisher.build(snapshot, Some(&before));
+        let number = published.snapshot.number;
+        self.shared.published.store(Arc::new(published));
+        self.shared.version.store(number, Ordering::Release);
+        cores.post_all(|| Mail::Published);
+        tracing::info!(number, "configuration reloaded");
+        Ok(())
+    }
+
+    /// A server could not be reached: its name may have moved.
+    fn resolve_again(&mut self, pool: u32) {
+        let now = clock::monotonic_ns();
+        let last = self.resolved_at.entry(pool).or_insert(0);
+        if now.saturating_sub(*last) < RESOLVE_NS && *last > 0 {
+            return;
+        }
+        *last = now;
+        let published = self.shared.published.load_full();
+        let Some(pool) = published.by_id.get(&pool).cloned() else { return };
+        if pool.spec.host.parse::<std::net::IpAddr>().is_ok() {
+            return;
+        }
+        glommio::spawn_local(async move {
+            let name = (pool.spec.host.clone(), pool.spec.port);
+            let address = glommio::executor().spawn_blocking(move || resolve(&name.0, name.1)).await;
+            if let Some(address) = address {
+                pool.state.address.store(Some(Arc::new(address)));
+            }
+        })
+        .detach();
+    }
+
+    /// One core's rows for a SHOW.
+    fn reported(&mut self, request: u64, report: Report, cores: &mut Cores) {
+        let Some(asked) = self.asked.get_mut(&request) else { return };
+        asked.report.absorb(report);
+        asked.missing -= 1;
+        if asked.missing == 0 {
+            if let Some(asked) = self.asked.remove(&request) {
+                self.show(asked, cores);
+            }
+        }
+    }
+}

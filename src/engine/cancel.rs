@@ -1,0 +1,92 @@
+//! Cancel requests: from any core to the client's, from there to the server, and never to another client. PostgreSQL gives no answer to a cancel
+//! request; it closes the connection when it has sent the signal. Until then the server is not given to anybody else.
+
+use crate::io::{Door, Group};
+use crate::mail::{Desk, Mail};
+
+use super::core::Core;
+use super::logins::place;
+use super::peers::{CancelLeg, NOBODY, Peer, ServerStage};
+use super::timers::Timer;
+
+impl<D: Door, K: Desk> Core<D, K> {
+    /// A client asks, on a connection of its own, that a query be cancelled.
+    pub(super) fn cancel_requested(&mut self, pid: i32, key: &[u8]) {
+        let (Some((core, slot)), Ok(secret)) = (place(pid), <[u8; 4]>::try_from(key)) else { return };
+        let secret = u32::from_be_bytes(secret);
+        if core == self.id {
+            self.cancel_client(slot, secret);
+        } else if core < self.shared.clients.len() {
+            self.post.send(core, Mail::Cancel { slot, secret }, &mut self.links.door);
+        }
+    }
+
+    /// The client is ours, if its secret is right.
+    pub(super) fn cancel_client(&mut self, slot: u32, secret: u32) {
+        let Some(Peer::Client(peer)) = self.peers.get_mut(slot as usize) else { return };
+        if peer.secret != secret {
+            return;
+        }
+        if let Some(ticket) = peer.ticket.take() {
+            let Some(Peer::Client(peer)) = self.peers.get(slot as usize) else { return };
+            let Some(pool) = peer.pool.as_ref().map(|pool| pool.id) else { return };
+            if let Some(Some(pool)) = self.pools.get_mut(pool as usize) {
+                pool.slice.cancel_wait(ticket);
+            }
+            return self.answer_for_server(slot, "57014", "canceling statement due to user request");
+        }
+        let server = peer.server;
+        if server == NOBODY {
+            return;
+        }
+        let Some(link) = self.peers[server as usize].server() else { return };
+        // A server that waits for its client has nothing to cancel; PostgreSQL would ignore it too.
+        if matches!(link.stage, ServerStage::Busy) && link.link.server.exchange.is_active() {
+            if link.leg { link.cancel_again = true } else { self.send_cancel(server) }
+        }
+    }
+
+    /// Opens a connection to cancel what a server is doing.
+    pub(super) fn send_cancel(&mut self, server: u32) {
+        let Some(link) = self.peers[server as usize].server() else { return };
+        let (Some((pid, key)), Some(address)) = (link.link.server.key.clone(), link.link.pool.state.address.load_full()) else { return };
+        let Ok(slot) = self.links.connect(&address, Group::Servers) else { return };
+        if let Some(link) = self.peers[server as usize].server() {
+            link.leg = true;
+            link.cancel_again = false;
+        }
+        let generation = self.links.generation(server);
+        self.seat(slot, Peer::Leg(Box::new(CancelLeg { server, generation, pid, key })));
+        let timeout = self.published.snapshot.general.connect_timeout.as_nanos() as u64;
+        self.wheel.arm(self.now.saturating_add(timeout), Timer::Connect { slot, generation: self.links.generation(slot) });
+    }
+
+    pub(super) fn leg_connected(&mut self, slot: u32, res: i32) {
+        if res < 0 {
+            return self.leg_ended(slot);
+        }
+        let Peer::Leg(leg) = &self.peers[slot as usize] else { return };
+        let mut words = Vec::new();
+        // The key came from the server in this very form.
+        let _ = crate::wire::client::cancel_request(&mut words, leg.pid, &leg.key);
+        self.links.say(slot, &words);
+        self.links.resume(slot);
+    }
+
+    /// PostgreSQL has closed the cancel connection: the signal has been sent, or never will be.
+    pub(super) fn leg_ended(&mut self, slot: u32) {
+        let Peer::Leg(leg) = std::mem::take(&mut self.peers[slot as usize]) else { return };
+        self.links.abort(slot);
+        if !self.links.is_open(leg.server, leg.generation) {
+            return;
+        }
+        let Some(link) = self.peers[leg.server as usize].server() else { return };
+        link.leg = false;
+        let again = std::mem::take(&mut link.cancel_again);
+        match link.stage {
+            ServerStage::Cancelled => self.server_free(leg.server),
+            ServerStage::Busy if again && link.link.server.exchange.is_active() => self.send_cancel(leg.server),
+            _ => {}
+        }
+    }
+}

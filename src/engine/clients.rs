@@ -1,0 +1,334 @@
+//! Clients after their login: their bytes, their wait for a server, their end.
+
+use std::sync::Arc;
+
+use crate::config::snapshot::{ClientRecovery, PoolerMode};
+use crate::io::Door;
+use crate::io::links::Bytes;
+use crate::mail::Desk;
+use crate::session::Verdict;
+use crate::session::client::{Broken, Stop};
+use crate::wire::server::{ErrorFields, error, ready};
+
+use super::HELD_MAX;
+use super::core::Core;
+use super::peers::{NOBODY, Peer, ServerStage, Stage};
+use super::timers::Timer;
+
+/// How long last words may take to get out.
+const LINGER_NS: u64 = 5_000_000_000;
+
+impl<D: Door, K: Desk> Core<D, K> {
+    /// Bytes from a client's socket.
+    pub(super) fn client_bytes(&mut self, slot: u32, bytes: Bytes) {
+        let Some(Peer::Client(peer)) = self.peers.get_mut(slot as usize) else { return };
+        peer.counts.received += bytes.view().len() as u64;
+        if self.links.held(slot) == 0 && self.may_go_on(slot) {
+            let consumed = self.feed(slot, bytes);
+            if self.links.is_open(slot, self.links.generation(slot)) {
+                self.hold_rest(slot, bytes.part(consumed..bytes.view().len()));
+            }
+            return;
+        }
+        self.hold_rest(slot, bytes);
+        if self.may_go_on(slot) {
+            self.feed_held(slot);
+        }
+    }
+
+    fn hold_rest(&mut self, slot: u32, rest: Bytes) {
+        self.links.hold(slot, rest.view());
+        if self.links.held(slot) >= HELD_MAX {
+            self.links.pause(slot);
+        }
+    }
+
+    /// Whether a client's bytes can be read now; otherwise something it waits for will have them read later.
+    fn may_go_on(&self, slot: u32) -> bool {
+        let Some(Peer::Client(peer)) = self.peers.get(slot as usize) else { return false };
+        match &peer.stage {
+            Stage::Login(login) => !login.is_waiting(),
+            Stage::Greeted => false,
+            Stage::Admin { busy, .. } => !busy,
+            Stage::Ready if peer.ticket.is_some() => false,
+            Stage::Ready if peer.server == NOBODY => true,
+            Stage::Ready => {
+                matches!(&self.peers[peer.server as usize], Peer::Server(server) if matches!(server.stage, ServerStage::Busy))
+            }
+        }
+    }
+
+    /// Reads what was held for a client.
+    pub(super) fn feed_held(&mut self, slot: u32) {
+        if self.links.held(slot) == 0 || !self.may_go_on(slot) {
+            return;
+        }
+        let generation = self.links.generation(slot);
+        let held = self.links.take_held(slot);
+        let bytes = Bytes::of(&held);
+        let consumed = self.feed(slot, bytes);
+        if self.links.is_open(slot, generation) {
+            self.links.hold(slot, &held[consumed..]);
+            self.listen_to(slot);
+        }
+        // What was forwarded lies in it until the turn is settled.
+        self.links.keep(held);
+    }
+
+    /// Reads bytes; returns how many are consumed.
+    fn feed(&mut self, slot: u32, bytes: Bytes) -> usize {
+        match self.peers[slot as usize].client().map(|client| &client.stage) {
+            Some(Stage::Ready) => self.feed_session(slot, bytes),
+            Some(Stage::Login(_)) => self.feed_login(slot, bytes),
+            Some(Stage::Admin { .. }) => self.feed_admin(slot, bytes),
+            _ => 0,
+        }
+    }
+
+    fn feed_session(&mut self, slot: u32, bytes: Bytes) -> usize {
+        let mut at = 0;
+        loop {
+            let rest = bytes.part(at..bytes.view().len());
+            let Some(server) = self.peers[slot as usize].client().map(|client| client.server) else { return at };
+            let mut verdicts = std::mem::take(&mut self.verdicts);
+            verdicts.clear();
+            let (peer, link) = self.pair(slot, server);
+            let exchange = link.and_then(Peer::server).map(|server| &mut server.link.server.exchange);
+            let Some(peer) = peer.client() else { return at };
+            let (consumed, stop) = peer.client.on_bytes(rest.view(), exchange, &mut verdicts);
+            self.carry_out_client(slot, server, rest, &verdicts);
+            self.verdicts = verdicts;
+            at += consumed;
+            match stop {
+                Stop::More => break,
+                Stop::Want if self.draining && self.refuse_while_draining(slot) => return at,
+                Stop::Want => {
+                    if !self.checkout(slot) || !self.fit_at_hand(slot) {
+                        return at;
+                    }
+                }
+                Stop::Full => {
+                    self.links.pause(slot);
+                    return at;
+                }
+                Stop::Terminate => {
+                    self.client_gone(slot);
+                    return at;
+                }
+                Stop::Broken(broken) => {
+                    self.client_broke(slot, broken);
+                    return at;
+                }
+            }
+        }
+        self.release_if_free(slot);
+        at
+    }
+
+    fn carry_out_client(&mut self, client: u32, server: u32, bytes: Bytes, verdicts: &crate::session::Verdicts) {
+        for verdict in &verdicts.list {
+            match verdict {
+                Verdict::Forward(range) => {
+                    self.count_sent_to_server(server, range.len());
+                    self.links.forward(server, bytes.part(range.clone()));
+                }
+                Verdict::ToServer(range) => {
+                    self.count_sent_to_server(server, range.len());
+                    self.links.say(server, &verdicts.words[range.clone()]);
+                }
+                Verdict::ToClient(range) => self.links.say(client, &verdicts.words[range.clone()]),
+            }
+        }
+        if server != NOBODY && self.links.backlog(server) > 0 {
+            self.links.pause(client);
+        }
+    }
+
+    fn count_sent_to_server(&mut self, server: u32, bytes: usize) {
+        if let Some(server) = self.peers[server as usize].server() {
+            server.link.sent += bytes as u64;
+        }
+    }
+
+    /// A client between transactions gives its server back.
+    pub(super) fn release_if_free(&mut self, slot: u32) {
+        let Some(Peer::Client(peer)) = self.peers.get(slot as usize) else { return };
+        let server = peer.server;
+        if server == NOBODY || peer.client.mode() == PoolerMode::Session && !self.draining || !peer.client.at_boundary() {
+            return;
+        }
+        let free = matches!(&self.peers[server as usize],
+            Peer::Server(peer) if matches!(peer.stage, ServerStage::Busy) && peer.link.server.exchange.is_free());
+        if free {
+            self.release(slot, server);
+        }
+    }
+
+    /// Takes the server from its client and gives it back to the pool.
+    fn release(&mut self, client: u32, server: u32) {
+        let now = self.now;
+        let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return };
+        peer.client.detached(&mut link.link.server.exchange);
+        peer.server = NOBODY;
+        peer.counts.transactions += 1;
+        peer.counts.transaction_ns += now.saturating_sub(link.granted_at);
+        let busy_ns = now.saturating_sub(link.granted_at);
+        let changed = link.link.server.changed_profile(&peer.profile);
+        let session_mode = peer.client.mode() == PoolerMode::Session;
+        link.client = NOBODY;
+        link.client_number = 0;
+        let pool = link.pool;
+        if let Some(pool) = self.pool_counts(pool) {
+            pool.xact_count += 1;
+            pool.xact_time += busy_ns / 1000;
+        }
+        if let Some(changed) = changed {
+            let profile = self.intern(changed);
+            if let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) {
+                peer.profile = profile.clone();
+                link.link.server.adopt(profile);
+            }
+        }
+        if self.links.is_paused(server) {
+            self.links.resume(server);
+        }
+        if session_mode {
+            self.clean_server(server)
+        } else {
+            self.server_free(server)
+        }
+        if self.draining {
+            return self.client_fatal(client, "57P01", "pg_dog is shutting down", None);
+        }
+        self.feed_later(client);
+        self.listen_to(client);
+    }
+
+    /// One profile for all clients of this core that ask for the same.
+    pub(super) fn intern(&mut self, profile: crate::session::parameters::Profile) -> Arc<crate::session::parameters::Profile> {
+        if let Some(known) = self.profiles.iter().find(|known| ***known == profile) {
+            return known.clone();
+        }
+        if self.profiles.len() >= PROFILES_MAX {
+            self.profiles.retain(|known| Arc::strong_count(known) > 1);
+        }
+        let profile = Arc::new(profile);
+        if self.profiles.len() < PROFILES_MAX {
+            self.profiles.push(profile.clone());
+        }
+        profile
+    }
+
+    /// Clients whose server has come: their held bytes go to it.
+    pub(super) fn serve_granted(&mut self) {
+        while let Some((client, generation)) = self.granted.pop() {
+            if self.links.is_open(client, generation) {
+                self.begin(client);
+            }
+        }
+    }
+
+    /// Clients with held bytes that may go on.
+    pub(super) fn serve_again(&mut self) {
+        for _ in 0..self.again.len() {
+            let Some((client, generation)) = self.again.pop() else { break };
+            if self.links.is_open(client, generation) {
+                self.feed_held(client);
+            }
+        }
+        self.serve_granted();
+    }
+
+    /// A client's server is there: it is made to fit, or the client's messages go to it at once.
+    pub(super) fn begin(&mut self, client: u32) {
+        if !self.fit_at_hand(client) {
+            return;
+        }
+        match self.peers[client as usize].client().map(|peer| &peer.stage) {
+            Some(Stage::Greeted) => self.greet(client),
+            _ => self.feed_held(client),
+        }
+        self.listen_to(client);
+    }
+
+    /// Makes the server that was just granted fit; true when the client's messages can go to it now.
+    fn fit_at_hand(&mut self, client: u32) -> bool {
+        let Some(server) = self.peers[client as usize].client().map(|peer| peer.server) else { return false };
+        let granted = server != NOBODY && matches!(&self.peers[server as usize], Peer::Server(peer) if matches!(peer.stage, ServerStage::Granted));
+        granted && self.fit(client, server)
+    }
+
+    /// The client's wait came to nothing: it is told, and stays or goes as `client_connection_recovery` says.
+    pub(super) fn checkout_failed(&mut self, slot: u32, code: &str, message: &str) {
+        let recovery = self.published.snapshot.general.client_connection_recovery;
+        let ready_stage = matches!(self.peers[slot as usize].client().map(|peer| &peer.stage), Some(Stage::Ready));
+        if recovery == ClientRecovery::Drop || !ready_stage {
+            return self.client_fatal(slot, code, message, None);
+        }
+        self.answer_for_server(slot, code, message);
+    }
+
+    /// Answers the request a waiting client has made with an error of ours, as a server would.
+    pub(super) fn answer_for_server(&mut self, slot: u32, code: &str, message: &str) {
+        let held = self.links.take_held(slot);
+        let mut words = std::mem::take(&mut self.verdicts.words);
+        words.clear();
+        error(&mut words, &ErrorFields { severity: "ERROR", code, message, detail: None, hint: None });
+        let Some(peer) = self.peers[slot as usize].client() else { return };
+        peer.counts.errors += 1;
+        let consumed = peer.client.refuse_request(&held);
+        if consumed > 0 {
+            ready(&mut words, b'I');
+        }
+        self.links.say(slot, &words);
+        self.verdicts.words = words;
+        self.links.hold(slot, &held[consumed..]);
+        self.links.keep(held);
+        self.feed_later(slot);
+        self.listen_to(slot);
+    }
+
+    fn client_broke(&mut self, slot: u32, broken: Broken) {
+        match broken.code() {
+            Some(code) => self.client_fatal(slot, code, &broken.to_string(), None),
+            None => self.client_gone(slot),
+        }
+    }
+
+    /// Tells a client why, and closes it.
+    pub(super) fn client_fatal(&mut self, slot: u32, code: &str, message: &str, hint: Option<&str>) {
+        let mut words = Vec::new();
+        error(&mut words, &ErrorFields { severity: "FATAL", code, message, detail: None, hint });
+        self.links.say(slot, &words);
+        if let Some(peer) = self.peers[slot as usize].client() {
+            peer.counts.errors += 1;
+        }
+        self.client_gone(slot);
+    }
+
+    /// The client has gone, or must go: what it held goes back, its queue place is free, its socket closes when its last words are out.
+    pub(super) fn client_gone(&mut self, slot: u32) {
+        let Peer::Client(mut peer) = std::mem::take(&mut self.peers[slot as usize]) else { return };
+        if self.published.snapshot.general.log_disconnections && matches!(peer.stage, Stage::Ready) {
+            tracing::info!(user = %peer.user, database = %peer.database, "client disconnected");
+        }
+        if let Some(ticket) = peer.ticket.take() {
+            self.leave_queue(&peer, ticket);
+        }
+        if peer.server != NOBODY {
+            self.client_left(peer.server, &mut peer.client);
+        }
+        if !matches!(peer.stage, Stage::Admin { .. }) {
+            self.clients -= 1;
+        }
+        self.shared.clients[self.id].0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        let generation = self.links.generation(slot);
+        self.links.close(slot);
+        if self.links.backlog(slot) > 0 {
+            self.wheel.arm(self.now + LINGER_NS, Timer::Linger { slot, generation });
+        }
+    }
+}
+
+/// Profiles kept for comparing by address; more are compared by content.
+const PROFILES_MAX: usize = 1024;

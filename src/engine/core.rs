@@ -1,0 +1,300 @@
+//! The loop of one data core.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::io::links::{Links, Received};
+use crate::io::timer::Timers;
+use crate::io::{Completion, Door, Fd, Group, Op, Token};
+use crate::mail::{Desk, Moved, Published, Shared};
+use crate::session::Verdicts;
+use crate::session::parameters::Profile;
+
+use super::lend::Pool;
+use super::peers::{NOBODY, Peer};
+use super::post::Post;
+use super::timers::Timer;
+
+/// What a core is made of.
+pub struct Parts<D: Door, K: Desk> {
+    pub id: usize,
+    pub door: D,
+    pub desk: K,
+    pub post: Post,
+    pub shared: Arc<Shared>,
+    /// None: this core only gets clients from others
+    pub listener: Option<Fd>,
+}
+
+/// One data core.
+pub struct Core<D: Door, K: Desk> {
+    pub(super) id: usize,
+    pub(super) links: Links<D>,
+    pub(super) desk: K,
+    pub(super) post: Post,
+    pub(super) shared: Arc<Shared>,
+    pub(super) published: Arc<Published>,
+    pub(super) version: u64,
+    pub(super) listener: Option<Fd>,
+    pub(super) draining: bool,
+    /// the control core has been told that nobody is left
+    pub(super) drained: bool,
+    /// clients, admin ones apart
+    pub(super) clients: usize,
+    /// by slot
+    pub(super) peers: Vec<Peer>,
+    /// by pool number
+    pub(super) pools: Vec<Option<Box<Pool>>>,
+    pub(super) profiles: Vec<Arc<Profile>>,
+    pub(super) wheel: Timers<Timer>,
+    pub(super) alarm_at: u64,
+    /// the earliest `look_at` of the pools
+    pub(super) next_look: u64,
+    pub(super) now: u64,
+    completions: Vec<Completion>,
+    pub(super) verdicts: Verdicts,
+    /// clients whose server is there: fed before other clients are heard
+    pub(super) granted: Vec<(u32, u32)>,
+    /// clients with bytes held that may go on
+    pub(super) again: Vec<(u32, u32)>,
+    /// servers promised to other cores
+    pub(super) lending: Vec<(u32, u32, usize)>,
+    pub(super) moving: Vec<(usize, Moved)>,
+    expired: Vec<Timer>,
+}
+
+impl<D: Door, K: Desk> Core<D, K> {
+    /// A core without clients; it takes what is published now.
+    pub fn new(parts: Parts<D, K>) -> Core<D, K> {
+        let published = parts.shared.published.load_full();
+        let now = parts.door.now();
+        let mut core = Core {
+            id: parts.id,
+            now,
+            links: Links::new(parts.door),
+            desk: parts.desk,
+            post: parts.post,
+            version: published.snapshot.number,
+            published,
+            shared: parts.shared,
+            listener: parts.listener,
+            draining: false,
+            drained: false,
+            clients: 0,
+            peers: Vec::new(),
+            pools: Vec::new(),
+            profiles: Vec::new(),
+            wheel: Timers::new(now),
+            alarm_at: u64::MAX,
+            next_look: u64::MAX,
+            completions: Vec::with_capacity(1024),
+            verdicts: Verdicts::default(),
+            granted: Vec::with_capacity(64),
+            again: Vec::with_capacity(64),
+            lending: Vec::with_capacity(16),
+            moving: Vec::with_capacity(16),
+            expired: Vec::new(),
+        };
+        if let Some(listener) = core.listener {
+            core.links.door.accept(listener, Token::new(Op::Accept, 0, 0));
+        }
+        core.keep_minimum();
+        core
+    }
+
+    /// One turn. Errors mean that the machine itself is broken.
+    pub fn step(&mut self) -> io::Result<()> {
+        self.links.flush();
+        self.give_away()?;
+        let mail_waits = self.post.send_waiting(&mut self.links.door);
+        let idle = !mail_waits && self.lending.is_empty() && self.granted.is_empty() && self.again.is_empty();
+        self.set_alarm();
+        let mut completions = std::mem::take(&mut self.completions);
+        completions.clear();
+        self.links.turn(idle, &mut completions)?;
+        self.now = self.links.door.now();
+        self.read_blocked();
+        for completion in &completions {
+            match completion.token.op() {
+                Op::ServerRecv => self.server_received(completion),
+                Op::Sent => self.backlog_sent(completion),
+                Op::Connect => self.server_connected(completion),
+                Op::Alarm => self.alarm_at = u64::MAX,
+                _ => {}
+            }
+        }
+        self.read_mail();
+        self.expire();
+        self.look_due();
+        self.serve_granted();
+        for completion in &completions {
+            match completion.token.op() {
+                Op::ClientRecv => self.client_received(completion),
+                Op::Accept => self.accepted(completion),
+                _ => {}
+            }
+        }
+        self.serve_again();
+        self.completions = completions;
+        if self.draining {
+            self.tell_if_drained();
+        }
+        Ok(())
+    }
+
+    /// Runs until the machine breaks; a core has no other end.
+    pub fn run(&mut self) -> io::Error {
+        loop {
+            if let Err(error) = self.step() {
+                return error;
+            }
+        }
+    }
+
+    /// Puts a peer behind a socket.
+    pub(super) fn seat(&mut self, slot: u32, peer: Peer) {
+        let index = slot as usize;
+        if self.peers.len() <= index {
+            self.peers.resize_with(index + 1, Peer::default);
+        }
+        self.peers[index] = peer;
+    }
+
+    /// A client and the server at hand, both at once.
+    pub(super) fn pair(&mut self, client: u32, server: u32) -> (&mut Peer, Option<&mut Peer>) {
+        if server == NOBODY {
+            return (&mut self.peers[client as usize], None);
+        }
+        match self.peers.get_disjoint_mut([client as usize, server as usize]) {
+            Ok([client, server]) => (client, Some(server)),
+            Err(_) => unreachable!("a client is not its own server"),
+        }
+    }
+
+    fn server_received(&mut self, completion: &Completion) {
+        let slot = completion.token.slot();
+        match self.links.received(completion) {
+            Received::Bytes(bytes) => match self.peers.get(slot as usize) {
+                Some(Peer::Server(_)) => self.server_bytes(slot, bytes),
+                // A cancel request has no answer.
+                _ => {}
+            },
+            Received::End => match self.peers.get(slot as usize) {
+                Some(Peer::Server(_)) => self.server_ended(slot),
+                Some(Peer::Leg(_)) => self.leg_ended(slot),
+                _ => {}
+            },
+            Received::Nothing => {}
+        }
+    }
+
+    fn client_received(&mut self, completion: &Completion) {
+        let slot = completion.token.slot();
+        match self.links.received(completion) {
+            Received::Bytes(bytes) => self.client_bytes(slot, bytes),
+            Received::End => self.client_gone(slot),
+            Received::Nothing => {}
+        }
+    }
+
+    /// Sockets that took less than they were sent: whoever feeds them is not heard until they have caught up.
+    fn read_blocked(&mut self) {
+        while let Some(slot) = self.links.blocked.pop() {
+            match self.peers.get(slot as usize) {
+                Some(Peer::Client(client)) if client.server != NOBODY => self.links.pause(client.server),
+                Some(Peer::Server(server)) if server.client != NOBODY => self.links.pause(server.client),
+                _ => {}
+            }
+        }
+    }
+
+    fn backlog_sent(&mut self, completion: &Completion) {
+        if !self.links.sent(completion) {
+            return;
+        }
+        match self.peers.get(completion.token.slot() as usize) {
+            Some(Peer::Client(client)) if client.server != NOBODY => self.links.resume(client.server),
+            Some(Peer::Server(server)) if server.client != NOBODY => {
+                let client = server.client;
+                self.listen_to(client);
+                self.feed_later(client);
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads a client's socket again, if nothing speaks against it.
+    pub(super) fn listen_to(&mut self, client: u32) {
+        let Some(Peer::Client(peer)) = self.peers.get(client as usize) else { return };
+        let blocked = peer.server != NOBODY && self.links.backlog(peer.server) > 0;
+        if self.links.is_paused(client) && !blocked && self.links.held(client) < super::HELD_MAX {
+            self.links.resume(client);
+        }
+    }
+
+    /// The client's held bytes are looked at again before this turn ends.
+    pub(super) fn feed_later(&mut self, client: u32) {
+        if self.links.held(client) > 0 {
+            self.again.push((client, self.links.generation(client)));
+        }
+    }
+
+    fn expire(&mut self) {
+        let mut expired = std::mem::take(&mut self.expired);
+        self.wheel.expire(self.now, &mut expired);
+        for timer in expired.drain(..) {
+            self.rang(timer);
+        }
+        self.expired = expired;
+    }
+
+    fn set_alarm(&mut self) {
+        let at = self.wheel.next().unwrap_or(u64::MAX).min(self.next_look);
+        if at < self.alarm_at {
+            self.alarm_at = at;
+            self.links.door.alarm(at, Token::new(Op::Alarm, 0, 0));
+        }
+    }
+
+    fn accepted(&mut self, completion: &Completion) {
+        if completion.res >= 0 {
+            self.fresh_client(completion.res);
+        } else if completion.res != -libc::ECANCELED {
+            tracing::warn!("cannot accept a connection: {}", io::Error::from_raw_os_error(-completion.res));
+        }
+        if !completion.more && !self.draining {
+            if let Some(listener) = self.listener {
+                self.links.door.accept(listener, Token::new(Op::Accept, 0, 0));
+            }
+        }
+    }
+
+    /// A fresh connection stays here, or goes to a core with clearly fewer clients.
+    fn fresh_client(&mut self, fd: Fd) {
+        if self.published.snapshot.cores.spread {
+            if let Some(core) = self.emptier_core() {
+                self.shared.clients[core].0.fetch_add(1, Ordering::Relaxed);
+                return self.post.send(core, crate::mail::Mail::Client { fd }, &mut self.links.door);
+            }
+        }
+        self.shared.clients[self.id].0.fetch_add(1, Ordering::Relaxed);
+        self.seat_client(fd);
+    }
+
+    /// "Clearly": an eighth more than the mean, and at least four.
+    fn emptier_core(&self) -> Option<usize> {
+        let count = |core: usize| self.shared.clients[core].0.load(Ordering::Relaxed);
+        let cores = self.shared.clients.len();
+        let mine = count(self.id);
+        let mean = (0..cores).map(count).sum::<usize>() / cores;
+        if mine < mean + mean / 8 + 4 {
+            return None;
+        }
+        (0..cores).filter(|&core| core != self.id).min_by_key(|&core| count(core))
+    }
+
+    pub(super) fn adopt_client(&mut self, fd: Fd) -> u32 {
+        self.links.adopt(fd, Group::Clients)
+    }
+}

@@ -1,0 +1,428 @@
+//! What the pool decides, carried out: grants, opens, servers that rest, retire, or go to another core.
+
+use std::sync::Arc;
+
+use crate::admin::report::{Counts, Period};
+use crate::io::{Door, Group};
+use crate::mail::{Desk, Mail, Moved, SharedPool};
+use crate::pool::queue::Ticket;
+use crate::pool::slice::Slice;
+use crate::pool::verdict::{After, Checkin, Checkout, Rules, Take};
+
+use super::core::Core;
+use super::peers::{ClientPeer, NOBODY, Peer, ServerPeer, ServerStage};
+use super::timers::Timer;
+
+/// One core's slice of a pool and what is counted about it.
+pub struct Pool {
+    pub shared: Arc<SharedPool>,
+    pub slice: Slice,
+    pub counts: Counts,
+    pub period: Period,
+    pub period_since: u64,
+    pub re_synced: u64,
+    pub out_of_sync: u64,
+    pub force_closed: u64,
+    /// waiters to be told of a failure; a buffer
+    pub failed: Vec<u32>,
+    pub said_down_at: u64,
+    wait_timer: bool,
+    /// when `Slice::look` is due; checked every turn, so that it is on time while the core is busy
+    pub look_at: u64,
+    /// no longer in the configuration: its servers go when they are free
+    pub retired: bool,
+}
+
+/// What `stats_period` is until it can be set.
+const PERIOD_NS: u64 = 15_000_000_000;
+
+impl<D: Door, K: Desk> Core<D, K> {
+    /// This core's slice of a pool, made when first needed.
+    pub(super) fn pool(&mut self, shared: &Arc<SharedPool>) -> &mut Pool {
+        let index = shared.id as usize;
+        if self.pools.len() <= index {
+            self.pools.resize_with(index + 1, || None);
+        }
+        let (id, now) = (self.id, self.now);
+        let rules = Rules { fair: self.published.snapshot.cores.fair_us * 1000, ..Rules::default() };
+        if self.pools[index].is_none() {
+            self.wheel.arm(now + PERIOD_NS, Timer::Period { pool: shared.id });
+        }
+        self.pools[index].get_or_insert_with(|| {
+            Box::new(Pool {
+                shared: shared.clone(),
+                slice: Slice::new(shared.state.ledger.clone(), id, rules),
+                counts: Counts::default(),
+                period: Period::default(),
+                period_since: now,
+                re_synced: 0,
+                out_of_sync: 0,
+                force_closed: 0,
+                failed: Vec::new(),
+                said_down_at: 0,
+                wait_timer: false,
+                look_at: u64::MAX,
+                retired: false,
+            })
+        })
+    }
+
+    pub(super) fn pool_counts(&mut self, pool: u32) -> Option<&mut Counts> {
+        self.pools.get_mut(pool as usize)?.as_mut().map(|pool| &mut pool.counts)
+    }
+
+    pub(super) fn period_over(&mut self, pool: u32) {
+        let now = self.now;
+        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
+        slice.period.turn(slice.counts, now.saturating_sub(slice.period_since) / 1000);
+        slice.period_since = now;
+        self.wheel.arm(now + PERIOD_NS, Timer::Period { pool });
+    }
+
+    /// Asks for a server; true when it is there at once (`Granted`), false when the client waits or has been told that there is none.
+    pub(super) fn checkout(&mut self, client: u32) -> bool {
+        let Some(shared) = self.pool_of(client) else {
+            self.client_fatal(client, "3D000", "this database is no longer configured", None);
+            return false;
+        };
+        let now = self.now;
+        let pool = shared.id;
+        match self.pool(&shared).slice.checkout(client, now) {
+            Checkout::Grant(server) => {
+                self.attach(client, server);
+                true
+            }
+            Checkout::Wait { ticket, then } => {
+                if let Some(peer) = self.peers[client as usize].client() {
+                    peer.ticket = Some(ticket);
+                    peer.waits_since = now;
+                }
+                self.arm_wait(pool);
+                self.after(pool, then);
+                false
+            }
+        }
+    }
+
+    /// The pool a client belongs to, found again after a reload.
+    fn pool_of(&mut self, client: u32) -> Option<Arc<SharedPool>> {
+        let (version, published) = (self.version, self.published.clone());
+        let peer = self.peers[client as usize].client()?;
+        if peer.version != version {
+            peer.version = version;
+            peer.pool = published.find(&peer.database, &peer.user).cloned();
+        }
+        peer.pool.clone()
+    }
+
+    fn attach(&mut self, client: u32, server: u32) {
+        let now = self.now;
+        let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return };
+        let waited = if peer.ticket.take().is_some() { now.saturating_sub(peer.waits_since) } else { 0 };
+        peer.server = server;
+        peer.counts.wait_ns += waited;
+        link.client = client;
+        link.client_number = peer.number;
+        link.stage = ServerStage::Granted;
+        link.granted_at = now;
+        link.link.used_at = now;
+        let pool = link.pool;
+        if let Some(counts) = self.pool_counts(pool) {
+            counts.server_assignment_count += 1;
+            counts.wait_time += waited / 1000;
+        }
+    }
+
+    /// Carries out what the slice wants done, until it wants nothing more.
+    pub(super) fn after(&mut self, pool: u32, mut after: After) {
+        loop {
+            match after {
+                After::Nothing => return,
+                After::Timer { at } => return self.look_later(pool, at),
+                After::Serve { client, link, .. } => {
+                    self.attach(client, link);
+                    self.granted.push((client, self.links.generation(client)));
+                }
+                After::Lend { core, link } => self.lend(link, core),
+                After::Ask { core } => self.post.send(core, Mail::Take { pool, from: self.id }, &mut self.links.door),
+                After::Open => self.open_server(pool),
+                After::Nudge { core } => self.post.send(core, Mail::Nudge { pool }, &mut self.links.door),
+            }
+            let now = self.now;
+            let Some(slice) = self.pools[pool as usize].as_mut() else { return };
+            after = slice.slice.look(now);
+        }
+    }
+
+    fn look_later(&mut self, pool: u32, at: u64) {
+        let Some(slice) = self.pools[pool as usize].as_mut() else { return };
+        slice.look_at = at;
+        self.next_look = self.next_look.min(at);
+    }
+
+    /// Slices whose time to look has come. Looks are due within fractions of a millisecond, so they have no place in the coarse wheel.
+    pub(super) fn look_due(&mut self) {
+        if self.now < self.next_look {
+            return;
+        }
+        self.next_look = u64::MAX;
+        for pool in 0..self.pools.len() {
+            let Some(slice) = self.pools[pool].as_mut().filter(|slice| slice.look_at != u64::MAX) else { continue };
+            if slice.look_at <= self.now {
+                slice.look_at = u64::MAX;
+                self.look(pool as u32);
+            } else {
+                self.next_look = self.next_look.min(slice.look_at);
+            }
+        }
+    }
+
+    pub(super) fn look(&mut self, pool: u32) {
+        let now = self.now;
+        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
+        let after = slice.slice.look(now);
+        self.after(pool, after);
+    }
+
+    /// PAUSE is over.
+    pub(super) fn resume_pool(&mut self, pool: u32) {
+        let now = self.now;
+        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
+        let after = slice.slice.look(now);
+        self.after(pool, after);
+    }
+
+    fn placed(&mut self, pool: u32, verdict: Checkin) {
+        match verdict {
+            Checkin::Serve { client, link, .. } => {
+                self.attach(client, link);
+                self.granted.push((client, self.links.generation(client)));
+            }
+            Checkin::Lend { core, link } => self.lend(link, core),
+            Checkin::Idle { timer: Some(at) } => self.look_later(pool, at),
+            Checkin::Idle { timer: None } => {}
+            Checkin::Retire => {}
+        }
+    }
+
+    /// A server whose login is through.
+    pub(super) fn pool_opened(&mut self, slot: u32) {
+        self.check_in(slot, |slice, now| slice.opened(slot, now));
+    }
+
+    /// A server is free: to the pool with it, unless a cancel request may still hit it.
+    pub(super) fn server_free(&mut self, slot: u32) {
+        let Some(peer) = self.peers[slot as usize].server() else { return };
+        if peer.leg {
+            peer.stage = ServerStage::Cancelled;
+            let generation = self.links.generation(slot);
+            let timeout = self.published.snapshot.general.rollback_timeout.as_nanos() as u64;
+            self.wheel.arm(self.now.saturating_add(timeout), Timer::Clean { slot, generation });
+            return;
+        }
+        self.check_in(slot, |slice, now| slice.checkin(slot, now));
+    }
+
+    fn check_in(&mut self, slot: u32, place: impl FnOnce(&mut Slice, u64) -> Checkin) {
+        let now = self.now;
+        let Some(peer) = self.peers[slot as usize].server() else { return };
+        peer.stage = ServerStage::Idle;
+        let pool = peer.pool;
+        let Some(slice) = self.pools[pool as usize].as_mut() else { return };
+        let verdict = place(&mut slice.slice, now);
+        if verdict == Checkin::Retire {
+            return self.retire(slot);
+        }
+        self.placed(pool, verdict);
+    }
+
+    fn retire(&mut self, slot: u32) {
+        let now = self.now;
+        let Peer::Server(peer) = std::mem::take(&mut self.peers[slot as usize]) else { return };
+        self.say_goodbye(slot);
+        if let Some(slice) = self.pools[peer.pool as usize].as_mut() {
+            let after = slice.slice.retired(now);
+            self.after(peer.pool, after);
+        }
+    }
+
+    fn say_goodbye(&mut self, slot: u32) {
+        let mut words = Vec::new();
+        crate::wire::client::terminate(&mut words);
+        self.links.say(slot, &words);
+        self.links.close(slot);
+    }
+
+    /// A server has ended: the pool is told.
+    pub(super) fn server_out(&mut self, slot: u32, peer: &ServerPeer) {
+        let now = self.now;
+        let Some(slice) = self.pools[peer.pool as usize].as_mut() else { return };
+        let after = match peer.stage {
+            ServerStage::Idle => {
+                // One that was promised to another core and has not left yet: the asker is told.
+                if let Some(at) = self.lending.iter().position(|&(lent, _, _)| lent == slot) {
+                    let (_, _, core) = self.lending.swap_remove(at);
+                    self.post.send(core, Mail::Refund { pool: peer.pool }, &mut self.links.door);
+                    // Its permit was on its way with it.
+                    slice.shared.state.ledger.give_back();
+                    slice.slice.look(now)
+                } else {
+                    slice.slice.idle_died(slot, now)
+                }
+            }
+            _ => slice.slice.busy_died(now),
+        };
+        self.after(peer.pool, after);
+    }
+
+    /// Promises a server to another core; it leaves when nothing is on its way to or from it.
+    fn lend(&mut self, slot: u32, core: usize) {
+        self.lending.push((slot, self.links.generation(slot), core));
+    }
+
+    /// Sends promised servers on their way. Their recv is cancelled in a submission of its own, before the other core hears of them, so that none of
+    /// their bytes can be received here afterwards.
+    pub(super) fn give_away(&mut self) -> std::io::Result<()> {
+        if self.lending.is_empty() {
+            return Ok(());
+        }
+        let mut at = 0;
+        while at < self.lending.len() {
+            let (slot, _, core) = self.lending[at];
+            let ready = self.links.is_movable(slot) && matches!(&self.peers[slot as usize], Peer::Server(peer) if peer.link.server.at_boundary());
+            if !ready {
+                at += 1;
+                continue;
+            }
+            self.lending.swap_remove(at);
+            if let Peer::Server(peer) = std::mem::take(&mut self.peers[slot as usize]) {
+                let fd = self.links.give_away(slot);
+                self.moving.push((core, Moved { pool: peer.pool, fd, server: peer.link }));
+            }
+        }
+        if !self.moving.is_empty() {
+            self.links.door.submit()?;
+            for (core, moved) in self.moving.drain(..) {
+                self.post.send(core, Mail::Hand(moved), &mut self.links.door);
+            }
+        }
+        Ok(())
+    }
+
+    /// A server comes from another core.
+    pub(super) fn handed(&mut self, moved: Moved) {
+        let slot = self.links.adopt(moved.fd, Group::Servers);
+        let shared = moved.server.pool.clone();
+        self.seat(slot, Peer::Server(Box::new(ServerPeer::new(moved.server, moved.pool, ServerStage::Idle))));
+        self.links.resume(slot);
+        self.pool(&shared);
+        self.check_in(slot, |slice, now| slice.handed(slot, now));
+    }
+
+    /// Another core took one of our idle servers from the ledger.
+    pub(super) fn taken(&mut self, pool: u32, from: usize) {
+        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else {
+            return self.post.send(from, Mail::Refund { pool }, &mut self.links.door);
+        };
+        match slice.slice.take() {
+            Take::Hand(link) => self.lend(link, from),
+            Take::Broken => self.post.send(from, Mail::Refund { pool }, &mut self.links.door),
+        }
+    }
+
+    pub(super) fn refunded(&mut self, pool: u32) {
+        let now = self.now;
+        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
+        let after = slice.slice.refunded(now);
+        self.after(pool, after);
+    }
+
+    pub(super) fn nudged(&mut self, pool: u32) {
+        let now = self.now;
+        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
+        let after = slice.slice.nudged(now);
+        self.after(pool, after);
+    }
+
+    /// A client gives up its place in the queue.
+    pub(super) fn leave_queue(&mut self, peer: &ClientPeer, ticket: Ticket) {
+        let Some(pool) = peer.pool.as_ref().map(|pool| pool.id) else { return };
+        if let Some(Some(slice)) = self.pools.get_mut(pool as usize) {
+            slice.slice.cancel_wait(ticket);
+        }
+    }
+
+    /// One timer per pool for `checkout_timeout`: waiters stand in the order of their deadlines.
+    fn arm_wait(&mut self, pool: u32) {
+        let timeout = self.published.snapshot.general.checkout_timeout.as_nanos() as u64;
+        let Some(slice) = self.pools[pool as usize].as_mut() else { return };
+        if slice.wait_timer {
+            return;
+        }
+        if let Some(at) = slice.slice.next_expiry(timeout) {
+            slice.wait_timer = true;
+            self.wheel.arm(at, Timer::Wait { pool });
+        }
+    }
+
+    pub(super) fn expire_waiters(&mut self, pool: u32) {
+        let timeout = self.published.snapshot.general.checkout_timeout.as_nanos() as u64;
+        let now = self.now;
+        loop {
+            let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
+            slice.wait_timer = false;
+            let Some(waiter) = slice.slice.expired(now, timeout) else { break };
+            slice.counts.errors += 1;
+            if let Some(peer) = self.peers[waiter.client as usize].client() {
+                peer.ticket = None;
+            }
+            let message = "no server connection became free within checkout_timeout; retry later, or raise the pool's size";
+            self.checkout_failed(waiter.client, "53300", message);
+        }
+        self.arm_wait(pool);
+    }
+
+    /// Opens what `min_pool_size` asks for.
+    pub(super) fn keep_minimum(&mut self) {
+        let published = self.published.clone();
+        for shared in published.pools.iter().filter(|shared| shared.spec.min_pool_size > 0) {
+            let now = self.now;
+            while self.pool(shared).slice.wanted_extra(shared.spec.min_pool_size as u32, now) {
+                self.open_server(shared.id);
+            }
+        }
+    }
+
+    /// A new snapshot: pools that are gone or smaller lose servers, larger ones look again.
+    pub(super) fn take_published(&mut self) {
+        let published = self.shared.published.load_full();
+        if published.snapshot.number == self.version {
+            return;
+        }
+        self.version = published.snapshot.number;
+        self.published = published.clone();
+        for index in 0..self.pools.len() {
+            let now = self.now;
+            let Some(pool) = self.pools[index].as_mut() else { continue };
+            match published.by_id.get(&(index as u32)) {
+                Some(shared) => pool.shared = shared.clone(),
+                None => pool.retired = true,
+            }
+            pool.slice.set_rules(Rules { fair: published.snapshot.cores.fair_us * 1000, ..Rules::default() });
+            while let Some(slot) = self.pools[index].as_mut().and_then(|pool| pool.slice.shed()) {
+                self.retire(slot);
+            }
+            let Some(pool) = self.pools[index].as_mut() else { continue };
+            let after = pool.slice.look(now);
+            self.after(index as u32, after);
+        }
+        self.keep_minimum();
+    }
+}
+
+impl ServerPeer {
+    /// A server without a client.
+    pub fn new(link: Box<crate::mail::ServerLink>, pool: u32, stage: ServerStage) -> ServerPeer {
+        ServerPeer { link, pool, stage, client: NOBODY, client_number: 0, granted_at: 0, leg: false, cancel_again: false }
+    }
+}

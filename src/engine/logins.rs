@@ -1,0 +1,250 @@
+//! Clients before their first query: a fresh socket, its login, the parameters it is greeted with.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::auth::scram::salt_of;
+use crate::config::snapshot::{AuthType, PoolerMode};
+use crate::io::links::Bytes;
+use crate::io::{Door, Fd, socket};
+use crate::mail::{Asker, Desk, Job, Mail, VerifierCell};
+use crate::session::client::Client;
+use crate::session::login::{Identity, Login, Step};
+use crate::session::parameters::Profile;
+use crate::wire::server;
+
+use super::core::Core;
+use super::peers::{ClientCounts, ClientPeer, NOBODY, Peer, Stage};
+use super::timers::Timer;
+use super::{CLIENTS_MAX, CORES_MAX};
+
+/// Bits of a cancel key's pid that name the slot; the rest name the core.
+const SLOT_BITS: u32 = CLIENTS_MAX.trailing_zeros();
+const _: () = assert!((CORES_MAX as u64) << SLOT_BITS <= i32::MAX as u64, "a pid is positive");
+
+/// The pid that a client is told: which core, which slot.
+pub fn pid(core: usize, slot: u32) -> i32 {
+    (((core as u32) << SLOT_BITS) | slot) as i32 + 1
+}
+
+/// Core and slot behind a pid.
+pub fn place(pid: i32) -> Option<(usize, u32)> {
+    let number = u32::try_from(pid.checked_sub(1)?).ok()?;
+    Some(((number >> SLOT_BITS) as usize, number & (CLIENTS_MAX as u32 - 1)))
+}
+
+impl<D: Door, K: Desk> Core<D, K> {
+    /// A fresh socket becomes a client; `Shared::clients` counts it already.
+    pub(super) fn seat_client(&mut self, fd: Fd) {
+        let slot = self.adopt_client(fd);
+        let mut secret = [0; 4];
+        self.desk.random(&mut secret);
+        let number = self.shared.next_client.fetch_add(1, Ordering::Relaxed);
+        let peer = ClientPeer {
+            stage: Stage::Login(Box::default()),
+            number,
+            secret: u32::from_be_bytes(secret),
+            client: Client::new(PoolerMode::Transaction, number),
+            profile: Arc::default(),
+            pool: None,
+            version: 0,
+            server: NOBODY,
+            ticket: None,
+            waits_since: 0,
+            database: String::new(),
+            user: String::new(),
+            address: socket::peer(fd),
+            connected_wall: self.links.door.wall_ms(),
+            counts: ClientCounts::default(),
+        };
+        self.clients += 1;
+        self.seat(slot, Peer::Client(Box::new(peer)));
+        let timeout = self.published.snapshot.general.client_login_timeout.as_nanos() as u64;
+        self.wheel.arm(self.now.saturating_add(timeout), Timer::Login { slot, generation: self.links.generation(slot) });
+        self.links.resume(slot);
+    }
+
+    fn random_18(&self) -> [u8; 18] {
+        let mut random = [0; 18];
+        self.desk.random(&mut random);
+        random
+    }
+
+    /// Runs one step of a login and says what it says.
+    fn login_step(&mut self, slot: u32, step: impl FnOnce(&mut Login, &mut Vec<u8>) -> Step) {
+        let mut words = Vec::new();
+        let Some(Stage::Login(login)) = self.peers[slot as usize].client().map(|peer| &mut peer.stage) else { return };
+        let step = step(login, &mut words);
+        self.links.say(slot, &words);
+        self.logged(slot, step);
+    }
+
+    pub(super) fn feed_login(&mut self, slot: u32, bytes: Bytes) -> usize {
+        let generation = self.links.generation(slot);
+        let (random, secret) = (self.random_18(), self.shared.secret);
+        let mut consumed = 0;
+        self.login_step(slot, |login, words| {
+            let (taken, step) = login.on_bytes(bytes.view(), &random, &secret, words);
+            consumed = taken;
+            step
+        });
+        let rest = consumed > 0 && consumed < bytes.view().len() && self.links.is_open(slot, generation);
+        if rest {
+            // Whatever follows is read in its turn, by whatever the client is by then.
+            self.again.push((slot, generation));
+        }
+        consumed
+    }
+
+    fn logged(&mut self, slot: u32, step: Step) {
+        match step {
+            Step::More => {}
+            Step::Who => self.identify(slot),
+            Step::NeedVerifier => self.ask_for_verifier(slot),
+            Step::Cancel(pid, key) => {
+                self.cancel_requested(pid, &key);
+                self.client_gone(slot);
+            }
+            Step::Done => self.proved(slot),
+            Step::Refused { code, message } => {
+                if let Some(Stage::Login(login)) = self.peers[slot as usize].client().map(|peer| &peer.stage) {
+                    tracing::warn!(user = %login.user, database = %login.database, code, "login refused: {message}");
+                }
+                self.client_fatal(slot, code, &message, None);
+            }
+            Step::Close => self.client_gone(slot),
+        }
+    }
+
+    fn identify(&mut self, slot: u32) {
+        let published = self.published.clone();
+        let random = self.random_18();
+        if self.draining {
+            return self.client_fatal(slot, "57P01", "pg_dog is shutting down", None);
+        }
+        self.login_step(slot, |login, words| {
+            let admin = &published.snapshot.admin;
+            let how = published.snapshot.general.auth_type;
+            if login.database == admin.database {
+                // The console always wants its password, whatever clients of the pools may do without.
+                let how = if how == AuthType::Trust { AuthType::Scram } else { how };
+                let known = login.user == admin.user;
+                let verifier = published.admin_verifier.load_full().filter(|_| known);
+                return login.identified(how, Identity { known, password: known.then(|| admin.password.clone()), verifier }, &random, words);
+            }
+            let identity = match published.find(&login.database, &login.user) {
+                Some(pool) => Identity { known: true, password: pool.spec.client_password.clone(), verifier: pool.verifier.load_full() },
+                None => Identity::default(),
+            };
+            login.identified(how, identity, &random, words)
+        });
+    }
+
+    /// The cell in which the verifier of a client's user is, or will be.
+    fn verifier_cell(&mut self, slot: u32) -> Option<(Arc<VerifierCell>, String, String)> {
+        let published = self.published.clone();
+        let Some(Stage::Login(login)) = self.peers[slot as usize].client().map(|peer| &peer.stage) else { return None };
+        if login.database == published.snapshot.admin.database {
+            return Some((published.admin_verifier.clone(), published.snapshot.admin.password.clone(), login.user.clone()));
+        }
+        let pool = published.find(&login.database, &login.user)?;
+        Some((pool.verifier.clone(), pool.spec.client_password.clone()?, login.user.clone()))
+    }
+
+    fn ask_for_verifier(&mut self, slot: u32) {
+        let Some((cell, password, user)) = self.verifier_cell(slot) else { return self.client_gone(slot) };
+        let asker = Asker { core: self.id, slot, generation: self.links.generation(slot) };
+        let salt = salt_of(&self.shared.secret, user.as_bytes());
+        self.desk.job(asker, Job::Verifier { cell, password, salt });
+    }
+
+    /// A helper has made what this slot waits for.
+    pub(super) fn made(&mut self, slot: u32, generation: u32) {
+        if !self.links.is_open(slot, generation) {
+            return;
+        }
+        if matches!(self.peers[slot as usize], Peer::Server(_)) {
+            return self.server_keys_made(slot);
+        }
+        let verifier = self.verifier_cell(slot).and_then(|(cell, _, _)| cell.load_full());
+        let random = self.random_18();
+        self.login_step(slot, |login, words| login.verifier_made(verifier.as_deref(), &random, words));
+        self.feed_later(slot);
+    }
+
+    /// The client is who it says.
+    fn proved(&mut self, slot: u32) {
+        let published = self.published.clone();
+        let version = self.version;
+        let Some(peer) = self.peers[slot as usize].client() else { return };
+        let Stage::Login(login) = std::mem::replace(&mut peer.stage, Stage::Greeted) else { return };
+        peer.user = login.user.clone();
+        peer.database = login.database.clone();
+        if login.database == published.snapshot.admin.database {
+            peer.stage = Stage::Admin { busy: false, skipping: false };
+            self.clients -= 1;
+            return self.greet_admin(slot);
+        }
+        let Some(pool) = published.find(&login.database, &login.user).cloned() else {
+            return self.client_fatal(slot, "3D000", "this database is no longer configured", None);
+        };
+        peer.client = Client::new(pool.spec.mode, peer.number);
+        peer.version = version;
+        peer.pool = Some(pool.clone());
+        let (user, database, address) = (peer.user.clone(), peer.database.clone(), peer.address);
+        let profile = self.intern(Profile::new(login.parameters.iter().cloned()));
+        if let Some(peer) = self.peers[slot as usize].client() {
+            peer.profile = profile;
+        }
+        if published.snapshot.general.log_connections {
+            tracing::info!(%user, %database, address = ?address, "client connected");
+        }
+        if pool.state.parameters.load().is_some() {
+            self.greet(slot);
+        } else if self.checkout(slot) {
+            self.begin(slot);
+        }
+    }
+
+    /// Tells a client what a server would tell it, and that it may begin.
+    pub(super) fn greet(&mut self, slot: u32) {
+        let core = self.id;
+        let Some(peer) = self.peers[slot as usize].client() else { return };
+        let Some(parameters) = peer.pool.as_ref().and_then(|pool| pool.state.parameters.load_full()) else { return };
+        let mut words = Vec::new();
+        for (name, value) in parameters.iter() {
+            let value = peer.profile.get(name).unwrap_or(value);
+            // These came in one message from the server, or in one startup packet, so that they fit one now.
+            let _ = server::parameter_status(&mut words, name.as_bytes(), value.as_bytes());
+        }
+        let _ = server::backend_key_data(&mut words, pid(core, slot), &peer.secret.to_be_bytes());
+        server::ready(&mut words, b'I');
+        peer.stage = Stage::Ready;
+        self.links.say(slot, &words);
+        self.release_if_free(slot);
+        self.feed_later(slot);
+    }
+
+    /// A letter for this core.
+    pub(super) fn read_mail(&mut self) {
+        if !self.post.arrived() {
+            return;
+        }
+        while let Some(mail) = self.post.next() {
+            match mail {
+                Mail::Hand(moved) => self.handed(moved),
+                Mail::Take { pool, from } => self.taken(pool, from),
+                Mail::Nudge { pool } => self.nudged(pool),
+                Mail::Refund { pool } => self.refunded(pool),
+                Mail::Client { fd } => self.seat_client(fd),
+                Mail::Cancel { slot, secret } => self.cancel_client(slot, secret),
+                Mail::Made { slot, generation } => self.made(slot, generation),
+                Mail::Published => self.take_published(),
+                Mail::Report { request } => self.report(request),
+                Mail::Answer { slot, generation, bytes } => self.answer_admin(slot, generation, &bytes),
+                Mail::Resume { pool } => self.resume_pool(pool),
+                Mail::Drain => self.drain(),
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! A data core: its sockets, sessions and slices of the pools, joined in one loop. Generic over the machine (`io::Door`) and over how control and
+//! helpers are reached (`mail::Desk`), so that the simulator runs this very code.
+//!
+//! One turn: give to the kernel what the last turn decided, wait, then handle what happened: servers first (what they free is there for the
+//! clients that come next, and a server that has ended is known before it is given to anybody), then grants, then clients.
+
+mod admin_client;
+mod cancel;
+mod clients;
+mod core;
+mod lend;
+mod logins;
+mod peers;
+mod post;
+mod report;
+mod servers;
+mod shutdown;
+mod timers;
+
+pub use self::core::{Core, Parts};
+pub use self::post::{Outside, Post, mailboxes};
+
+/// Bytes of a waiting or blocked client that are held before its socket is no longer read.
+const HELD_MAX: usize = 16 * 1024;
+/// Cores that a client's number has room for.
+pub const CORES_MAX: usize = 64;
+/// Clients of one core.
+const CLIENTS_MAX: usize = 1 << 24;

@@ -1,0 +1,126 @@
+//! Who is at the other end of a socket, and what is between us.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::mail::{ServerLink, SharedPool};
+use crate::pool::queue::Ticket;
+use crate::session::client::Client;
+use crate::session::greeting::Greeting;
+use crate::session::login::Login;
+use crate::session::parameters::Profile;
+
+/// No slot.
+pub const NOBODY: u32 = u32::MAX;
+
+/// The other end of one socket.
+#[derive(Default)]
+pub enum Peer {
+    #[default]
+    None,
+    Client(Box<ClientPeer>),
+    Server(Box<ServerPeer>),
+    Leg(Box<CancelLeg>),
+}
+
+/// Where a client is.
+pub enum Stage {
+    /// proves who it is
+    Login(Box<Login>),
+    /// has proved it and waits for the parameters a server reports
+    Greeted,
+    /// in its conversation
+    Ready,
+    /// talks to the admin console; `busy` while an answer is outstanding
+    Admin { busy: bool, skipping: bool },
+}
+
+/// One client.
+pub struct ClientPeer {
+    pub stage: Stage,
+    /// unlike every other client's in this process
+    pub number: u64,
+    /// of its cancel key
+    pub secret: u32,
+    pub client: Client,
+    pub profile: Arc<Profile>,
+    pub pool: Option<Arc<SharedPool>>,
+    /// of the snapshot that `pool` was found in
+    pub version: u64,
+    /// the server at hand
+    pub server: u32,
+    /// its place in the queue
+    pub ticket: Option<Ticket>,
+    pub waits_since: u64,
+    pub database: String,
+    pub user: String,
+    pub address: Option<SocketAddr>,
+    pub connected_wall: u64,
+    pub counts: ClientCounts,
+}
+
+/// Counters of one client; times in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientCounts {
+    pub last_request_wall: u64,
+    pub wait_ns: u64,
+    pub transaction_ns: u64,
+    pub transactions: u64,
+    pub received: u64,
+    pub sent: u64,
+    pub errors: u64,
+}
+
+/// Where a server is.
+pub enum ServerStage {
+    /// the socket connects
+    Connecting,
+    /// logs in
+    Greeting(Box<Greeting>),
+    /// rests in the pool, or waits to be lent
+    Idle,
+    /// given to a client whose messages have not been read yet
+    Granted,
+    /// its session is being made to fit the client at hand
+    Fitting,
+    /// with a client
+    Busy,
+    /// its client has gone; brought back to a clean state
+    Cleaning { discarded: bool },
+    /// free, but a cancel request may still hit it
+    Cancelled,
+}
+
+/// One server.
+pub struct ServerPeer {
+    pub link: Box<ServerLink>,
+    pub pool: u32,
+    pub stage: ServerStage,
+    /// the client at hand
+    pub client: u32,
+    /// its number; 0 = nobody is listening
+    pub client_number: u64,
+    pub granted_at: u64,
+    /// a cancel request is on its way
+    pub leg: bool,
+    /// and another should follow it
+    pub cancel_again: bool,
+}
+
+/// A connection that carries one cancel request to a server.
+pub struct CancelLeg {
+    pub server: u32,
+    pub generation: u32,
+    pub pid: i32,
+    pub key: Vec<u8>,
+}
+
+impl Peer {
+    pub fn client(&mut self) -> Option<&mut ClientPeer> {
+        if let Peer::Client(client) = self { Some(client) } else { None }
+    }
+
+    pub fn server(&mut self) -> Option<&mut ServerPeer> {
+        if let Peer::Server(server) = self { Some(server) } else { None }
+    }
+}

@@ -1,0 +1,126 @@
+//! Ends: of a client's hold on its server, and of the core's work.
+
+use crate::io::{Door, Op, Token};
+use crate::mail::{Desk, Word};
+use crate::session::client::Client;
+
+use super::core::Core;
+use super::peers::{NOBODY, Peer, ServerStage, Stage};
+use super::timers::Timer;
+
+impl<D: Door, K: Desk> Core<D, K> {
+    /// The client of this server has gone: the server is brought back to a clean state, or dropped when that cannot be.
+    pub(super) fn client_left(&mut self, server: u32, client: &mut Client) {
+        let Some(link) = self.peers[server as usize].server() else { return };
+        client.detached(&mut link.link.server.exchange);
+        let session = client.mode() == crate::config::snapshot::PoolerMode::Session;
+        link.client = NOBODY;
+        link.client_number = 0;
+        if self.links.is_paused(server) {
+            self.links.resume(server);
+        }
+        if !client.at_boundary() {
+            // A message that ends in the middle can never be finished.
+            return self.give_up_server(server);
+        }
+        let Some(link) = self.peers[server as usize].server() else { return };
+        let in_transaction = !link.link.server.exchange.is_free();
+        let pool = link.pool;
+        if in_transaction {
+            if let Some(counts) = self.pool_counts(pool) {
+                counts.rollbacks += 1;
+            }
+        }
+        self.start_cleaning(server, !session);
+    }
+
+    /// A client in session mode has gone, politely or not.
+    pub(super) fn clean_server(&mut self, server: u32) {
+        self.start_cleaning(server, false);
+    }
+
+    fn start_cleaning(&mut self, server: u32, discarded: bool) {
+        let Some(link) = self.peers[server as usize].server() else { return };
+        link.stage = ServerStage::Cleaning { discarded };
+        let generation = self.links.generation(server);
+        let timeout = self.published.snapshot.general.rollback_timeout.as_nanos() as u64;
+        self.wheel.arm(self.now.saturating_add(timeout), Timer::Clean { slot: server, generation });
+        self.go_on_cleaning(server);
+    }
+
+    /// The next step of a cleaning, as far as the replies so far allow.
+    pub(super) fn go_on_cleaning(&mut self, server: u32) {
+        let Some(link) = self.peers[server as usize].server() else { return };
+        let ServerStage::Cleaning { discarded } = &mut link.stage else { return };
+        let exchange = &mut link.link.server.exchange;
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        verdicts.clear();
+        if !exchange.is_free() {
+            exchange.recovery(&mut verdicts.words);
+        } else if !*discarded {
+            *discarded = true;
+            link.link.server.clean(&mut verdicts);
+            let pool = link.pool;
+            if let Some(counts) = self.pool_counts(pool) {
+                counts.cleaned += 1;
+            }
+        } else {
+            let failed = exchange.take_ours_failed();
+            let pool = link.pool;
+            self.verdicts = verdicts;
+            if failed {
+                return self.give_up_server(server);
+            }
+            if let Some(pool) = self.pools[pool as usize].as_mut() {
+                pool.re_synced += 1;
+            }
+            return self.server_free(server);
+        }
+        self.links.say(server, &verdicts.words);
+        self.verdicts = verdicts;
+    }
+
+    /// Takes no more clients and lets the others finish.
+    pub(super) fn drain(&mut self) {
+        if self.draining {
+            return;
+        }
+        self.draining = true;
+        if self.listener.is_some() {
+            self.links.door.cancel(Token::new(Op::Accept, 0, 0));
+        }
+        for slot in 0..self.peers.len() as u32 {
+            let Peer::Client(peer) = &self.peers[slot as usize] else { continue };
+            let idle = match &peer.stage {
+                Stage::Ready => {
+                    peer.ticket.is_none() && peer.client.at_boundary() && (peer.server == NOBODY || self.is_between_transactions(peer.server))
+                }
+                Stage::Login(_) | Stage::Greeted => true,
+                Stage::Admin { .. } => false,
+            };
+            if idle {
+                self.client_fatal(slot, "57P01", "pg_dog is shutting down", None);
+            }
+        }
+    }
+
+    fn is_between_transactions(&self, server: u32) -> bool {
+        matches!(&self.peers[server as usize], Peer::Server(link) if link.link.server.exchange.is_free())
+    }
+
+    /// A client that would begin something new while the core drains is told so; true when it was.
+    pub(super) fn refuse_while_draining(&mut self, client: u32) -> bool {
+        self.client_fatal(client, "57P01", "pg_dog is shutting down", None);
+        true
+    }
+
+    /// Once, when the last client has gone and its servers are clean.
+    pub(super) fn tell_if_drained(&mut self) {
+        let busy = self.clients > 0
+            || self.peers.iter().any(|peer| matches!(peer, Peer::Server(link) if matches!(link.stage, ServerStage::Cleaning { .. })));
+        if !busy && !self.drained {
+            self.drained = true;
+            self.desk.word(Word::Drained { core: self.id });
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What a core does when time passes. Deadlines are coarse (see `io::timer`); each names the use of the slot it was set for, so that a late one does nothing.
+
+use crate::io::Door;
+use crate::mail::Desk;
+
+use super::core::Core;
+use super::peers::{Peer, ServerStage, Stage};
+
+/// What a timer was set for.
+#[derive(Clone, Copy, Debug)]
+pub enum Timer {
+    /// a client must be through its login
+    Login { slot: u32, generation: u32 },
+    /// a server connection, or a cancel request, must be through
+    Connect { slot: u32, generation: u32 },
+    /// a server must be clean again after its client has gone
+    Clean { slot: u32, generation: u32 },
+    /// last words must be out
+    Linger { slot: u32, generation: u32 },
+    /// the first of a pool's waiters may have waited long enough
+    Wait { pool: u32 },
+    /// one period of a pool's averages is over
+    Period { pool: u32 },
+}
+
+impl<D: Door, K: Desk> Core<D, K> {
+    /// A timer has expired.
+    pub(super) fn rang(&mut self, timer: Timer) {
+        match timer {
+            Timer::Login { slot, generation } if self.links.is_open(slot, generation) => {
+                let late = matches!(self.peers[slot as usize].client().map(|client| &client.stage), Some(Stage::Login(_) | Stage::Greeted));
+                if late {
+                    self.client_fatal(slot, "57P05", "client login timeout", None);
+                }
+            }
+            Timer::Connect { slot, generation } if self.links.is_open(slot, generation) => match &self.peers[slot as usize] {
+                Peer::Server(server) if matches!(server.stage, ServerStage::Connecting | ServerStage::Greeting(_)) => {
+                    self.open_failed(slot, "08001", "the server did not answer within connect_timeout");
+                }
+                Peer::Leg(_) => self.leg_ended(slot),
+                _ => {}
+            },
+            Timer::Clean { slot, generation } if self.links.is_open(slot, generation) => {
+                if matches!(&self.peers[slot as usize], Peer::Server(server) if matches!(server.stage, ServerStage::Cleaning { .. } | ServerStage::Cancelled))
+                {
+                    self.give_up_server(slot);
+                }
+            }
+            Timer::Linger { slot, generation } => self.links.abort_if(slot, generation),
+            Timer::Wait { pool } => self.expire_waiters(pool),
+            Timer::Period { pool } => self.period_over(pool),
+            _ => {}
+        }
+    }
+}

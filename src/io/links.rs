@@ -1,0 +1,716 @@
+//! Sockets in use: what goes out and in what order, what came in and how long it may be looked at. Sits on a `Door`; knows bytes, not messages.
+//!
+//! One turn of a core: `flush` queues one send per socket that has something to say, `turn` gives all to the kernel and comes back with what
+//! happened, and settles the turn before: what was sent short is copied and goes on as a waiting send, then the receive buffers and blocks of that
+//! turn are free again. So a received range may be queued for sending as it is, without a copy, in the turn that received it, and only then.
+//!
+//! A socket is closed in order: what it still has to say goes out, its recv is cancelled, its last completion awaited, then the descriptor is closed
+//! and the slot reused under a new generation.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+
+use super::buffer::Blocks;
+use super::ring::SEGMENTS_MAX;
+use super::{BufferId, Completion, Door, Fd, Group, Op, Segment, Token};
+
+const NONE: u32 = u32::MAX;
+/// Words of our own are gathered in blocks of this size.
+const ARENA: usize = 16 * 1024;
+
+/// Bytes in a receive buffer or a kept block.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes {
+    at: *const u8,
+    len: usize,
+}
+
+impl Bytes {
+    /// Points into `block`, which must be handed to `Links::keep` in this turn.
+    pub fn of(block: &[u8]) -> Bytes {
+        Bytes { at: block.as_ptr(), len: block.len() }
+    }
+
+    /// A look at them, in the turn that received them.
+    #[inline]
+    pub fn view<'a>(self) -> &'a [u8] {
+        // SAFETY: the memory is a receive buffer or a kept block; both stay put until the next turn is settled, and no view outlives its turn
+        // because the engine keeps none beyond the handling of one completion.
+        unsafe { std::slice::from_raw_parts(self.at, self.len) }
+    }
+
+    /// A part of them.
+    #[inline]
+    pub fn part(self, range: std::ops::Range<usize>) -> Bytes {
+        assert!(range.start <= range.end && range.end <= self.len, "a part lies within");
+        // SAFETY: within the same memory, as just asserted.
+        Bytes { at: unsafe { self.at.add(range.start) }, len: range.end - range.start }
+    }
+}
+
+/// What a recv completion meant.
+#[derive(Debug)]
+pub enum Received {
+    Bytes(Bytes),
+    /// the other side has finished, or the connection is broken
+    End,
+    Nothing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recv {
+    Off,
+    Armed,
+    Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    /// says what it has to say, then closes
+    Closing,
+    /// the descriptor is another core's now
+    Given,
+}
+
+#[derive(Clone, Copy)]
+struct Piece {
+    at: *const u8,
+    len: usize,
+    next: u32,
+}
+
+#[derive(Default)]
+struct Backlog {
+    blocks: VecDeque<Vec<u8>>,
+    /// bytes of the first block that have gone out
+    gone: usize,
+    bytes: usize,
+}
+
+struct Slot {
+    generation: u32,
+    fd: Fd,
+    group: Group,
+    recv: Recv,
+    armed_in: u64,
+    wanted: bool,
+    starved: bool,
+    end: End,
+    /// a waiting send is with the kernel
+    sending: bool,
+    /// this turn's pieces
+    first: u32,
+    last: u32,
+    pieces: u32,
+    /// pieces given to the kernel with the last turn
+    flying: u32,
+    backlog: Option<Box<Backlog>>,
+    /// received, not consumed
+    held: Vec<u8>,
+    in_use: bool,
+}
+
+/// All sockets of one core.
+pub struct Links<D: Door> {
+    pub door: D,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    turn: u64,
+    pieces: Vec<Piece>,
+    flying: Vec<Piece>,
+    dirty: Vec<u32>,
+    flown: Vec<u32>,
+    segments: Vec<Segment>,
+    /// buffers received in this turn and the one before
+    received: Vec<BufferId>,
+    arena: Vec<u8>,
+    kept: Vec<Vec<u8>>,
+    kept_flying: Vec<Vec<u8>>,
+    starved: VecDeque<(u32, u32)>,
+    closing: Vec<u32>,
+    /// sockets that took less than was sent since the engine last looked: who feeds them should be paused
+    pub blocked: Vec<u32>,
+    pub blocks: Blocks,
+    backlog_bytes: usize,
+}
+
+impl<D: Door> Links<D> {
+    /// No sockets yet.
+    pub fn new(door: D) -> Links<D> {
+        Links {
+            door,
+            slots: Vec::new(),
+            free: Vec::new(),
+            turn: 1,
+            pieces: Vec::with_capacity(1024),
+            flying: Vec::with_capacity(1024),
+            dirty: Vec::with_capacity(1024),
+            flown: Vec::with_capacity(1024),
+            segments: Vec::with_capacity(SEGMENTS_MAX),
+            received: Vec::with_capacity(1024),
+            arena: Vec::with_capacity(ARENA),
+            kept: Vec::with_capacity(256),
+            kept_flying: Vec::with_capacity(256),
+            starved: VecDeque::new(),
+            closing: Vec::new(),
+            blocked: Vec::with_capacity(64),
+            blocks: Blocks::default(),
+            backlog_bytes: 0,
+        }
+    }
+
+    /// Takes a connected descriptor; its recv is not armed yet.
+    pub fn adopt(&mut self, fd: Fd, group: Group) -> u32 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                generation: 0,
+                fd: -1,
+                group,
+                recv: Recv::Off,
+                armed_in: 0,
+                wanted: false,
+                starved: false,
+                end: End::Open,
+                sending: false,
+                first: NONE,
+                last: NONE,
+                pieces: 0,
+                flying: NONE,
+                backlog: None,
+                held: Vec::new(),
+                in_use: false,
+            });
+            self.slots.len() as u32 - 1
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.fd = fd;
+        slot.group = group;
+        slot.end = End::Open;
+        slot.wanted = false;
+        slot.starved = false;
+        slot.in_use = true;
+        index
+    }
+
+    /// Opens a connection; `Op::Connect` completes on the slot.
+    pub fn connect(&mut self, to: &SocketAddr, group: Group) -> io::Result<u32> {
+        let index = self.adopt(-1, group);
+        let token = Token::new(Op::Connect, self.slots[index as usize].generation, index);
+        match self.door.connect(to, token) {
+            Ok(fd) => {
+                self.slots[index as usize].fd = fd;
+                self.slots[index as usize].sending = true; // until the connect completes the slot must stay
+                Ok(index)
+            }
+            Err(error) => {
+                self.release(index);
+                Err(error)
+            }
+        }
+    }
+
+    /// Call for every `Op::Connect` completion; false when it is of an earlier use of the slot.
+    pub fn connected(&mut self, token: Token) -> bool {
+        let known = self.is_current(token);
+        if known {
+            let slot = &mut self.slots[token.slot() as usize];
+            slot.sending = false;
+            if slot.end != End::Open {
+                self.closing.push(token.slot());
+            }
+        }
+        known
+    }
+
+    /// The use of a slot, for tokens and letters that come back later.
+    pub fn generation(&self, index: u32) -> u32 {
+        self.slots[index as usize].generation & 0xff_ffff
+    }
+
+    /// Whether that use of the slot still lasts.
+    pub fn is_open(&self, index: u32, generation: u32) -> bool {
+        self.slots.get(index as usize).is_some_and(|slot| slot.in_use && slot.end == End::Open && slot.generation & 0xff_ffff == generation)
+    }
+
+    fn is_current(&self, token: Token) -> bool {
+        self.slots.get(token.slot() as usize).is_some_and(|slot| slot.in_use && slot.generation & 0xff_ffff == token.generation())
+    }
+
+    /// The descriptor behind a slot.
+    pub fn fd(&self, index: u32) -> Fd {
+        self.slots[index as usize].fd
+    }
+
+    /// How many slots there are, used or not.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is no slot at all.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Wants what the other side sends.
+    pub fn resume(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.wanted = true;
+        if slot.recv == Recv::Off && !slot.starved {
+            self.arm(index);
+        }
+    }
+
+    /// Wants no more for now; what is on its way may still come.
+    pub fn pause(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.wanted = false;
+        if slot.recv == Recv::Armed {
+            slot.recv = Recv::Ending;
+            let token = recv_token(slot, index);
+            self.door.cancel(token);
+        }
+    }
+
+    /// Whether it listens to the other side.
+    pub fn is_paused(&self, index: u32) -> bool {
+        !self.slots[index as usize].wanted
+    }
+
+    fn arm(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if slot.end != End::Open {
+            return;
+        }
+        slot.recv = Recv::Armed;
+        slot.armed_in = self.turn;
+        let token = recv_token(slot, index);
+        self.door.recv(slot.fd, slot.group, token);
+    }
+
+    /// Reads a recv completion.
+    pub fn received(&mut self, completion: &Completion) -> Received {
+        if let Some(buffer) = completion.buffer {
+            self.received.push(buffer);
+        }
+        if !self.is_current(completion.token) {
+            return Received::Nothing;
+        }
+        let index = completion.token.slot();
+        let slot = &mut self.slots[index as usize];
+        let ended = !completion.more;
+        if ended {
+            slot.recv = Recv::Off;
+            if slot.end != End::Open {
+                self.closing.push(index);
+            }
+        }
+        let slot = &mut self.slots[index as usize];
+        let open = slot.end == End::Open;
+        match completion.res {
+            n if n > 0 => {
+                if ended && slot.wanted && open {
+                    self.arm(index);
+                }
+                let Some(buffer) = completion.buffer.filter(|_| open) else { return Received::Nothing };
+                Received::Bytes(Bytes { at: self.door.bytes(buffer), len: n as usize })
+            }
+            error if error == -libc::ENOBUFS => {
+                slot.starved = true;
+                self.starved.push_back((index, slot.generation));
+                Received::Nothing
+            }
+            error if error == -libc::ECANCELED || error == -libc::EINTR || error == -libc::EAGAIN => {
+                if ended && slot.wanted && open {
+                    self.arm(index);
+                }
+                Received::Nothing
+            }
+            _ if open => Received::End,
+            _ => Received::Nothing,
+        }
+    }
+
+    /// Bytes received and not consumed.
+    pub fn held(&self, index: u32) -> usize {
+        self.slots[index as usize].held.len()
+    }
+
+    /// Keeps bytes until the engine asks for them.
+    pub fn hold(&mut self, index: u32, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let needed = self.slots[index as usize].held.len() + bytes.len();
+        if self.slots[index as usize].held.capacity() < needed {
+            let mut larger = self.blocks.take(needed);
+            let slot = &mut self.slots[index as usize];
+            larger.extend_from_slice(&slot.held);
+            let old = std::mem::replace(&mut slot.held, larger);
+            self.blocks.give(old);
+        }
+        self.slots[index as usize].held.extend_from_slice(bytes);
+    }
+
+    /// What was held, to be handed to `keep` or back to `hold`.
+    pub fn take_held(&mut self, index: u32) -> Vec<u8> {
+        std::mem::take(&mut self.slots[index as usize].held)
+    }
+
+    /// Keeps a block in place until this turn is settled.
+    pub fn keep(&mut self, block: Vec<u8>) {
+        self.kept.push(block);
+    }
+
+    /// Queues bytes of this turn as they are.
+    pub fn forward(&mut self, index: u32, bytes: Bytes) {
+        if bytes.len == 0 {
+            return;
+        }
+        let slot = &mut self.slots[index as usize];
+        if slot.end != End::Open {
+            return;
+        }
+        if slot.backlog.is_some() || slot.pieces as usize == SEGMENTS_MAX - 1 {
+            return self.forward_slow(index, bytes);
+        }
+        let number = self.pieces.len() as u32;
+        self.pieces.push(Piece { at: bytes.at, len: bytes.len, next: NONE });
+        if slot.first == NONE {
+            slot.first = number;
+            self.dirty.push(index);
+        } else {
+            self.pieces[slot.last as usize].next = number;
+        }
+        slot.last = number;
+        slot.pieces += 1;
+    }
+
+    /// Behind a backlog, or too many pieces for one send: copied.
+    fn forward_slow(&mut self, index: u32, bytes: Bytes) {
+        if self.slots[index as usize].backlog.is_some() {
+            return self.append_backlog(index, bytes.view());
+        }
+        let slot = &mut self.slots[index as usize];
+        let mut total = bytes.len;
+        let mut at = slot.first;
+        while at != NONE {
+            total += self.pieces[at as usize].len;
+            at = self.pieces[at as usize].next;
+        }
+        let mut joined = self.blocks.take(total);
+        let mut at = slot.first;
+        while at != NONE {
+            let piece = self.pieces[at as usize];
+            joined.extend_from_slice(Bytes { at: piece.at, len: piece.len }.view());
+            at = piece.next;
+        }
+        joined.extend_from_slice(bytes.view());
+        let first = slot.first;
+        self.pieces[first as usize] = Piece { at: joined.as_ptr(), len: joined.len(), next: NONE };
+        slot.last = first;
+        slot.pieces = 1;
+        self.keep(joined);
+    }
+
+    /// Queues a copy of `words`.
+    pub fn say(&mut self, index: u32, words: &[u8]) {
+        if words.is_empty() {
+            return;
+        }
+        if words.len() > ARENA {
+            let mut block = self.blocks.take(words.len());
+            block.extend_from_slice(words);
+            let bytes = Bytes::of(&block);
+            self.keep(block);
+            return self.forward(index, bytes);
+        }
+        if self.arena.capacity() - self.arena.len() < words.len() {
+            let fresh = self.blocks.take(ARENA);
+            let full = std::mem::replace(&mut self.arena, fresh);
+            self.keep(full);
+        }
+        let from = self.arena.len();
+        self.arena.extend_from_slice(words);
+        let bytes = Bytes::of(&self.arena[from..]);
+        self.forward(index, bytes);
+    }
+
+    fn append_backlog(&mut self, index: u32, bytes: &[u8]) {
+        let slot = &mut self.slots[index as usize];
+        let backlog = slot.backlog.get_or_insert_default();
+        backlog.bytes += bytes.len();
+        self.backlog_bytes += bytes.len();
+        // The first block may be with the kernel: it must not move.
+        let fits = backlog.blocks.len() > 1 && backlog.blocks.back().is_some_and(|block| block.capacity() - block.len() >= bytes.len());
+        if !fits {
+            backlog.blocks.push_back(self.blocks.take(bytes.len().max(4096)));
+        }
+        if let Some(block) = backlog.blocks.back_mut() {
+            block.extend_from_slice(bytes);
+        }
+    }
+
+    /// Bytes that wait for room in the socket.
+    pub fn backlog(&self, index: u32) -> usize {
+        self.slots[index as usize].backlog.as_ref().map_or(0, |backlog| backlog.bytes)
+    }
+
+    /// The same over all sockets.
+    pub fn backlog_total(&self) -> usize {
+        self.backlog_bytes
+    }
+
+    /// Nothing is queued or on its way out.
+    pub fn is_silent(&self, index: u32) -> bool {
+        let slot = &self.slots[index as usize];
+        slot.first == NONE && slot.flying == NONE && slot.backlog.is_none() && !slot.sending
+    }
+
+    /// Whether the socket can be given to another core now: nothing on its way in either direction.
+    pub fn is_movable(&self, index: u32) -> bool {
+        let slot = &self.slots[index as usize];
+        self.is_silent(index) && slot.recv == Recv::Armed && slot.armed_in < self.turn && slot.held.is_empty() && slot.end == End::Open
+    }
+
+    /// Cancels the recv and lets go of the descriptor. It may be used elsewhere once `Door::submit` has returned.
+    pub fn give_away(&mut self, index: u32) -> Fd {
+        let slot = &mut self.slots[index as usize];
+        debug_assert!(slot.recv == Recv::Armed && slot.end == End::Open, "only movable sockets are given away");
+        let fd = slot.fd;
+        slot.end = End::Given;
+        slot.recv = Recv::Ending;
+        let token = recv_token(slot, index);
+        self.door.cancel(token);
+        fd
+    }
+
+    /// Closes after what is queued has gone out.
+    pub fn close(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if slot.end == End::Open && slot.in_use {
+            slot.end = End::Closing;
+            slot.wanted = false;
+            self.closing.push(index);
+        }
+    }
+
+    /// Closes without saying what is left to say.
+    pub fn abort(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if !slot.in_use || slot.end == End::Given {
+            return;
+        }
+        slot.end = End::Closing;
+        slot.wanted = false;
+        if slot.sending {
+            // The waiting send or connect ends with an error; its completion finishes the close.
+            self.door.shutdown(slot.fd);
+        }
+        self.closing.push(index);
+    }
+
+    /// `abort`, if that use of the slot still lasts and only its last words keep it.
+    pub fn abort_if(&mut self, index: u32, generation: u32) {
+        let slot = &self.slots[index as usize];
+        if slot.in_use && slot.generation & 0xff_ffff == generation && slot.end == End::Closing {
+            self.abort(index);
+        }
+    }
+
+    /// Queues this turn's sends.
+    pub fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for &index in &dirty {
+            let slot = &mut self.slots[index as usize];
+            let (mut at, fd) = (slot.first, slot.fd);
+            slot.flying = slot.first;
+            slot.first = NONE;
+            slot.last = NONE;
+            slot.pieces = 0;
+            self.segments.clear();
+            while at != NONE {
+                let piece = self.pieces[at as usize];
+                self.segments.push(Segment { at: piece.at, len: piece.len });
+                at = piece.next;
+            }
+            let token = Token::new(Op::Unsent, slot.generation, index);
+            self.door.send(fd, &self.segments, token);
+        }
+        std::mem::swap(&mut self.pieces, &mut self.flying);
+        std::mem::swap(&mut self.flown, &mut dirty);
+        dirty.clear();
+        self.dirty = dirty;
+        std::mem::swap(&mut self.kept, &mut self.kept_flying);
+        // Words in the arena fly too: it is kept whole and a fresh one begun.
+        if !self.arena.is_empty() {
+            let fresh = self.blocks.take(ARENA);
+            self.kept_flying.push(std::mem::replace(&mut self.arena, fresh));
+        }
+        let mut closing = std::mem::take(&mut self.closing);
+        closing.retain(|&index| !self.finish(index));
+        self.closing = closing;
+    }
+
+    /// One step of a closing socket; true when it needs no more looking at.
+    fn finish(&mut self, index: u32) -> bool {
+        let slot = &mut self.slots[index as usize];
+        if !slot.in_use || slot.end == End::Open {
+            return true;
+        }
+        if slot.end == End::Closing {
+            if slot.flying != NONE || slot.first != NONE {
+                return false;
+            }
+            if slot.backlog.is_some() || slot.sending {
+                return true; // its Sent completion brings it back here
+            }
+        }
+        match slot.recv {
+            Recv::Armed => {
+                slot.recv = Recv::Ending;
+                let token = recv_token(slot, index);
+                self.door.cancel(token);
+                true // and its last completion too
+            }
+            Recv::Ending => true,
+            Recv::Off => {
+                if slot.end == End::Closing {
+                    self.door.close(slot.fd);
+                }
+                self.release(index);
+                true
+            }
+        }
+    }
+
+    fn release(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.in_use = false;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.fd = -1;
+        slot.backlog = None;
+        let held = std::mem::take(&mut slot.held);
+        self.blocks.give(held);
+        self.free.push(index);
+    }
+
+    /// Waits for what happens (if `wait`), settles the turn before, and appends to `out` what the engine has to look at.
+    pub fn turn(&mut self, wait: bool, out: &mut Vec<Completion>) -> io::Result<()> {
+        // What waits to be looked at must not wait for the kernel: closing sockets whose last words are with it, starved ones.
+        let wait = wait && self.closing.is_empty() && self.starved.is_empty();
+        self.door.turn(wait, out)?;
+        self.turn += 1;
+        out.retain(|completion| match completion.token.op() {
+            Op::Unsent => {
+                self.unsent(completion);
+                false
+            }
+            _ => true,
+        });
+        for index in self.flown.drain(..) {
+            self.slots[index as usize].flying = NONE;
+        }
+        self.flying.clear();
+        while let Some(block) = self.kept_flying.pop() {
+            self.blocks.give(block);
+        }
+        while let Some(buffer) = self.received.pop() {
+            self.door.recycle(buffer);
+        }
+        for _ in 0..self.starved.len() {
+            let Some((index, generation)) = self.starved.pop_front() else { break };
+            let slot = &mut self.slots[index as usize];
+            if slot.in_use && slot.generation == generation {
+                slot.starved = false;
+                if slot.wanted && slot.recv == Recv::Off {
+                    self.arm(index);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rest of a short send goes on as a waiting one.
+    fn unsent(&mut self, completion: &Completion) {
+        if !self.is_current(completion.token) {
+            return;
+        }
+        let index = completion.token.slot();
+        let mut skip = completion.res.max(0) as usize;
+        if completion.res < 0 && completion.res != -libc::EAGAIN {
+            // The connection is broken: its recv says so too, and the engine acts on that.
+            return;
+        }
+        let mut at = self.slots[index as usize].flying;
+        while at != NONE {
+            let piece = self.flying[at as usize];
+            let bytes = Bytes { at: piece.at, len: piece.len };
+            let from = skip.min(piece.len);
+            skip -= from;
+            if from < piece.len {
+                self.append_backlog(index, bytes.part(from..piece.len).view());
+            }
+            at = piece.next;
+        }
+        self.blocked.push(index);
+        self.push_backlog(index);
+    }
+
+    fn push_backlog(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let Some(backlog) = &slot.backlog else { return };
+        if slot.sending {
+            return;
+        }
+        if let Some(block) = backlog.blocks.front() {
+            slot.sending = true;
+            let rest = Bytes::of(block).part(backlog.gone..block.len());
+            let token = Token::new(Op::Sent, slot.generation, index);
+            self.door.send_wait(slot.fd, Segment { at: rest.at, len: rest.len }, token);
+        }
+    }
+
+    /// Reads a `Op::Sent` completion; true when the backlog is gone and the other side may be heard again.
+    pub fn sent(&mut self, completion: &Completion) -> bool {
+        if !self.is_current(completion.token) {
+            return false;
+        }
+        let index = completion.token.slot();
+        let slot = &mut self.slots[index as usize];
+        slot.sending = false;
+        let Some(backlog) = &mut slot.backlog else {
+            self.closing.push(index);
+            return false;
+        };
+        if completion.res < 0 && completion.res != -libc::EINTR && completion.res != -libc::EAGAIN {
+            self.backlog_bytes -= backlog.bytes;
+            slot.backlog = None;
+            self.closing.push(index);
+            return false;
+        }
+        let went = completion.res.max(0) as usize;
+        backlog.gone += went;
+        backlog.bytes -= went;
+        self.backlog_bytes -= went;
+        if backlog.blocks.front().is_some_and(|block| backlog.gone == block.len()) {
+            backlog.gone = 0;
+            if let Some(block) = backlog.blocks.pop_front() {
+                self.blocks.give(block);
+            }
+        }
+        if backlog.blocks.is_empty() {
+            slot.backlog = None;
+            self.closing.push(index);
+            return true;
+        }
+        self.push_backlog(index);
+        false
+    }
+}
+
+fn recv_token(slot: &Slot, index: u32) -> Token {
+    let op = if slot.group == Group::Servers { Op::ServerRecv } else { Op::ClientRecv };
+    Token::new(op, slot.generation, index)
+}

@@ -1,0 +1,166 @@
+//! The messages that cores send each other, and the few things all cores share: where engine and control meet.
+//!
+//! Each server, client and request has at most one message in flight, so that mailboxes are bounded by what exists. What is shared is either
+//! immutable (`Published`), atomic (`Ledger`, counters) or set once.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::admin::report::Report;
+use crate::auth::scram::Verifier;
+use crate::config::snapshot::{PoolSpec, Snapshot};
+use crate::pool::ledger::Ledger;
+use crate::session::greeting::SaltedKeys;
+use crate::session::server::Server;
+
+/// What a pool is beyond its settings: lives as long as anybody uses the pool, over reloads.
+pub struct PoolState {
+    pub ledger: Arc<Ledger>,
+    /// where the server is, once its name is resolved
+    pub address: ArcSwapOption<SocketAddr>,
+    /// what a server reports when a session starts
+    pub parameters: ArcSwapOption<Vec<(String, String)>>,
+    /// keys of our own login at the server, so that PBKDF2 runs once
+    pub server_keys: ArcSwapOption<SaltedKeys>,
+}
+
+/// One pool as all cores see it.
+pub struct SharedPool {
+    /// never given to another pool; a changed address or server login makes a new one
+    pub id: u32,
+    pub spec: PoolSpec,
+    pub state: Arc<PoolState>,
+    pub verifier: Arc<VerifierCell>,
+}
+
+/// Made by the first login that needs it, so that PBKDF2 runs once.
+pub type VerifierCell = ArcSwapOption<Verifier>;
+
+/// A snapshot with what lives behind it.
+pub struct Published {
+    pub snapshot: Snapshot,
+    /// in the snapshot's order
+    pub pools: Vec<Arc<SharedPool>>,
+    pub by_id: HashMap<u32, Arc<SharedPool>>,
+    /// of the admin user
+    pub admin_verifier: Arc<VerifierCell>,
+}
+
+impl Published {
+    /// The pool for a user of a database, as clients name them.
+    pub fn find(&self, database: &str, user: &str) -> Option<&Arc<SharedPool>> {
+        // Looked up at login and after a reload only, so that the two owned names do not matter.
+        let index = self.snapshot.by_name.get(&(database.to_string(), user.to_string()))?;
+        self.pools.get(*index)
+    }
+}
+
+/// What all data cores share.
+pub struct Shared {
+    pub published: ArcSwap<Published>,
+    /// number of what is in `published`; compared between turns
+    pub version: AtomicU64,
+    /// clients on each core, for spreading fresh ones
+    pub clients: Vec<Padded>,
+    /// next number for a client; never given twice
+    pub next_client: AtomicU64,
+    /// identifies this process to nobody but itself: salts for users that do not exist
+    pub secret: [u8; 32],
+}
+
+/// A counter on a cache line of its own.
+#[repr(align(128))]
+#[derive(Default)]
+pub struct Padded(pub AtomicUsize);
+
+/// A server on its way from one core to another.
+pub struct Moved {
+    pub pool: u32,
+    pub fd: i32,
+    pub server: Box<ServerLink>,
+}
+
+/// All of a server that moves with it.
+pub struct ServerLink {
+    pub server: Server,
+    pub pool: Arc<SharedPool>,
+    /// nanoseconds (monotonic) and milliseconds since 1970 when it was connected
+    pub connected_at: u64,
+    pub connected_wall: u64,
+    pub received: u64,
+    pub sent: u64,
+    /// when it last went to a client
+    pub used_at: u64,
+}
+
+/// To a data core.
+pub enum Mail {
+    /// a server changes cores for good
+    Hand(Moved),
+    /// a waiter of core `from` was promised an idle server of yours
+    Take { pool: u32, from: usize },
+    /// a permit of this pool is free
+    Nudge { pool: u32 },
+    /// the server you were promised has died meanwhile
+    Refund { pool: u32 },
+    /// a fresh connection that you have more room for
+    Client { fd: i32 },
+    /// a cancel request for a client of yours
+    Cancel { slot: u32, secret: u32 },
+    /// a helper has made what the client or server in that slot waits for
+    Made { slot: u32, generation: u32 },
+    /// look at `Shared::version`
+    Published,
+    /// say what you have; the answer goes to the control core
+    Report { request: u64 },
+    /// bytes for an admin client, then ready for its next command
+    Answer { slot: u32, generation: u32, bytes: Vec<u8> },
+    /// waiters of this pool may be served again
+    Resume { pool: u32 },
+    /// take no more clients, let the others finish; then say `Drained`
+    Drain,
+}
+
+/// Work for a helper; it takes milliseconds.
+pub enum Job {
+    /// PBKDF2 for a client's login; the result goes to `cell`
+    Verifier { cell: Arc<VerifierCell>, password: String, salt: [u8; 16] },
+    /// PBKDF2 for our login at a server; the result goes to `pool.state.server_keys`
+    ServerKeys { pool: Arc<SharedPool>, salt: Vec<u8>, iterations: u32 },
+}
+
+/// Who waits for a helper.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    pub core: usize,
+    pub slot: u32,
+    pub generation: u32,
+}
+
+/// To the control core.
+pub enum Word {
+    /// an admin client's command
+    Command { asker: Asker, text: String },
+    /// the answer to `Mail::Report`
+    Report { request: u64, report: Box<Report> },
+    /// a pool's server could not be reached: its name may have moved
+    Unreachable { pool: u32 },
+    /// the last client of a draining core has gone
+    Drained { core: usize },
+    /// a data core cannot go on
+    Failed { core: usize, why: String },
+}
+
+/// How data cores reach everybody else; the simulator has its own.
+pub trait Desk {
+    /// Posts to the control core.
+    fn word(&self, word: Word);
+    /// Gives work to a helper; `Mail::Keys` comes when it is done.
+    fn job(&self, asker: Asker, job: Job);
+    /// Fills `bytes` with random ones.
+    fn random(&self, bytes: &mut [u8]);
+}

@@ -1,0 +1,325 @@
+//! What all cores know of one pool: how many connections are open, who has idle ones, who waits and since when.
+//!
+//! Invariants:
+//! - `open` never rises above the limit: it grows by `try_reserve` alone, before the connect, and falls after the close. A lower limit
+//!   makes nobody close at once; `try_shed` names exactly as many connections as are too many.
+//! - `idle` and `need` of a core are semaphores. Only their core raises them. Whoever lowers `idle` owns one of that core's idle servers;
+//!   whoever lowers `need` owes that core one server. So an ask never hears "no" and two cores never serve one waiter.
+//! - **No waiter is forgotten.** A waiter raises `need` and then looks at `idle`, a check-in raises `idle` and then looks at `need`, a
+//!   closed connection lowers `open` and then looks at `need`: each a sequentially consistent read-modify-write followed by sequentially
+//!   consistent reads, so of two that cross, at least one sees the other.
+//!
+//! What to do about what one sees is left to `slice`. The atomics come from a cfg alias, so that `tests/loom.rs` can try every order.
+
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use std::sync::atomic as plain;
+
+/// `oldest` of a core where nobody waits uncovered.
+pub const NOBODY: u64 = u64::MAX;
+
+/// `open` lies in the low half of the word of permits, the connections among them that are being shed in the high half.
+const SHED: u64 = 1 << 32;
+
+/// Loom takes a sequentially consistent access for an acquiring and releasing one, so there a fence says what the accesses themselves say
+/// to the memory model (and to the processor: on x86-64 the locked instruction is the barrier).
+#[inline(always)]
+fn after_publishing() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(Ordering::SeqCst);
+}
+
+/// A count of units that cores take from each other. Who takes one owns it.
+#[derive(Debug)]
+pub struct Semaphore(AtomicU32);
+
+impl Semaphore {
+    fn new() -> Semaphore {
+        Semaphore(AtomicU32::new(0))
+    }
+
+    /// Puts one unit up. What the caller looks at next is at least as new as what anybody saw who missed this unit.
+    pub fn put(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        after_publishing();
+    }
+
+    /// Takes one unit, if there is one.
+    pub fn take(&self) -> bool {
+        let mut seen = self.0.load(Ordering::SeqCst);
+        while seen > 0 {
+            match self.0.compare_exchange_weak(seen, seen - 1, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return true,
+                Err(now) => seen = now,
+            }
+        }
+        false
+    }
+
+    /// Units up for taking.
+    pub fn count(&self) -> u32 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Declares the numbers that one core writes and anybody reads.
+macro_rules! statistics {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Numbers of one core's slice, for SHOW POOLS, SHOW STATS and the metrics. Their core writes them with plain stores; a reader may
+        /// see them a moment apart. Never read by a decision, hence not modelled by loom.
+        #[repr(align(128))]
+        #[derive(Debug, Default)]
+        pub struct Statistics { $($(#[$doc])* pub $name: plain::AtomicU64),* }
+    };
+}
+
+statistics! {
+    /// gauge: clients waiting
+    waiting,
+    /// gauge: idle servers, promised ones included
+    idle,
+    /// gauge: servers in use
+    busy,
+    /// gauge: connections being opened
+    opening,
+    /// gauge: when the first waiter began to wait, ns; 0 = nobody waits
+    waiting_since,
+    /// grants to clients, at once or after a wait
+    grants,
+    /// clients that had to wait
+    waits,
+    /// ns waited by those that were served
+    waited_ns,
+    /// servers handed over to another core, unasked or asked
+    lent,
+    /// servers asked for at another core
+    asked,
+    /// asks that came to nothing because the server had died
+    broken,
+    /// servers that arrived from another core when nobody waited any more
+    surplus,
+    /// connections opened
+    opened,
+    /// connections that could not be opened
+    failed,
+    /// connections that ended, by themselves or by us
+    closed,
+    /// waits that were given up by the clock
+    expired,
+}
+
+/// Sets a number of ours. Only the owning core writes, so no read-modify-write is needed.
+pub fn set(number: &plain::AtomicU64, value: u64) {
+    number.store(value, plain::Ordering::Relaxed);
+}
+
+/// Adds to a number of ours.
+pub fn add(number: &plain::AtomicU64, more: u64) {
+    set(number, number.load(plain::Ordering::Relaxed).wrapping_add(more));
+}
+
+/// One core's line: what the others need to know of it.
+#[repr(align(128))]
+#[derive(Debug)]
+pub struct Line {
+    /// idle servers here that are promised to nobody
+    pub idle: Semaphore,
+    /// waiters here to whom no server is on its way
+    pub need: Semaphore,
+    /// since when the first of those waits, ns; written before `need` is raised
+    oldest: AtomicU64,
+    /// connections being opened here; `need` beyond this number wants a free permit
+    opening: AtomicU32,
+    /// a message "a permit is free" is on its way here
+    nudged: AtomicBool,
+}
+
+impl Line {
+    fn new() -> Line {
+        Line {
+            idle: Semaphore::new(),
+            need: Semaphore::new(),
+            oldest: AtomicU64::new(NOBODY),
+            opening: AtomicU32::new(0),
+            nudged: AtomicBool::new(false),
+        }
+    }
+
+    /// Says since when the first uncovered waiter waits. Own core only.
+    pub fn show_oldest(&self, since: u64) {
+        self.oldest.store(since, Ordering::Release);
+    }
+
+    /// Says how many connections are being opened. Own core only, before it lowers `open` or raises `need`.
+    pub fn show_opening(&self, opening: u32) {
+        self.opening.store(opening, Ordering::Release);
+    }
+
+    /// True when this core has to be told of a free permit and no such message is on its way yet.
+    pub fn nudge(&self) -> bool {
+        !self.nudged.swap(true, Ordering::SeqCst)
+    }
+
+    /// The message has arrived. Before the core looks: a permit freed from here on sends a new one.
+    pub fn nudge_arrived(&self) {
+        self.nudged.swap(false, Ordering::SeqCst);
+        after_publishing();
+    }
+}
+
+/// One pool, as all cores see it. Shared by `Arc`, one line per data core.
+#[derive(Debug)]
+pub struct Ledger {
+    permits: AtomicU64,
+    limit: AtomicU32,
+    paused: AtomicBool,
+    /// no connect before this time, ns
+    retry_at: AtomicU64,
+    lines: Box<[Line]>,
+    statistics: Box<[Statistics]>,
+}
+
+impl Ledger {
+    /// A pool over `cores` data cores that may hold `limit` connections in all.
+    pub fn new(cores: usize, limit: u32) -> Ledger {
+        Ledger {
+            permits: AtomicU64::new(0),
+            limit: AtomicU32::new(limit),
+            paused: AtomicBool::new(false),
+            retry_at: AtomicU64::new(0),
+            lines: (0..cores).map(|_| Line::new()).collect(),
+            statistics: (0..cores).map(|_| Statistics::default()).collect(),
+        }
+    }
+
+    /// Data cores.
+    pub fn cores(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The line of `core`.
+    pub fn line(&self, core: usize) -> &Line {
+        &self.lines[core]
+    }
+
+    /// The numbers of `core`.
+    pub fn statistics(&self, core: usize) -> &Statistics {
+        &self.statistics[core]
+    }
+
+    /// Connections open or being opened, over all cores.
+    pub fn open(&self) -> u32 {
+        self.permits.load(Ordering::SeqCst) as u32
+    }
+
+    /// Connections the pool may hold.
+    pub fn limit(&self) -> u32 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// A reload changed the limit. Every core then has to `look` (raised) or to `shed` (lowered).
+    pub fn set_limit(&self, limit: u32) {
+        self.limit.store(limit, Ordering::SeqCst);
+    }
+
+    /// Takes the permit for one more connection.
+    pub fn try_reserve(&self) -> bool {
+        self.reserve_below(self.limit())
+    }
+
+    /// Takes the permit for one more connection while fewer than `floor` are open (and never above the limit).
+    pub fn reserve_below(&self, floor: u32) -> bool {
+        let below = floor.min(self.limit());
+        self.permits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| ((word as u32) < below).then(|| word + 1)).is_ok()
+    }
+
+    /// True when `try_reserve` would have worked just now.
+    pub fn has_room(&self) -> bool {
+        self.open() < self.limit()
+    }
+
+    /// A connection was closed, or could not be opened: its permit is free.
+    pub fn give_back(&self) {
+        let before = self.permits.fetch_sub(1, Ordering::SeqCst);
+        after_publishing();
+        debug_assert!(before as u32 > 0, "a permit was returned twice");
+    }
+
+    /// True when a connection of the caller has to close because the limit was lowered. Its permit returns by `give_back_shed`.
+    pub fn try_shed(&self) -> bool {
+        let limit = u64::from(self.limit());
+        let excess = |word: u64| u64::from(word as u32).saturating_sub(word >> 32) > limit;
+        // The plain look first: a check-in must not write to this line.
+        excess(self.permits.load(Ordering::Relaxed))
+            && self.permits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| excess(word).then(|| word + SHED)).is_ok()
+    }
+
+    /// The caller found nothing to close after all.
+    pub fn keep_shed(&self) {
+        self.permits.fetch_sub(SHED, Ordering::SeqCst);
+    }
+
+    /// A shed connection was closed.
+    pub fn give_back_shed(&self) {
+        self.permits.fetch_sub(SHED + 1, Ordering::SeqCst);
+        after_publishing();
+    }
+
+    /// PAUSE: nobody is served until RESUME.
+    pub fn paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
+    /// Sets or ends the pause. After the end every core has to `look`.
+    pub fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::SeqCst);
+    }
+
+    /// No connect before this time (ns), because the last one failed.
+    pub fn retry_at(&self) -> u64 {
+        self.retry_at.load(Ordering::Acquire)
+    }
+
+    /// A connect failed (wait until `at`), or worked (`0`).
+    pub fn set_retry_at(&self, at: u64) {
+        if self.retry_at() != at {
+            self.retry_at.store(at, Ordering::Release);
+        }
+    }
+
+    fn others(&self, me: usize) -> impl Iterator<Item = (usize, &Line)> {
+        // Beginning with the next core, so that equals do not all pick the first.
+        let cores = self.cores();
+        (1..cores).map(move |step| (me + step) % cores).map(|core| (core, &self.lines[core]))
+    }
+
+    /// The other core whose first uncovered waiter waits longest, and since when.
+    pub fn neediest(&self, me: usize) -> Option<(usize, u64)> {
+        let waiting = self.others(me).filter(|(_, line)| line.need.count() > 0);
+        let since = waiting.map(|(core, line)| (core, line.oldest.load(Ordering::Acquire)));
+        since.filter(|&(_, since)| since != NOBODY).min_by_key(|&(_, since)| since)
+    }
+
+    /// The other core that shows most idle servers.
+    pub fn richest(&self, me: usize) -> Option<usize> {
+        let mut best = None;
+        let mut most = 0;
+        for (core, line) in self.others(me) {
+            let idle = line.idle.count();
+            if idle > most {
+                (best, most) = (Some(core), idle);
+            }
+        }
+        best
+    }
+
+    /// The other core that could use a free permit and whose first uncovered waiter waits longest.
+    pub fn wanting(&self, me: usize) -> Option<usize> {
+        let wanting = self.others(me).filter(|(_, line)| line.need.count() > line.opening.load(Ordering::Acquire));
+        wanting.min_by_key(|(_, line)| line.oldest.load(Ordering::Acquire)).map(|(core, _)| core)
+    }
+}

@@ -1,0 +1,223 @@
+//! Our own login at a server: startup packet, whatever proof it asks for, and what it reports before it is ready. PBKDF2 is never run here: keys that
+//! do not exist yet for the server's salt are asked for and given later.
+
+use crate::auth::exchange::{Answered, Challenge, ClientExchange};
+use crate::auth::md5;
+use crate::auth::scram::{ClientKeys, nonce};
+use crate::config::snapshot::PoolSpec;
+use crate::wire::client;
+use crate::wire::frame::{self, HEADER};
+use crate::wire::server::{Authentication, error_fields, parse_authentication, parse_backend_key_data, parse_parameter_status};
+
+/// No message of a login is larger in good faith.
+const MESSAGE_MAX: usize = 64 * 1024;
+/// Parameters a server reports; PostgreSQL 18 has about 15.
+const PARAMETERS_MAX: usize = 128;
+
+/// pid and secret for cancel requests.
+pub type CancelKey = Option<(i32, Vec<u8>)>;
+
+/// Keys for one salt and count, as they are cached.
+#[derive(Debug)]
+pub struct SaltedKeys {
+    pub salt: Vec<u8>,
+    pub iterations: u32,
+    pub keys: ClientKeys,
+}
+
+/// How far the login is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Greeted {
+    /// more bytes of the server
+    More,
+    /// keys for this salt and count are needed; `keys_made` goes on
+    NeedKeys { salt: Vec<u8>, iterations: u32 },
+    /// the server is ready
+    Ready,
+    /// the server does not let us in, or says what cannot be
+    Failed { code: String, message: String },
+}
+
+enum State {
+    /// the first authentication message
+    Asked,
+    Sasl(ClientExchange),
+    Challenged(Challenge),
+    Answered(Answered),
+    /// AuthenticationOk may come
+    Proven,
+    /// parameters and the key, until ReadyForQuery
+    In,
+}
+
+/// A login in progress.
+pub struct Greeting {
+    state: State,
+    key: CancelKey,
+    parameters: Vec<(String, String)>,
+}
+
+fn failed(code: &str, message: impl Into<String>) -> Greeted {
+    Greeted::Failed { code: code.to_string(), message: message.into() }
+}
+
+impl Greeting {
+    /// Begins; `words` get the startup packet.
+    pub fn start(spec: &PoolSpec, words: &mut Vec<u8>) -> Greeting {
+        let parameters = [("user", spec.server_user.as_str()), ("database", spec.server_database.as_str())];
+        // Names with zero bytes cannot come out of a TOML file that was checked; the server would refuse what is cut.
+        let _ = client::startup(words, &parameters);
+        Greeting { state: State::Asked, key: None, parameters: Vec::new() }
+    }
+
+    /// What the server told about itself.
+    pub fn into_parts(self) -> (CancelKey, Vec<(String, String)>) {
+        (self.key, self.parameters)
+    }
+
+    /// Reads bytes; returns how many are consumed and how far the login is. Our answers are appended to `words`.
+    pub fn on_bytes(
+        &mut self,
+        bytes: &[u8],
+        spec: &PoolSpec,
+        cached: Option<&SaltedKeys>,
+        random: &[u8; 18],
+        words: &mut Vec<u8>,
+    ) -> (usize, Greeted) {
+        let mut at = 0;
+        loop {
+            let header = match frame::header(&bytes[at..]) {
+                Ok(Some(header)) if header.body > MESSAGE_MAX => return (at, failed("08P01", "the server sent an oversized message during login")),
+                Ok(Some(header)) if bytes.len() - at >= header.total() => header,
+                Ok(_) => return (at, Greeted::More),
+                Err(error) => return (at, failed("08P01", format!("the server does not speak PostgreSQL's protocol: {error}"))),
+            };
+            let body = &bytes[at + HEADER..at + header.total()];
+            at += header.total();
+            let greeted = self.message(header.kind, body, spec, cached, random, words);
+            if greeted != Greeted::More {
+                return (at, greeted);
+            }
+        }
+    }
+
+    fn message(&mut self, kind: u8, body: &[u8], spec: &PoolSpec, cached: Option<&SaltedKeys>, random: &[u8; 18], words: &mut Vec<u8>) -> Greeted {
+        match (kind, &self.state) {
+            (b'N' | b'v', _) => Greeted::More,
+            (b'E', _) => match error_fields(body) {
+                Ok(fields) => failed(fields.sqlstate(), fields.text().into_owned()),
+                Err(_) => failed("08P01", "the server refused the login without saying why"),
+            },
+            (b'R', State::In) => failed("08P01", "the server asked for a proof again"),
+            (b'R', _) => match parse_authentication(body) {
+                Ok(request) => self.prove(request, spec, cached, random, words),
+                Err(error) => failed("08P01", error.to_string()),
+            },
+            (b'S', State::In) => {
+                if let Some((name, value)) = parse_parameter_status(body).filter(|_| self.parameters.len() < PARAMETERS_MAX) {
+                    self.parameters.push((name.to_string(), value.to_string()));
+                }
+                Greeted::More
+            }
+            (b'K', State::In) => {
+                self.key = parse_backend_key_data(body).map(|(pid, key)| (pid, key.to_vec()));
+                Greeted::More
+            }
+            (b'Z', State::In) => Greeted::Ready,
+            _ => failed("08P01", format!("the server sent a message of type {:?} during login", char::from(kind))),
+        }
+    }
+
+    fn prove(
+        &mut self,
+        request: Authentication<'_>,
+        spec: &PoolSpec,
+        cached: Option<&SaltedKeys>,
+        random: &[u8; 18],
+        words: &mut Vec<u8>,
+    ) -> Greeted {
+        let asked = std::mem::replace(&mut self.state, State::Proven);
+        match (request, asked) {
+            (Authentication::Ok, State::Asked | State::Proven) => {
+                self.state = State::In;
+                Greeted::More
+            }
+            // SCRAM proves both sides; a server that skips its own proof is not the one that knows our password.
+            (Authentication::Ok, _) => failed("28000", "the server ended SCRAM-SHA-256 without proving that it knows the password"),
+            (Authentication::CleartextPassword, State::Asked) => self.password(spec, words, |password| password.to_string()),
+            (Authentication::Md5Password { salt }, State::Asked) => {
+                self.password(spec, words, |password| md5::response(spec.server_user.as_bytes(), password.as_bytes(), salt))
+            }
+            (Authentication::Sasl(mechanisms), State::Asked) => {
+                if !mechanisms.offers("SCRAM-SHA-256") {
+                    return failed("0A000", "the server offers no SASL mechanism that pg_dog speaks (SCRAM-SHA-256)");
+                }
+                if spec.server_password.is_none() {
+                    return no_password(spec);
+                }
+                match ClientExchange::start(&nonce(*random)) {
+                    Ok((exchange, message)) => {
+                        self.state = State::Sasl(exchange);
+                        let _ = client::sasl_initial(words, "SCRAM-SHA-256", message.as_bytes());
+                        Greeted::More
+                    }
+                    Err(fault) => failed("28000", fault.to_string()),
+                }
+            }
+            (Authentication::SaslContinue(data), State::Sasl(exchange)) => match exchange.challenge(data) {
+                Ok(challenge) => {
+                    self.state = State::Challenged(challenge);
+                    self.keys_made(cached, words)
+                }
+                Err(fault) => failed("28000", fault.to_string()),
+            },
+            (Authentication::SaslFinal(data), State::Answered(answered)) => match answered.verify(data) {
+                Ok(()) => Greeted::More,
+                Err(fault) => failed("28000", fault.to_string()),
+            },
+            (Authentication::Unsupported(kind), _) => {
+                failed("0A000", format!("the server asks for authentication method {kind}, which pg_dog does not speak"))
+            }
+            _ => failed("08P01", "the server's authentication messages are out of order"),
+        }
+    }
+
+    /// Goes on with keys that were asked for; None or keys for another salt: asks (again).
+    pub fn keys_made(&mut self, keys: Option<&SaltedKeys>, words: &mut Vec<u8>) -> Greeted {
+        let State::Challenged(challenge) = std::mem::replace(&mut self.state, State::Proven) else {
+            return failed("08P01", "keys came that nobody asked for");
+        };
+        match keys.filter(|keys| keys.salt == challenge.salt && keys.iterations == challenge.iterations) {
+            Some(keys) => {
+                let (answered, message) = challenge.answer(&keys.keys);
+                self.state = State::Answered(answered);
+                let _ = client::sasl_response(words, message.as_bytes());
+                Greeted::More
+            }
+            None => {
+                let needed = Greeted::NeedKeys { salt: challenge.salt.clone(), iterations: challenge.iterations };
+                self.state = State::Challenged(challenge);
+                needed
+            }
+        }
+    }
+
+    fn password(&mut self, spec: &PoolSpec, words: &mut Vec<u8>, answer: impl FnOnce(&str) -> String) -> Greeted {
+        let Some(password) = &spec.server_password else { return no_password(spec) };
+        match client::password(words, answer(password).as_bytes()) {
+            Ok(()) => Greeted::More,
+            Err(error) => failed("28000", format!("the configured password cannot be sent: {error}")),
+        }
+    }
+}
+
+fn no_password(spec: &PoolSpec) -> Greeted {
+    failed(
+        "28000",
+        format!("the server asks for a password for user \"{}\", and none is configured (users.toml: password or server_password)", spec.server_user),
+    )
+}
+
+#[cfg(test)]
+#[path = "greeting_tests.rs"]
+mod tests;

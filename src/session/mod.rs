@@ -1,0 +1,68 @@
+//! One client's conversation and one server's, without a socket or a clock: they get bytes and say what should be done with them.
+//!
+//! `login` proves who a client is, `client` reads its messages, `greeting` logs in at a server, `server` reads that server's messages, `exchange` is what is
+//! outstanding between the two. The engine owns all of them, carries out their verdicts, and asks the pool for servers when a client wants one.
+
+pub mod client;
+pub mod exchange;
+pub mod greeting;
+pub mod login;
+pub mod parameters;
+pub mod server;
+
+use std::ops::Range;
+
+/// What should be done, in order. Ranges of `Forward` lie in the bytes just given, all others in `words`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// goes to the other side as it is
+    Forward(Range<usize>),
+    /// words of our own for the server
+    ToServer(Range<usize>),
+    /// words of our own for the client
+    ToClient(Range<usize>),
+}
+
+/// Verdicts of one call and the words they speak of; reused from call to call.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    pub list: Vec<Verdict>,
+    pub words: Vec<u8>,
+}
+
+impl Verdicts {
+    /// Forgets the last call's.
+    pub fn clear(&mut self) {
+        self.list.clear();
+        self.words.clear();
+    }
+
+    /// Forwards `range`, joined to the range before it where they touch.
+    #[inline]
+    pub fn forward(&mut self, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        if let Some(Verdict::Forward(last)) = self.list.last_mut() {
+            if last.end == range.start {
+                last.end = range.end;
+                return;
+            }
+        }
+        self.list.push(Verdict::Forward(range));
+    }
+
+    /// Words for the client, as `write` appends them.
+    pub fn to_client(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let from = self.words.len();
+        write(&mut self.words);
+        self.list.push(Verdict::ToClient(from..self.words.len()));
+    }
+
+    /// Words for the server, as `write` appends them.
+    pub fn to_server(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let from = self.words.len();
+        write(&mut self.words);
+        self.list.push(Verdict::ToServer(from..self.words.len()));
+    }
+}

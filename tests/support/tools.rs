@@ -1,0 +1,172 @@
+//! Real clients: psql and pgbench of the operating system, Python and node.js with their drivers as `bash tests/run` installed them. Every run
+//! has a deadline; what a program wrote comes back as text.
+
+use super::place::Folder;
+use super::{SOON, poll};
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// Who logs in where; every program gets it by the environment variables of libpq, which the drivers read as well.
+#[derive(Clone, Debug)]
+pub struct Login {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: String,
+    pub database: String,
+}
+
+impl Login {
+    /// A login over TCP on this machine.
+    pub fn new(port: u16, user: &str, password: &str, database: &str) -> Login {
+        Login { host: "127.0.0.1".into(), port, user: user.into(), password: password.into(), database: database.into() }
+    }
+
+    fn give_to(&self, command: &mut Command) {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+            command.env_remove(name);
+        }
+        command.env("PGHOST", &self.host).env("PGPORT", self.port.to_string()).env("PGUSER", &self.user).env("PGDATABASE", &self.database);
+        command.env("PGPASSWORD", &self.password).env("PGPASSFILE", "/dev/null").env("PGCONNECT_TIMEOUT", "10").env("PGSSLMODE", "disable");
+    }
+}
+
+/// What a program said.
+#[derive(Debug)]
+pub struct Output {
+    /// None: it was still running at its deadline, and was killed
+    pub status: Option<ExitStatus>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    /// It ended in time, and well.
+    pub fn success(&self) -> bool {
+        self.status.is_some_and(|status| status.success())
+    }
+
+    /// Its output; fails the test with everything it said if it did not succeed.
+    pub fn expect_success(self) -> String {
+        assert!(self.success(), "ended with {:?}\n--- stdout:\n{}\n--- stderr:\n{}", self.status, self.stdout, self.stderr);
+        self.stdout
+    }
+}
+
+/// Runs a program to its end, or to its deadline.
+pub fn run(command: &mut Command, bound: Duration) -> Output {
+    // Its output goes to files: a pipe that nobody empties would stop it.
+    let folder = Folder::new("run", false);
+    let (out, err) = (folder.0.join("out"), folder.0.join("err"));
+    command.stdin(Stdio::null());
+    command.stdout(fs::File::create(&out).expect("our own folder")).stderr(fs::File::create(&err).expect("our own folder"));
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut status = None;
+    poll(bound, || {
+        status = child.try_wait().expect("our own child");
+        status.is_some()
+    });
+    if status.is_none() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    let text = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+    Output { status, stdout: text(&out), stderr: text(&err) }
+}
+
+/// Where `bash tests/run` puts what it downloads.
+pub fn folder() -> PathBuf {
+    root().join("target/tools")
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The programs of the operating system's PostgreSQL, the newest if there are several.
+pub fn system_postgres() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let number = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    let found = versions.map(|entry| entry.path()).filter(|path| path.join("bin/postgres").exists()).max_by_key(|path| number(path));
+    if let Some(path) = found {
+        return path.join("bin");
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = std::env::split_paths(&path).find(|folder| folder.join("postgres").exists());
+    in_path.expect("PostgreSQL is not installed: `bash tests/run` does that")
+}
+
+/// Runs psql (no start-up file, stop at the first error). Add `--csv`, `-c`, `-f` and the like.
+pub fn psql(login: &Login, arguments: &[&str]) -> Output {
+    let mut command = Command::new(system_postgres().join("psql"));
+    command.args(["-X", "-v", "ON_ERROR_STOP=1"]).args(arguments).current_dir(root());
+    login.give_to(&mut command);
+    run(&mut command, SOON)
+}
+
+/// Runs SQL through psql; its rows as text (NULL is an empty text), or what psql wrote to stderr.
+pub fn query(login: &Login, sql: &str) -> Result<Vec<Vec<String>>, String> {
+    let output = psql(login, &["-q", "--csv", "-t", "-c", sql]);
+    if output.success() { Ok(parse_csv(&output.stdout)) } else { Err(format!("{:?}: {}", output.status, output.stderr)) }
+}
+
+/// Runs SQL through psql; each row by column name.
+pub fn table(login: &Login, sql: &str) -> Result<Vec<HashMap<String, String>>, String> {
+    let output = psql(login, &["-q", "--csv", "-c", sql]);
+    if !output.success() {
+        return Err(format!("{:?}: {}", output.status, output.stderr));
+    }
+    let mut rows = parse_csv(&output.stdout).into_iter();
+    let names = rows.next().unwrap_or_default();
+    Ok(rows.map(|row| names.iter().cloned().zip(row).collect()).collect())
+}
+
+/// Reads CSV as psql writes it (RFC 4180).
+pub fn parse_csv(text: &str) -> Vec<Vec<String>> {
+    let (mut rows, mut row, mut field, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => field.push(chars.next().unwrap_or('"')),
+            '"' => quoted = !quoted,
+            ',' if !quoted => row.push(std::mem::take(&mut field)),
+            '\n' if !quoted => {
+                row.push(std::mem::take(&mut field));
+                rows.push(std::mem::take(&mut row));
+            }
+            _ => field.push(c),
+        }
+    }
+    rows
+}
+
+/// Runs pgbench.
+pub fn pgbench(login: &Login, arguments: &[&str], bound: Duration) -> Output {
+    let mut command = Command::new(system_postgres().join("pgbench"));
+    command.args(arguments).current_dir(root());
+    login.give_to(&mut command);
+    run(&mut command, bound)
+}
+
+/// Runs Python with psycopg 3 and asyncpg; `arguments` are a script (relative to the package) or `-c` and code.
+pub fn python(login: &Login, arguments: &[&str], bound: Duration) -> Output {
+    let program = folder().join("venv/bin/python");
+    assert!(program.exists(), "the Python drivers are not here: `bash tests/run` installs them");
+    let mut command = Command::new(program);
+    command.arg("-B").args(arguments).current_dir(root());
+    login.give_to(&mut command);
+    run(&mut command, bound)
+}
+
+/// Runs node.js with node-postgres; `arguments` are a script (relative to the package) or `-e` and code.
+pub fn node(login: &Login, arguments: &[&str], bound: Duration) -> Output {
+    let modules = folder().join("node/node_modules");
+    assert!(modules.join("pg").exists(), "node-postgres is not here: `bash tests/run` installs it");
+    let mut command = Command::new("node");
+    command.args(arguments).current_dir(root()).env("NODE_PATH", modules);
+    login.give_to(&mut command);
+    run(&mut command, bound)
+}
