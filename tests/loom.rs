@@ -69,7 +69,7 @@ fn assert_nobody_forgotten(ledger: &Ledger) {
 /// A core without servers begins to wait while the other checks its only server in: asked for, lent, or seen by a timer.
 #[test]
 fn a_waiter_and_a_check_in_meet() {
-    model(99, || {
+    model(5, || {
         let ledger = ledger(2, 1);
         let mut home = with_busy(&ledger, 1, 7);
         let mut waiting = slice(&ledger, 0);
@@ -98,7 +98,7 @@ fn a_waiter_and_a_check_in_meet() {
 /// The same with a young waiter on a core that has a busy server: both may see each other, one of them must arm a timer.
 #[test]
 fn a_young_waiter_and_a_check_in_leave_a_timer() {
-    model(99, || {
+    model(5, || {
         let ledger = ledger(2, 2);
         let mut home = with_busy(&ledger, 1, 7);
         let mut waiting = with_busy(&ledger, 0, 8);
@@ -140,7 +140,7 @@ fn one_server_is_promised_once() {
 /// A waiter finds no permit while the last connection elsewhere ends: it opens one itself, or is nudged.
 #[test]
 fn a_waiter_and_a_freed_permit_meet() {
-    model(99, || {
+    model(5, || {
         let ledger = ledger(2, 1);
         let mut home = with_busy(&ledger, 1, 7);
         let mut waiting = slice(&ledger, 0);
@@ -160,7 +160,7 @@ fn a_waiter_and_a_freed_permit_meet() {
 /// Two permits come free while the first nudge is being handled: the second is seen, or sends a new nudge.
 #[test]
 fn a_nudge_is_not_swallowed() {
-    model(99, || {
+    model(5, || {
         let ledger = ledger(2, 2);
         let mut home = with_busy(&ledger, 1, 7);
         assert!(home.wanted_extra(u32::MAX, 0));
@@ -184,7 +184,7 @@ fn a_nudge_is_not_swallowed() {
 /// The permit of a nudge was taken by somebody else, and comes free again while the nudge is being handled: it is seen, or nudges again.
 #[test]
 fn a_late_nudge_hides_no_new_permit() {
-    model(99, || {
+    model(5, || {
         let ledger = ledger(2, 1);
         let mut home = with_busy(&ledger, 1, 7);
         let mut waiting = slice(&ledger, 0);
@@ -203,7 +203,7 @@ fn a_late_nudge_hides_no_new_permit() {
 /// An asker and the owner's next client race for one idle server: one gets it.
 #[test]
 fn an_idle_server_has_one_taker() {
-    model(99, || {
+    model(5, || {
         let ledger = ledger(2, 1);
         let mut home = slice(&ledger, 1);
         assert!(home.wanted_extra(1, 0));
@@ -224,7 +224,7 @@ fn an_idle_server_has_one_taker() {
 /// A promised server dies while it is being asked for, and a new one comes to rest: the promise is kept or broken, never doubled.
 #[test]
 fn a_dying_server_is_promised_or_not() {
-    model(4, || {
+    model(3, || {
         let ledger = ledger(2, 2);
         let mut home = with_busy(&ledger, 1, 7);
         assert!(home.wanted_extra(2, 0));
@@ -246,7 +246,7 @@ fn a_dying_server_is_promised_or_not() {
 
 #[test]
 fn the_limit_holds() {
-    model(4, || {
+    model(3, || {
         let ledger = ledger(1, 2);
         assert!(ledger.try_reserve());
         let threads = [(); 2].map(|()| {
@@ -268,7 +268,7 @@ fn the_limit_holds() {
 
 #[test]
 fn exactly_the_excess_is_shed() {
-    model(4, || {
+    model(3, || {
         let ledger = ledger(1, 3);
         assert!((0..3).all(|_| ledger.try_reserve()));
         ledger.set_limit(2);
@@ -290,7 +290,7 @@ fn exactly_the_excess_is_shed() {
 
 #[test]
 fn a_semaphore_gives_what_was_put() {
-    model(4, || {
+    model(3, || {
         let ledger = ledger(1, 1);
         ledger.line(0).idle.put();
         let threads = [(); 2].map(|()| {
@@ -307,7 +307,7 @@ fn a_semaphore_gives_what_was_put() {
 /// Three messages through a ring for two: in order, none lost, none twice, leftovers dropped.
 #[test]
 fn mail_arrives_in_order() {
-    model(99, || {
+    model(5, || {
         let (mut sender, mut receiver) = channel::<Box<u32>>(2);
         let thread = thread::spawn(move || {
             let mut refused = 0;
@@ -351,7 +351,7 @@ fn no_wake_is_lost() {
         rung: Mutex<bool>,
         heard: Condvar,
     }
-    model(4, || {
+    model(3, || {
         let bell = Arc::new(Bell { flag: Flag::default(), rung: Mutex::new(false), heard: Condvar::new() });
         let mut receivers = Vec::new();
         let threads = [2u32, 1].map(|messages| {

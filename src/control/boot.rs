@@ -10,14 +10,14 @@ use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
 use crate::config::snapshot::{LogFormat, Snapshot, Tcp};
 use crate::engine::{CORES_MAX, Core, Outside, Parts, Post, mailboxes};
-use crate::io::Fd;
 use crate::io::ring::{Doorbells, RingDoor, RingSizes, Waker};
 use crate::io::socket::{self, SocketOptions};
+use crate::io::{Fd, limits};
 use crate::mail::{Asker, Desk, Job, Padded, Shared, Word};
 
 use super::inbox::{Heard, Inbox};
 use super::publish::{Files, Publisher, read_files};
-use super::{helpers, limits, run};
+use super::{helpers, run};
 
 /// What the command line says, and what tests set besides.
 #[derive(Clone, Debug)]
@@ -220,8 +220,8 @@ fn listen_address(snapshot: &Snapshot) -> Result<SocketAddr, StartError> {
     }
 }
 
-/// One listening socket per core (or for the first few, if so configured). All are bound before any core runs, so that no connection is lost to a core
-/// that is not there yet.
+/// One listening socket per core (or for the first few, if so configured). All are bound before any core runs, so that no connection is lost to a
+/// core that is not there yet.
 fn listeners(snapshot: &Snapshot, address: &SocketAddr, options: &SocketOptions) -> Result<Vec<Option<Fd>>, StartError> {
     let taken = |error: &io::Error| {
         let what = if error.kind() == io::ErrorKind::AddrInUse {

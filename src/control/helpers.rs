@@ -1,5 +1,5 @@
-//! A few threads for what would make a data core wait: PBKDF2 (4096 rounds and more of HMAC for each new password). Results go where the job says; the
-//! asker then gets `Mail::Made`.
+//! A few threads for what would make a data core wait: PBKDF2 (4096 rounds and more of HMAC for each new password). Results go where the job says;
+//! the asker then gets `Mail::Made`.
 
 use std::io;
 use std::sync::mpsc;

@@ -1,5 +1,5 @@
-//! The control core's letterbox. Everybody may post; the one task that reads it is woken. Locks are held for a push or a pop; data cores post here only
-//! for admin commands and failures, never on the hot path.
+//! The control core's letterbox. Everybody may post; the one task that reads it is woken. Locks are held for a push or a pop; data cores post here
+//! only for admin commands and failures, never on the hot path.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

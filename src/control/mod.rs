@@ -5,7 +5,6 @@ mod boot;
 mod console;
 mod helpers;
 mod inbox;
-mod limits;
 mod publish;
 mod run;
 

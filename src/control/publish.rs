@@ -1,5 +1,5 @@
-//! From files to what the data cores use: reads and checks the configuration, and puts behind each pool what lives longer than a snapshot. A pool whose
-//! server and server login are the same keeps its number, its connections and its keys; anything else is a new pool.
+//! From files to what the data cores use: reads and checks the configuration, and puts behind each pool what lives longer than a snapshot. A pool
+//! whose server and server login are the same keeps its number, its connections and its keys; anything else is a new pool.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};

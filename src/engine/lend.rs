@@ -233,7 +233,29 @@ impl<D: Door, K: Desk> Core<D, K> {
         if verdict == Checkin::Retire {
             return self.retire(slot);
         }
+        let retired = slice.retired;
         self.placed(pool, verdict);
+        if retired {
+            self.dismiss_idle(pool);
+        }
+    }
+
+    /// A pool that is no longer configured keeps no idle servers.
+    fn dismiss_idle(&mut self, pool: u32) {
+        let now = self.now;
+        loop {
+            let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
+            let Some(&slot) = slice.slice.idle_links().first() else { return };
+            if !slice.slice.withdraw(slot) {
+                return; // promised to another core, which dismisses it
+            }
+            self.peers[slot as usize] = Peer::None;
+            self.say_goodbye(slot);
+            if let Some(slice) = self.pools[pool as usize].as_mut() {
+                let after = slice.slice.busy_died(now);
+                self.after(pool, after);
+            }
+        }
     }
 
     fn retire(&mut self, slot: u32) {
@@ -413,8 +435,11 @@ impl<D: Door, K: Desk> Core<D, K> {
                 self.retire(slot);
             }
             let Some(pool) = self.pools[index].as_mut() else { continue };
-            let after = pool.slice.look(now);
+            let (retired, after) = (pool.retired, pool.slice.look(now));
             self.after(index as u32, after);
+            if retired {
+                self.dismiss_idle(index as u32);
+            }
         }
         self.keep_minimum();
     }

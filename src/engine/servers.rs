@@ -267,7 +267,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         if slice.said_down_at == 0 || now.saturating_sub(slice.said_down_at) > 1_000_000_000 {
             slice.said_down_at = now;
             let spec = &slice.shared.spec;
-            tracing::error!(database = %spec.database, user = %spec.user, host = %spec.host, port = spec.port, code, "no server connection: {message}");
+            let server = format!("{}:{}", spec.host, spec.port);
+            tracing::error!(database = %spec.database, user = %spec.user, server, code, "no server connection: {message}");
         }
         slice.counts.errors += 1;
         let alone = slice.shared.state.ledger.open() <= 1;

@@ -1,4 +1,5 @@
-//! What a core does when time passes. Deadlines are coarse (see `io::timer`); each names the use of the slot it was set for, so that a late one does nothing.
+//! What a core does when time passes. Deadlines are coarse (see `io::timer`); each names the use of the slot it was set for, so that a late one
+//! does nothing.
 
 use crate::io::Door;
 use crate::mail::Desk;
@@ -41,8 +42,8 @@ impl<D: Door, K: Desk> Core<D, K> {
                 _ => {}
             },
             Timer::Clean { slot, generation } if self.links.is_open(slot, generation) => {
-                if matches!(&self.peers[slot as usize], Peer::Server(server) if matches!(server.stage, ServerStage::Cleaning { .. } | ServerStage::Cancelled))
-                {
+                let Peer::Server(server) = &self.peers[slot as usize] else { return };
+                if matches!(server.stage, ServerStage::Cleaning { .. } | ServerStage::Cancelled) {
                     self.give_up_server(slot);
                 }
             }

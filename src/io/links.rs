@@ -15,15 +15,15 @@ use super::buffer::Blocks;
 use super::ring::SEGMENTS_MAX;
 use super::{BufferId, Completion, Door, Fd, Group, Op, Segment, Token};
 
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 /// Words of our own are gathered in blocks of this size.
-const ARENA: usize = 16 * 1024;
+pub(super) const ARENA: usize = 16 * 1024;
 
 /// Bytes in a receive buffer or a kept block.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes {
-    at: *const u8,
-    len: usize,
+    pub(super) at: *const u8,
+    pub(super) len: usize,
 }
 
 impl Bytes {
@@ -66,7 +66,7 @@ enum Recv {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Open,
     /// says what it has to say, then closes
     Closing,
@@ -75,38 +75,38 @@ enum End {
 }
 
 #[derive(Clone, Copy)]
-struct Piece {
-    at: *const u8,
-    len: usize,
-    next: u32,
+pub(super) struct Piece {
+    pub at: *const u8,
+    pub len: usize,
+    pub next: u32,
 }
 
 #[derive(Default)]
-struct Backlog {
-    blocks: VecDeque<Vec<u8>>,
+pub(super) struct Backlog {
+    pub blocks: VecDeque<Vec<u8>>,
     /// bytes of the first block that have gone out
-    gone: usize,
-    bytes: usize,
+    pub gone: usize,
+    pub bytes: usize,
 }
 
-struct Slot {
-    generation: u32,
-    fd: Fd,
+pub(super) struct Slot {
+    pub generation: u32,
+    pub fd: Fd,
     group: Group,
     recv: Recv,
     armed_in: u64,
     wanted: bool,
     starved: bool,
-    end: End,
+    pub end: End,
     /// a waiting send is with the kernel
-    sending: bool,
+    pub sending: bool,
     /// this turn's pieces
-    first: u32,
-    last: u32,
-    pieces: u32,
+    pub first: u32,
+    pub last: u32,
+    pub pieces: u32,
     /// pieces given to the kernel with the last turn
-    flying: u32,
-    backlog: Option<Box<Backlog>>,
+    pub flying: u32,
+    pub backlog: Option<Box<Backlog>>,
     /// received, not consumed
     held: Vec<u8>,
     in_use: bool,
@@ -115,25 +115,25 @@ struct Slot {
 /// All sockets of one core.
 pub struct Links<D: Door> {
     pub door: D,
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
     free: Vec<u32>,
     turn: u64,
-    pieces: Vec<Piece>,
-    flying: Vec<Piece>,
-    dirty: Vec<u32>,
-    flown: Vec<u32>,
-    segments: Vec<Segment>,
+    pub(super) pieces: Vec<Piece>,
+    pub(super) flying: Vec<Piece>,
+    pub(super) dirty: Vec<u32>,
+    pub(super) flown: Vec<u32>,
+    pub(super) segments: Vec<Segment>,
     /// buffers received in this turn and the one before
     received: Vec<BufferId>,
-    arena: Vec<u8>,
-    kept: Vec<Vec<u8>>,
-    kept_flying: Vec<Vec<u8>>,
+    pub(super) arena: Vec<u8>,
+    pub(super) kept: Vec<Vec<u8>>,
+    pub(super) kept_flying: Vec<Vec<u8>>,
     starved: VecDeque<(u32, u32)>,
-    closing: Vec<u32>,
+    pub(super) closing: Vec<u32>,
     /// sockets that took less than was sent since the engine last looked: who feeds them should be paused
     pub blocked: Vec<u32>,
     pub blocks: Blocks,
-    backlog_bytes: usize,
+    pub(super) backlog_bytes: usize,
 }
 
 impl<D: Door> Links<D> {
@@ -234,7 +234,7 @@ impl<D: Door> Links<D> {
         self.slots.get(index as usize).is_some_and(|slot| slot.in_use && slot.end == End::Open && slot.generation & 0xff_ffff == generation)
     }
 
-    fn is_current(&self, token: Token) -> bool {
+    pub(super) fn is_current(&self, token: Token) -> bool {
         self.slots.get(token.slot() as usize).is_some_and(|slot| slot.in_use && slot.generation & 0xff_ffff == token.generation())
     }
 
@@ -363,105 +363,6 @@ impl<D: Door> Links<D> {
         self.kept.push(block);
     }
 
-    /// Queues bytes of this turn as they are.
-    pub fn forward(&mut self, index: u32, bytes: Bytes) {
-        if bytes.len == 0 {
-            return;
-        }
-        let slot = &mut self.slots[index as usize];
-        if slot.end != End::Open {
-            return;
-        }
-        if slot.backlog.is_some() || slot.pieces as usize == SEGMENTS_MAX - 1 {
-            return self.forward_slow(index, bytes);
-        }
-        let number = self.pieces.len() as u32;
-        self.pieces.push(Piece { at: bytes.at, len: bytes.len, next: NONE });
-        if slot.first == NONE {
-            slot.first = number;
-            self.dirty.push(index);
-        } else {
-            self.pieces[slot.last as usize].next = number;
-        }
-        slot.last = number;
-        slot.pieces += 1;
-    }
-
-    /// Behind a backlog, or too many pieces for one send: copied.
-    fn forward_slow(&mut self, index: u32, bytes: Bytes) {
-        if self.slots[index as usize].backlog.is_some() {
-            return self.append_backlog(index, bytes.view());
-        }
-        let slot = &mut self.slots[index as usize];
-        let mut total = bytes.len;
-        let mut at = slot.first;
-        while at != NONE {
-            total += self.pieces[at as usize].len;
-            at = self.pieces[at as usize].next;
-        }
-        let mut joined = self.blocks.take(total);
-        let mut at = slot.first;
-        while at != NONE {
-            let piece = self.pieces[at as usize];
-            joined.extend_from_slice(Bytes { at: piece.at, len: piece.len }.view());
-            at = piece.next;
-        }
-        joined.extend_from_slice(bytes.view());
-        let first = slot.first;
-        self.pieces[first as usize] = Piece { at: joined.as_ptr(), len: joined.len(), next: NONE };
-        slot.last = first;
-        slot.pieces = 1;
-        self.keep(joined);
-    }
-
-    /// Queues a copy of `words`.
-    pub fn say(&mut self, index: u32, words: &[u8]) {
-        if words.is_empty() {
-            return;
-        }
-        if words.len() > ARENA {
-            let mut block = self.blocks.take(words.len());
-            block.extend_from_slice(words);
-            let bytes = Bytes::of(&block);
-            self.keep(block);
-            return self.forward(index, bytes);
-        }
-        if self.arena.capacity() - self.arena.len() < words.len() {
-            let fresh = self.blocks.take(ARENA);
-            let full = std::mem::replace(&mut self.arena, fresh);
-            self.keep(full);
-        }
-        let from = self.arena.len();
-        self.arena.extend_from_slice(words);
-        let bytes = Bytes::of(&self.arena[from..]);
-        self.forward(index, bytes);
-    }
-
-    fn append_backlog(&mut self, index: u32, bytes: &[u8]) {
-        let slot = &mut self.slots[index as usize];
-        let backlog = slot.backlog.get_or_insert_default();
-        backlog.bytes += bytes.len();
-        self.backlog_bytes += bytes.len();
-        // The first block may be with the kernel: it must not move.
-        let fits = backlog.blocks.len() > 1 && backlog.blocks.back().is_some_and(|block| block.capacity() - block.len() >= bytes.len());
-        if !fits {
-            backlog.blocks.push_back(self.blocks.take(bytes.len().max(4096)));
-        }
-        if let Some(block) = backlog.blocks.back_mut() {
-            block.extend_from_slice(bytes);
-        }
-    }
-
-    /// Bytes that wait for room in the socket.
-    pub fn backlog(&self, index: u32) -> usize {
-        self.slots[index as usize].backlog.as_ref().map_or(0, |backlog| backlog.bytes)
-    }
-
-    /// The same over all sockets.
-    pub fn backlog_total(&self) -> usize {
-        self.backlog_bytes
-    }
-
     /// Nothing is queued or on its way out.
     pub fn is_silent(&self, index: u32) -> bool {
         let slot = &self.slots[index as usize];
@@ -519,42 +420,8 @@ impl<D: Door> Links<D> {
         }
     }
 
-    /// Queues this turn's sends.
-    pub fn flush(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for &index in &dirty {
-            let slot = &mut self.slots[index as usize];
-            let (mut at, fd) = (slot.first, slot.fd);
-            slot.flying = slot.first;
-            slot.first = NONE;
-            slot.last = NONE;
-            slot.pieces = 0;
-            self.segments.clear();
-            while at != NONE {
-                let piece = self.pieces[at as usize];
-                self.segments.push(Segment { at: piece.at, len: piece.len });
-                at = piece.next;
-            }
-            let token = Token::new(Op::Unsent, slot.generation, index);
-            self.door.send(fd, &self.segments, token);
-        }
-        std::mem::swap(&mut self.pieces, &mut self.flying);
-        std::mem::swap(&mut self.flown, &mut dirty);
-        dirty.clear();
-        self.dirty = dirty;
-        std::mem::swap(&mut self.kept, &mut self.kept_flying);
-        // Words in the arena fly too: it is kept whole and a fresh one begun.
-        if !self.arena.is_empty() {
-            let fresh = self.blocks.take(ARENA);
-            self.kept_flying.push(std::mem::replace(&mut self.arena, fresh));
-        }
-        let mut closing = std::mem::take(&mut self.closing);
-        closing.retain(|&index| !self.finish(index));
-        self.closing = closing;
-    }
-
     /// One step of a closing socket; true when it needs no more looking at.
-    fn finish(&mut self, index: u32) -> bool {
+    pub(super) fn finish(&mut self, index: u32) -> bool {
         let slot = &mut self.slots[index as usize];
         if !slot.in_use || slot.end == End::Open {
             return true;
@@ -630,83 +497,6 @@ impl<D: Door> Links<D> {
             }
         }
         Ok(())
-    }
-
-    /// The rest of a short send goes on as a waiting one.
-    fn unsent(&mut self, completion: &Completion) {
-        if !self.is_current(completion.token) {
-            return;
-        }
-        let index = completion.token.slot();
-        let mut skip = completion.res.max(0) as usize;
-        if completion.res < 0 && completion.res != -libc::EAGAIN {
-            // The connection is broken: its recv says so too, and the engine acts on that.
-            return;
-        }
-        let mut at = self.slots[index as usize].flying;
-        while at != NONE {
-            let piece = self.flying[at as usize];
-            let bytes = Bytes { at: piece.at, len: piece.len };
-            let from = skip.min(piece.len);
-            skip -= from;
-            if from < piece.len {
-                self.append_backlog(index, bytes.part(from..piece.len).view());
-            }
-            at = piece.next;
-        }
-        self.blocked.push(index);
-        self.push_backlog(index);
-    }
-
-    fn push_backlog(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        let Some(backlog) = &slot.backlog else { return };
-        if slot.sending {
-            return;
-        }
-        if let Some(block) = backlog.blocks.front() {
-            slot.sending = true;
-            let rest = Bytes::of(block).part(backlog.gone..block.len());
-            let token = Token::new(Op::Sent, slot.generation, index);
-            self.door.send_wait(slot.fd, Segment { at: rest.at, len: rest.len }, token);
-        }
-    }
-
-    /// Reads a `Op::Sent` completion; true when the backlog is gone and the other side may be heard again.
-    pub fn sent(&mut self, completion: &Completion) -> bool {
-        if !self.is_current(completion.token) {
-            return false;
-        }
-        let index = completion.token.slot();
-        let slot = &mut self.slots[index as usize];
-        slot.sending = false;
-        let Some(backlog) = &mut slot.backlog else {
-            self.closing.push(index);
-            return false;
-        };
-        if completion.res < 0 && completion.res != -libc::EINTR && completion.res != -libc::EAGAIN {
-            self.backlog_bytes -= backlog.bytes;
-            slot.backlog = None;
-            self.closing.push(index);
-            return false;
-        }
-        let went = completion.res.max(0) as usize;
-        backlog.gone += went;
-        backlog.bytes -= went;
-        self.backlog_bytes -= went;
-        if backlog.blocks.front().is_some_and(|block| backlog.gone == block.len()) {
-            backlog.gone = 0;
-            if let Some(block) = backlog.blocks.pop_front() {
-                self.blocks.give(block);
-            }
-        }
-        if backlog.blocks.is_empty() {
-            slot.backlog = None;
-            self.closing.push(index);
-            return true;
-        }
-        self.push_backlog(index);
-        false
     }
 }
 

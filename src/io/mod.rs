@@ -13,8 +13,10 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod limits;
 pub mod links;
 pub mod mailbox;
+pub mod outgoing;
 pub mod provided;
 pub mod ring;
 pub mod sim;

@@ -64,14 +64,14 @@ impl SimDoor {
         self.push(state, Submission::Begin { token, fd, work });
     }
 
-    /// At most one recv, and one send_wait, per descriptor.
+    /// At most one recv, and one send_wait, at work per descriptor.
     fn refuse_second(&self, state: &State, fd: Fd, work: &Work) {
         let same = |other: &Work| std::mem::discriminant(other) == std::mem::discriminant(work);
         let core = &state.cores[self.core];
-        let pending = core.pending.iter().any(|one| one.fd == fd && same(&one.work));
+        let pending = core.pending.iter().any(|one| one.fd == fd && !one.over && same(&one.work));
         let queued = core.queue.iter().any(|one| matches!(one, Submission::Begin { fd: on, work, .. } if *on == fd && same(work)));
         if pending || queued {
-            state.bug(self.core, &format!("{} on descriptor {fd}, which has an unfinished one", work.name()));
+            state.bug(self.core, &format!("{} on descriptor {fd}, on which another is at work", work.name()));
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct Pending {
     pub(super) fd: Fd,
     pub(super) work: Work,
     /// its last completion is posted: it does nothing more
-    over: bool,
+    pub(super) over: bool,
 }
 
 struct Posted {

@@ -6,8 +6,8 @@
 //! detached ───────────────▶ Want ──▶ attached ───────────────────────────────▶ detached
 //! ```
 //! In transaction mode two things would be another client's on a shared server: named prepared statements, which are refused (a server-side
-//! failure stands in for them, so that skipping, transaction state and order are PostgreSQL's own), and the unnamed statement, which is prepared again
-//! when the server at hand holds somebody else's.
+//! failure stands in for them, so that skipping, transaction state and order are PostgreSQL's own), and the unnamed statement, which is prepared
+//! again when the server at hand holds somebody else's.
 
 use crate::config::snapshot::PoolerMode;
 use crate::wire::client::{Peek, statement_of};
@@ -103,8 +103,8 @@ impl Client {
         self.skipping = true;
     }
 
-    /// The request at the start of `held` is answered with an error of ours. A simple one is passed over and its ReadyForQuery is due: returns how many
-    /// bytes are consumed. One of the extended protocol (0): everything is skipped to its Sync, whose ReadyForQuery comes then.
+    /// The request at the start of `held` is answered with an error of ours. A simple one is passed over and its ReadyForQuery is due: returns how
+    /// many bytes are consumed. One of the extended protocol (0): everything is skipped to its Sync, whose ReadyForQuery comes then.
     pub fn refuse_request(&mut self, held: &[u8]) -> usize {
         match frame::client_header(held) {
             Ok(Some(header)) if matches!(header.kind, b'Q' | b'F') => {

@@ -1,5 +1,5 @@
-//! One client's login: from its first byte to the proof that it is who it says. Startup packet, encryption requests (answered N), cancel requests, and
-//! then plain, md5 or SCRAM-SHA-256. An unknown user and a wrong password look alike: same challenge, same error.
+//! One client's login: from its first byte to the proof that it is who it says. Startup packet, encryption requests (answered N), cancel requests,
+//! and then plain, md5 or SCRAM-SHA-256. An unknown user and a wrong password look alike: same challenge, same error.
 //!
 //! ```text
 //! Start ──Startup──▶ Who ──identified──▶ Password │ Md5 │ SaslFirst ──▶ (SaslWaits ──verifier──▶) SaslFinal ──▶ Done

@@ -1,7 +1,8 @@
 //! One client's conversation and one server's, without a socket or a clock: they get bytes and say what should be done with them.
 //!
-//! `login` proves who a client is, `client` reads its messages, `greeting` logs in at a server, `server` reads that server's messages, `exchange` is what is
-//! outstanding between the two. The engine owns all of them, carries out their verdicts, and asks the pool for servers when a client wants one.
+//! `login` proves who a client is, `client` reads its messages, `greeting` logs in at a server, `server` reads that server's messages, `exchange` is
+//! what is outstanding between the two. The engine owns all of them, carries out their verdicts, and asks the pool for servers when a client wants
+//! one.
 
 pub mod client;
 pub mod exchange;

@@ -83,6 +83,7 @@ struct Backend {
     /// as they were when the transaction began
     saved: BTreeMap<String, String>,
     reported: BTreeMap<String, String>,
+    user: String,
     dies_at: u64,
     /// closes when everything is written
     closing: bool,
@@ -203,6 +204,7 @@ impl FakeServer {
             settings: BTreeMap::new(),
             saved: BTreeMap::new(),
             reported: BTreeMap::new(),
+            user: String::new(),
             dies_at: if lifetime == 0 { u64::MAX } else { now + self.dice.between(lifetime / 10, lifetime) },
             closing: false,
             gone: false,
@@ -322,7 +324,9 @@ impl FakeServer {
             0x3_0000 => {
                 while fields.0.len() > 1 {
                     let (name, value) = (fields.text().to_ascii_lowercase(), fields.text());
-                    if !matches!(name.as_str(), "user" | "database" | "options" | "replication") {
+                    if name == "user" {
+                        backend.user = value;
+                    } else if name != "database" {
                         backend.defaults.insert(name, value);
                     }
                 }
@@ -585,7 +589,8 @@ impl FakeServer {
         let extra = usize::from(lie == Some(Lie::ExtraRow) && self.dice.chance(20));
         let most = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
         let until = (rows + extra).min(from.saturating_add(most));
-        let state: Vec<String> = backend.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let settings = backend.settings.iter().map(|(name, value)| format!("{name}={value}"));
+        let state: Vec<String> = settings.chain([format!("user={}", backend.user)]).collect();
         let before = backend.out.len();
         for row in from..until {
             let filling = vec![b'a' + (tag % 26) as u8; *bytes];

@@ -31,6 +31,8 @@ pub struct House {
     /// clients that are still to come, the last first: when, and who
     pub to_come: Vec<(u64, ClientMaker)>,
     pub census: Rc<RefCell<Census>>,
+    /// the last round came to nothing, but somebody was left out
+    pub stalled: bool,
 }
 
 /// Makes a client when its time has come.
@@ -75,7 +77,7 @@ impl House {
         }
         let (mut progress, mut skipped) = (false, false);
         for who in order {
-            if self.dice.chance(250) {
+            if !self.stalled && self.dice.chance(250) {
                 skipped = true;
             } else if who < cores {
                 if self.world.core_runnable(who) {
@@ -89,6 +91,8 @@ impl House {
                 progress |= self.clients[who - cores - servers].poll();
             }
         }
+        // Nobody is left out when nobody else did anything.
+        self.stalled = !progress && skipped;
         if !progress && !skipped {
             self.pass_time();
         }

@@ -5,7 +5,7 @@ use crate::language::Statement;
 use crate::message::{Fields, Message, error_fields, put, text};
 
 /// SQLSTATEs that tell of a server's end, or of not getting one. Right only where servers die.
-const ENDS: [&str; 9] = ["08000", "08001", "08006", "08007", "08004", "57P01", "57P03", "53300", "58000"];
+const ENDS: [&str; 6] = ["08001", "08006", "08007", "57P01", "57P05", "53300"];
 
 impl FakeClient {
     pub(super) fn message(&mut self, message: &Message) {
@@ -39,8 +39,8 @@ impl FakeClient {
     fn parameter(&mut self, body: &[u8]) {
         let mut fields = Fields(body);
         let (name, value) = (fields.text(), fields.text());
-        if name == "application_name" && !self.is_own_name(&value) {
-            self.wrong(&format!("it is told that its application_name is {value:?}"));
+        if name == "application_name" {
+            self.told_name = value;
         }
     }
 
@@ -49,6 +49,14 @@ impl FakeClient {
     }
 
     fn ready(&mut self, status: u8) {
+        // Fitting a session may take a detour, but in the end what a client was told is what is.
+        let true_name = match &self.name {
+            Some(name) => self.told_name == *name,
+            None => self.is_own_name(&self.told_name),
+        };
+        if !true_name {
+            self.wrong(&format!("it was told that its application_name is {:?}, and not {:?}", self.told_name, self.name));
+        }
         if self.phase == Phase::LoggingIn {
             self.phase = Phase::Working;
             self.ahead -= 1;
@@ -131,15 +139,15 @@ impl FakeClient {
         let cancelled = self.cancelled && code == "57014" && message == "canceling statement due to user request";
         let aborted = self.status == b'E' && code == "25P02";
         match what {
+            What::Ready { .. } => false,
+            _ if cancelled => true,
             What::NamedRefused => code == "0A000" || aborted,
-            What::Run(run) if cancelled => run.statement != Statement::Empty,
             What::Run(run) => match &run.statement {
                 statement if aborted => !statement.ends_transaction(),
                 Statement::Error(tag) => code == "22012" && message == format!("failed as asked: {tag}"),
                 Statement::CopyIn(tag) => run.fails && code == "57014" && message == format!("COPY from stdin failed: no more of {tag}"),
                 _ => false,
             },
-            What::Ready { .. } => false,
             _ => aborted,
         }
     }
@@ -253,6 +261,7 @@ impl FakeClient {
         for (key, value) in state.split(',').filter_map(|one| one.split_once('=')) {
             match key {
                 "application_name" => name = Some(value),
+                "user" if value == self.user => {}
                 "work_mem" if value == format!("c{}", self.id) => {}
                 _ => self.wrong(&format!("the session has {key} = {value}")),
             }

@@ -153,6 +153,11 @@ impl Raw {
         self.stream.write_all(bytes)
     }
 
+    /// Ends the connection with a reset, as the kernel does for a program that dies with bytes unread. Dropping it ends it in the orderly way.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a TCP socket");
+    }
+
     /// The socket, for what this client does not offer (half-close, options).
     pub fn stream(&self) -> &TcpStream {
         &self.stream

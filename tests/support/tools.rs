@@ -6,7 +6,7 @@ use super::{SOON, poll};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// Who logs in where; every program gets it by the environment variables of libpq, which the drivers read as well.
@@ -58,23 +58,52 @@ impl Output {
 
 /// Runs a program to its end, or to its deadline.
 pub fn run(command: &mut Command, bound: Duration) -> Output {
-    // Its output goes to files: a pipe that nobody empties would stop it.
-    let folder = Folder::new("run", false);
-    let (out, err) = (folder.0.join("out"), folder.0.join("err"));
-    command.stdin(Stdio::null());
-    command.stdout(fs::File::create(&out).expect("our own folder")).stderr(fs::File::create(&err).expect("our own folder"));
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let mut status = None;
-    poll(bound, || {
-        status = child.try_wait().expect("our own child");
-        status.is_some()
-    });
-    if status.is_none() {
-        let _ = child.kill();
-        let _ = child.wait();
+    Running::start(command).finish(bound)
+}
+
+/// A program that was started; killed on drop.
+pub struct Running {
+    child: Child,
+    folder: Folder,
+}
+
+impl Running {
+    /// Starts a program. Its output goes to files: a pipe that nobody empties would stop it.
+    pub fn start(command: &mut Command) -> Running {
+        let folder = Folder::new("run", false);
+        let file = |name: &str| fs::File::create(folder.0.join(name)).expect("our own folder");
+        command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Running { child, folder }
     }
-    let text = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-    Output { status, stdout: text(&out), stderr: text(&err) }
+
+    /// Sends a signal by name (INT is what ^C sends).
+    pub fn signal(&mut self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -{name} {}", self.child.id());
+    }
+
+    /// Waits for the end, or for the deadline and kills it; what it said.
+    pub fn finish(mut self, bound: Duration) -> Output {
+        let mut status = None;
+        poll(bound, || {
+            status = self.child.try_wait().expect("our own child");
+            status.is_some()
+        });
+        if status.is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        let text = |name: &str| String::from_utf8_lossy(&fs::read(self.folder.0.join(name)).unwrap_or_default()).into_owned();
+        Output { status, stdout: text("out"), stderr: text("err") }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Where `bash tests/run` puts what it downloads.
@@ -101,10 +130,15 @@ pub fn system_postgres() -> PathBuf {
 
 /// Runs psql (no start-up file, stop at the first error). Add `--csv`, `-c`, `-f` and the like.
 pub fn psql(login: &Login, arguments: &[&str]) -> Output {
+    start_psql(login, arguments).finish(SOON)
+}
+
+/// Starts psql, as `psql` does, and leaves it running.
+pub fn start_psql(login: &Login, arguments: &[&str]) -> Running {
     let mut command = Command::new(system_postgres().join("psql"));
     command.args(["-X", "-v", "ON_ERROR_STOP=1"]).args(arguments).current_dir(root());
     login.give_to(&mut command);
-    run(&mut command, SOON)
+    Running::start(&mut command)
 }
 
 /// Runs SQL through psql; its rows as text (NULL is an empty text), or what psql wrote to stderr.

@@ -4,7 +4,7 @@ use std::io;
 
 use io_uring::IoUring;
 
-use crate::io::ring;
+use super::ring;
 
 /// An executor of glommio refuses to start below this, per thread.
 const MEMLOCK_PER_CORE: u64 = 512 << 10;
@@ -46,7 +46,8 @@ pub fn locked_memory(threads: u64) -> Result<(), String> {
     }
     if limit.rlim_cur < MEMLOCK_PER_CORE {
         return Err(format!(
-            "only {} KiB of memory may be locked and each of the {threads} executors needs {} KiB: raise the limit (`ulimit -l`, systemd LimitMEMLOCK=infinity)",
+            "only {} KiB of memory may be locked and each of the {threads} executors needs {} KiB: raise the limit \
+             (`ulimit -l`, systemd LimitMEMLOCK=infinity)",
             limit.rlim_cur >> 10,
             MEMLOCK_PER_CORE >> 10
         ));

@@ -1,0 +1,37 @@
+//! Real clients, real drivers and hostile bytes, through a real pg_dog to real PostgreSQLs (the operating system's and the newest). Two data cores, and
+//! fewer servers than clients. Every test asserts values, not only that nothing failed; nothing waits for time to pass.
+
+mod support;
+
+#[path = "clients/admin.rs"]
+mod admin;
+#[path = "clients/auth.rs"]
+mod auth;
+#[path = "clients/cancel.rs"]
+mod cancel;
+#[path = "clients/checkout.rs"]
+mod checkout;
+#[path = "clients/drivers.rs"]
+mod drivers;
+#[path = "clients/hostile.rs"]
+mod hostile;
+#[path = "clients/house.rs"]
+mod house;
+#[path = "clients/large.rs"]
+mod large;
+#[path = "clients/outage.rs"]
+mod outage;
+#[path = "clients/programs.rs"]
+mod programs;
+#[path = "clients/rust_driver.rs"]
+mod rust_driver;
+#[path = "clients/shutdown.rs"]
+mod shutdown;
+#[path = "clients/soak.rs"]
+mod soak;
+#[path = "clients/start.rs"]
+mod start;
+#[path = "clients/state.rs"]
+mod state;
+#[path = "clients/vanish.rs"]
+mod vanish;

@@ -1,0 +1,137 @@
+//! tokio-postgres: simple queries, unnamed statements with given types, transactions, cancel tokens; COPY in session mode, because it prepares by name.
+
+use super::house::House;
+use super::support::{Login, SOON, Version};
+use futures_util::{SinkExt, TryStreamExt};
+use std::collections::HashSet;
+use std::future::Future;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+crate::on_both!(queries_and_transactions, cancel_tokens, copies_in_session_mode);
+
+/// Runs to the end, within a bound.
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads can be started");
+    runtime.block_on(async { tokio::time::timeout(SOON, work).await.expect("it ends in time") })
+}
+
+async fn connect(login: &Login) -> Client {
+    let mut config = tokio_postgres::Config::new();
+    config.host(&login.host).port(login.port).user(&login.user).password(&login.password).dbname(&login.database);
+    let (client, connection) = config.connect(NoTls).await.expect("the login is right");
+    tokio::spawn(connection);
+    client
+}
+
+fn queries_and_transactions(version: Version) {
+    let house = House::new(version, 3, "checkout_timeout = 20000");
+    house.postgres.sql("CREATE TABLE items (id int, tag text)");
+    house.postgres.sql("GRANT ALL ON items TO app");
+    let login = house.login("app");
+    block_on(async {
+        let tasks: Vec<_> = (0..12).map(|number| tokio::spawn(transactions(login.clone(), number))).collect();
+        for task in tasks {
+            task.await.expect("no transaction went wrong");
+        }
+        let client = connect(&login).await;
+        let counted = client.query_typed("SELECT count(*), count(DISTINCT tag) FROM items", &[]).await.expect("a count");
+        assert_eq!((counted[0].get::<_, i64>(0), counted[0].get::<_, i64>(1)), (60, 60));
+        // Many at once on one connection: pipelined, each with its own answer.
+        let calls: Vec<_> = (0..50_i64)
+            .map(|i| {
+                let client = &client;
+                async move { client.query_typed("SELECT $1 * 2", &[(&i, Type::INT8)]).await.expect("a product")[0].get::<_, i64>(0) }
+            })
+            .collect();
+        assert_eq!(futures_util::future::join_all(calls).await, (0..50).map(|i| i * 2).collect::<Vec<i64>>());
+        let several = client.simple_query("SELECT 'a', NULL; SELECT 'b' WHERE false; SELECT 'c', 'd'").await.expect("three results");
+        let rows: Vec<_> = several.iter().filter_map(|message| if let SimpleQueryMessage::Row(row) = message { Some((row.get(0), row.get(1))) } else { None }).collect();
+        assert_eq!(rows, [(Some("a"), None), (Some("c"), Some("d"))]);
+        let refused = client.query("SELECT 1", &[]).await.expect_err("it prepares by name");
+        assert_eq!(refused.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED));
+        let failed = client.query_typed("SELECT 1 / $1", &[(&0_i32, Type::INT4)]).await.expect_err("it divides by zero");
+        assert_eq!(failed.code(), Some(&SqlState::DIVISION_BY_ZERO));
+        assert_eq!(client.query_typed("SELECT 'after'", &[]).await.expect("the session goes on")[0].get::<_, &str>(0), "after");
+    });
+    house.watch().wait_until_settled();
+}
+
+/// Ten transactions, every second one rolled back by being dropped.
+async fn transactions(login: Login, number: i32) {
+    let mut client = connect(&login).await;
+    for round in 0..10 {
+        let tag = format!("{number}-{round}");
+        let transaction = client.transaction().await.expect("a transaction begins");
+        let mut pids = HashSet::new();
+        for _ in 0..3 {
+            let rows = transaction.query_typed("SELECT pg_backend_pid(), $1", &[(&tag, Type::TEXT)]).await.expect("a row");
+            pids.insert(rows[0].get::<_, i32>(0));
+            assert_eq!(rows[0].get::<_, &str>(1), tag);
+        }
+        assert_eq!(pids.len(), 1, "a transaction changed its server");
+        transaction.execute_typed("INSERT INTO items VALUES ($1, $2)", &[(&number, Type::INT4), (&tag, Type::TEXT)]).await.expect("a row goes in");
+        if round % 2 == 0 {
+            transaction.commit().await.expect("it commits");
+        }
+    }
+}
+
+fn cancel_tokens(version: Version) {
+    let house = House::new(version, 4, "");
+    let login = house.login("app");
+    block_on(async {
+        let clients = futures_util::future::join_all((0..4).map(|_| connect(&login))).await;
+        for round in 0..5 {
+            let sleeps = clients.iter().map(|client| client.simple_query("SELECT pg_sleep(600)"));
+            let watch = connect(&house.postgres.login("postgres")).await;
+            let cancels = async {
+                let active = "SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'";
+                while watch.query_typed(active, &[]).await.expect("a look").len() < 4 {}
+                for client in &clients {
+                    client.cancel_token().cancel_query(NoTls).await.expect("the request goes out");
+                }
+            };
+            let (ends, ()) = tokio::join!(futures_util::future::join_all(sleeps), cancels);
+            for end in ends {
+                assert_eq!(end.expect_err("it was cancelled").code(), Some(&SqlState::QUERY_CANCELED), "round {round}");
+            }
+            for (i, client) in clients.iter().enumerate() {
+                let rows = client.query_typed("SELECT $1", &[(&(i as i64), Type::INT8)]).await.expect("the session goes on");
+                assert_eq!(rows[0].get::<_, i64>(0), i as i64);
+            }
+        }
+    });
+    house.watch().wait_until_settled();
+}
+
+fn copies_in_session_mode(version: Version) {
+    let house = House::new(version, 2, "pooler_mode = \"session\"");
+    house.postgres.sql("CREATE TABLE items (id int, tag text)");
+    house.postgres.sql("GRANT ALL ON items TO app");
+    let login = house.login("app");
+    let text: String = (0..20_000).map(|i| format!("{i}\ttag {i}\n")).collect();
+    block_on(async {
+        let client = connect(&login).await;
+        let sink = client.copy_in::<_, &[u8]>("COPY items FROM STDIN").await.expect("the copy begins");
+        let mut sink = std::pin::pin!(sink);
+        for piece in text.as_bytes().chunks(7_001) {
+            sink.send(piece).await.expect("the server takes it");
+        }
+        assert_eq!(sink.finish().await.expect("the copy ends"), 20_000);
+        let out = client.copy_out("COPY (TABLE items ORDER BY id) TO STDOUT").await.expect("the copy begins");
+        let got: Vec<_> = out.try_collect().await.expect("the copy ends");
+        assert!(got.concat() == text.as_bytes(), "the rows came back otherwise");
+        // One given up half-way stores nothing.
+        {
+            let sink = client.copy_in::<_, &[u8]>("COPY items FROM STDIN").await.expect("the copy begins");
+            let mut sink = std::pin::pin!(sink);
+            sink.send(b"99999\thalf\n").await.expect("the server takes it");
+        }
+        let statement = client.prepare("SELECT count(*), max(id) FROM items WHERE id >= $1").await.expect("session mode prepares");
+        let row = client.query_one(&statement, &[&0_i32]).await.expect("a row");
+        assert_eq!((row.get::<_, i64>(0), row.get::<_, i32>(1)), (20_000, 19_999));
+    });
+    house.watch().wait_until_settled();
+}

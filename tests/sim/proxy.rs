@@ -1,0 +1,175 @@
+//! pg_dog itself in the simulation: its cores over simulated doors, what they share, and a desk with nobody behind it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use pg_dog::config::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PoolSpec, PoolerMode, Snapshot, Tcp};
+use pg_dog::engine::{Core, Parts, mailboxes};
+use pg_dog::io::sim::{Dice, SimDoor, World};
+use pg_dog::mail::{Asker, Desk, Job, PoolState, Published, Shared, SharedPool, Word};
+use pg_dog::pool::ledger::Ledger;
+
+use crate::house::CoreUnderTest;
+
+/// How pg_dog is configured in one run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub cores: usize,
+    pub users: Vec<&'static str>,
+    pub pool_size: usize,
+    pub min_pool_size: usize,
+    pub mode: PoolerMode,
+    pub auth: AuthType,
+    pub recovery: ClientRecovery,
+    pub spread: bool,
+    pub fair_us: u64,
+    /// None: never
+    pub checkout_timeout: Option<Duration>,
+    pub connect_timeout: Duration,
+    pub login_timeout: Duration,
+}
+
+/// The control core and the helpers are not simulated: what is said to them is dropped, and logins here need no helper.
+struct NobodyAtTheDesk(RefCell<Dice>);
+
+impl Desk for NobodyAtTheDesk {
+    fn word(&self, word: Word) {
+        if let Word::Failed { core, why } = word {
+            panic!("core {core} has failed: {why}");
+        }
+    }
+
+    fn job(&self, asker: Asker, _job: Job) {
+        panic!("core {} asks a helper for keys, which no login here needs", asker.core);
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        bytes.fill_with(|| self.0.borrow_mut().roll() as u8);
+    }
+}
+
+/// The data cores.
+pub struct Proxy {
+    pub shared: Arc<Shared>,
+}
+
+struct OneCore(Core<SimDoor, NobodyAtTheDesk>);
+
+impl CoreUnderTest for OneCore {
+    fn turn(&mut self) {
+        self.0.step().expect("a simulated machine does not break");
+    }
+}
+
+impl Proxy {
+    /// pg_dog as `setup` says, in front of the server at `address`.
+    pub fn start(world: &World, dice: &mut Dice, setup: &Setup, address: SocketAddr) -> (Proxy, Vec<Box<dyn CoreUnderTest>>) {
+        let shared = Arc::new(Shared {
+            published: ArcSwap::from_pointee(published(setup, address)),
+            version: AtomicU64::new(1),
+            clients: (0..setup.cores).map(|_| Default::default()).collect(),
+            next_client: AtomicU64::new(1),
+            secret: [7; 32],
+        });
+        let (posts, _outside) = mailboxes(setup.cores);
+        let cores = posts.into_iter().enumerate().map(|(id, post)| -> Box<dyn CoreUnderTest> {
+            let desk = NobodyAtTheDesk(RefCell::new(dice.fork()));
+            let listener = Some(world.listen(id));
+            Box::new(OneCore(Core::new(Parts { id, door: world.door(id), desk, post, shared: shared.clone(), listener })))
+        });
+        let cores = cores.collect();
+        (Proxy { shared }, cores)
+    }
+
+    /// Connections of all pools.
+    pub fn open(&self) -> usize {
+        self.ledgers().map(|ledger| ledger.open() as usize).sum()
+    }
+
+    /// What must hold when no client is there and nothing is on its way.
+    pub fn check_quiet(&self) {
+        for ledger in self.ledgers() {
+            let sum = |number: fn(&pg_dog::pool::ledger::Statistics) -> &AtomicU64| -> u64 {
+                (0..ledger.cores()).map(|core| number(ledger.statistics(core)).load(Ordering::Relaxed)).sum()
+            };
+            let (idle, busy, opening, waiting) = (sum(|one| &one.idle), sum(|one| &one.busy), sum(|one| &one.opening), sum(|one| &one.waiting));
+            let shown: u64 = (0..ledger.cores()).map(|core| u64::from(ledger.line(core).idle.count())).sum();
+            let needed: u64 = (0..ledger.cores()).map(|core| u64::from(ledger.line(core).need.count())).sum();
+            assert_eq!((busy, opening, waiting, needed), (0, 0, 0, 0), "busy, opening, waiting and needed servers of a pool without clients");
+            assert_eq!((u64::from(ledger.open()), shown), (idle, idle), "open and shown servers are the idle ones");
+            assert!(ledger.open() <= ledger.limit(), "{} connections with a limit of {}", ledger.open(), ledger.limit());
+        }
+        let counted: usize = self.shared.clients.iter().map(|count| count.0.load(Ordering::Relaxed)).sum();
+        assert_eq!(counted, 0, "clients are counted that are not there");
+    }
+
+    fn ledgers(&self) -> impl Iterator<Item = Arc<Ledger>> {
+        let published = self.shared.published.load_full();
+        (0..published.pools.len()).map(move |pool| published.pools[pool].state.ledger.clone())
+    }
+}
+
+fn published(setup: &Setup, address: SocketAddr) -> Published {
+    let snapshot = snapshot(setup, address);
+    let pools = snapshot.pools.iter().enumerate().map(|(id, spec)| {
+        let state = PoolState {
+            ledger: Arc::new(Ledger::new(setup.cores, spec.pool_size as u32)),
+            address: ArcSwapOption::from_pointee(address),
+            parameters: ArcSwapOption::empty(),
+            server_keys: ArcSwapOption::empty(),
+        };
+        Arc::new(SharedPool { id: id as u32, spec: spec.clone(), state: Arc::new(state), verifier: Arc::new(ArcSwapOption::empty()) })
+    });
+    let pools: Vec<Arc<SharedPool>> = pools.collect();
+    let by_id = pools.iter().map(|pool| (pool.id, pool.clone())).collect();
+    Published { snapshot, pools, by_id, admin_verifier: Arc::new(ArcSwapOption::empty()) }
+}
+
+fn snapshot(setup: &Setup, address: SocketAddr) -> Snapshot {
+    let pools = setup.users.iter().map(|user| PoolSpec {
+        database: "app".to_string(),
+        user: user.to_string(),
+        host: address.ip().to_string(),
+        port: address.port(),
+        server_database: "app".to_string(),
+        server_user: user.to_string(),
+        server_password: Some("secret".to_string()),
+        client_password: Some("secret".to_string()),
+        pool_size: setup.pool_size,
+        min_pool_size: setup.min_pool_size,
+        mode: setup.mode,
+    });
+    let pools: Vec<PoolSpec> = pools.collect();
+    let by_name: HashMap<(String, String), usize> =
+        pools.iter().enumerate().map(|(index, pool)| ((pool.database.clone(), pool.user.clone()), index)).collect();
+    Snapshot {
+        number: 1,
+        general: General {
+            host: "127.0.0.1".to_string(),
+            port: 6432,
+            workers: setup.cores,
+            auth_type: setup.auth,
+            connect_timeout: setup.connect_timeout,
+            checkout_timeout: setup.checkout_timeout.unwrap_or(NEVER),
+            client_login_timeout: setup.login_timeout,
+            rollback_timeout: Duration::from_secs(5),
+            shutdown_timeout: Duration::from_secs(60),
+            client_connection_recovery: setup.recovery,
+            log_level: "info".to_string(),
+            log_format: LogFormat::Text,
+            log_connections: false,
+            log_disconnections: false,
+        },
+        cores: Cores { spread: setup.spread, fair_us: setup.fair_us, ..Cores::default() },
+        admin: Admin { database: "admin".to_string(), user: "admin".to_string(), password: "secret".to_string() },
+        tcp: Tcp { keepalive: true, time: None, interval: None, retries: None, user_timeout: None, congestion_control: None },
+        pools,
+        by_name,
+        shown: Vec::new(),
+    }
+}
