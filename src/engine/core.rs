@@ -38,6 +38,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) version: u64,
     pub(super) listener: Option<Fd>,
     pub(super) draining: bool,
+    /// nobody is left, and what was said last goes out with the next turn
+    pub(super) parting: bool,
     /// the control core has been told that nobody is left
     pub(super) drained: bool,
     /// clients, admin ones apart
@@ -80,6 +82,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             shared: parts.shared,
             listener: parts.listener,
             draining: false,
+            parting: false,
             drained: false,
             clients: 0,
             peers: Vec::new(),
@@ -108,7 +111,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.links.flush();
         self.give_away()?;
         let mail_waits = self.post.send_waiting(&mut self.links.door);
-        let idle = !mail_waits && self.lending.is_empty() && self.granted.is_empty() && self.again.is_empty();
+        let parting = self.parting && !self.drained;
+        let idle = !mail_waits && !parting && self.lending.is_empty() && self.granted.is_empty() && self.again.is_empty();
         self.set_alarm();
         let mut completions = std::mem::take(&mut self.completions);
         completions.clear();
@@ -263,10 +267,17 @@ impl<D: Door, K: Desk> Core<D, K> {
         } else if completion.res != -libc::ECANCELED {
             tracing::warn!("cannot accept a connection: {}", io::Error::from_raw_os_error(-completion.res));
         }
-        if !completion.more && !self.draining {
-            if let Some(listener) = self.listener {
-                self.links.door.accept(listener, Token::new(Op::Accept, 0, 0));
+        if completion.more {
+            return;
+        }
+        match self.listener {
+            // Closed, so that the kernel refuses who comes now instead of letting them wait for the end.
+            Some(listener) if self.draining => {
+                self.listener = None;
+                self.links.door.close(listener);
             }
+            Some(listener) => self.links.door.accept(listener, Token::new(Op::Accept, 0, 0)),
+            None => {}
         }
     }
 

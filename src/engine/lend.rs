@@ -335,7 +335,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn handed(&mut self, moved: Moved) {
         let slot = self.links.adopt(moved.fd, Group::Servers);
         let shared = moved.server.pool.clone();
-        self.seat(slot, Peer::Server(Box::new(ServerPeer::new(moved.server, moved.pool, ServerStage::Idle))));
+        self.seat(slot, Peer::Server(ServerPeer::new(moved.server, moved.pool, ServerStage::Idle)));
         self.links.resume(slot);
         self.pool(&shared);
         self.check_in(slot, |slice, now| slice.handed(slot, now));

@@ -19,7 +19,8 @@ pub enum Peer {
     #[default]
     None,
     Client(Box<ClientPeer>),
-    Server(Box<ServerPeer>),
+    /// inline: a server that changes cores brings its own box, and needs no other
+    Server(ServerPeer),
     Leg(Box<CancelLeg>),
 }
 

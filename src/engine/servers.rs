@@ -37,7 +37,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             sent: 0,
             used_at: 0,
         });
-        self.seat(slot, Peer::Server(Box::new(ServerPeer::new(link, pool, ServerStage::Connecting))));
+        self.seat(slot, Peer::Server(ServerPeer::new(link, pool, ServerStage::Connecting)));
         let generation = self.links.generation(slot);
         let timeout = self.published.snapshot.general.connect_timeout.as_nanos() as u64;
         self.wheel.arm(self.now.saturating_add(timeout), Timer::Connect { slot, generation });

@@ -86,6 +86,12 @@ impl<D: Door, K: Desk> Core<D, K> {
             return;
         }
         self.draining = true;
+        for pool in self.pools.iter().flatten() {
+            let counts = pool.shared.state.ledger.statistics(self.id);
+            let read = |number: &std::sync::atomic::AtomicU64| number.load(std::sync::atomic::Ordering::Relaxed);
+            let (grants, lent, asked, surplus) = (read(&counts.grants), read(&counts.lent), read(&counts.asked), read(&counts.surplus));
+            tracing::debug!(core = self.id, database = %pool.shared.spec.database, grants, lent, asked, surplus, "lending so far");
+        }
         if self.listener.is_some() {
             self.links.door.cancel(Token::new(Op::Accept, 0, 0));
         }
@@ -114,11 +120,13 @@ impl<D: Door, K: Desk> Core<D, K> {
         true
     }
 
-    /// Once, when the last client has gone and its servers are clean.
+    /// Once, when the last client has gone, its servers are clean, and all that was said is with the kernel: the process may end right then.
     pub(super) fn tell_if_drained(&mut self) {
         let busy = self.clients > 0
+            || self.links.backlog_total() > 0
             || self.peers.iter().any(|peer| matches!(peer, Peer::Server(link) if matches!(link.stage, ServerStage::Cleaning { .. })));
-        if !busy && !self.drained {
+        let parted = std::mem::replace(&mut self.parting, !busy);
+        if parted && !busy && !self.drained {
             self.drained = true;
             self.desk.word(Word::Drained { core: self.id });
         }

@@ -236,6 +236,8 @@ impl State {
                 self.bug(core, &format!("{what} on descriptor {fd}, on which core {owner} still has {pending} at work"));
             }
             self.descriptor(core, fd, what).owner = core;
+            // Last completions that are outstanding there have nothing to do with the descriptor any more, not even when it comes back.
+            self.cores[owner].pending.iter_mut().filter(|one| one.fd == fd).for_each(|one| one.fd = -1);
             self.note(|| format!("descriptor {fd} moves from core {owner} to core {core}"));
         }
         connection

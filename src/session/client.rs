@@ -10,12 +10,12 @@
 //! again when the server at hand holds somebody else's.
 
 use crate::config::snapshot::PoolerMode;
-use crate::wire::client::{Peek, statement_of};
+use crate::wire::client::{Peek, close_statement, statement_of};
 use crate::wire::frame::{self, FrameError};
 use crate::wire::server::ready;
 
 use super::Verdicts;
-use super::exchange::{Exchange, OUR_PARSE, REFUSED_NAMED, REFUSED_UNNAMED, refused_message};
+use super::exchange::{Exchange, OUR_CLOSE, OUR_PARSE, REFUSED_NAMED, refused_message};
 
 /// Bytes of an unnamed statement's Parse that are kept for a later Bind on another server; larger ones cannot be bound after their own batch.
 pub const UNNAMED_MAX: usize = 16 * 1024;
@@ -129,6 +129,17 @@ impl Client {
 
     /// Reads `bytes`; returns how many are consumed and why it stopped. `link` is the server at hand, if there is one.
     pub fn on_bytes(&mut self, bytes: &[u8], mut link: Option<&mut Exchange>, out: &mut Verdicts) -> (usize, Stop) {
+        let read = self.read(bytes, link.as_deref_mut(), out);
+        if let Some(link) = link {
+            link.cut = self.body > 0 && self.body_goes_on;
+            if link.is_doubtful() {
+                out.to_server(|words| link.probe(words));
+            }
+        }
+        read
+    }
+
+    fn read(&mut self, bytes: &[u8], mut link: Option<&mut Exchange>, out: &mut Verdicts) -> (usize, Stop) {
         let mut at = 0;
         loop {
             if self.body > 0 {
@@ -186,15 +197,17 @@ impl Client {
         if link.is_full() {
             return Some(Stop::Full);
         }
+        // What a server is known to skip changes nothing there, so nothing is noted of it here.
+        let tells = self.mode == PoolerMode::Transaction && !link.is_skipping();
         match header.kind {
             b'Q' => {
                 self.requests += 1;
-                if self.unnamed.tag != 0 && !link.is_copying() {
+                if self.unnamed.tag != 0 && !link.is_copying() && !link.is_skipping() {
                     self.forget_unnamed();
                 }
             }
             b'S' | b'F' => self.requests += 1,
-            b'P' | b'B' | b'D' | b'C' if self.mode == PoolerMode::Transaction => match self.statement(header, rest, link, out) {
+            b'P' | b'B' | b'D' | b'C' if tells => match self.statement(header, rest, link, out) {
                 Named::Forward => {}
                 Named::NeedMore => return Some(Stop::More),
                 Named::Malformed => return Some(Stop::Broken(Broken::Malformed(header.kind))),
@@ -209,7 +222,7 @@ impl Client {
             _ => {}
         }
         link.sent(header.kind);
-        if header.kind == b'P' && self.mode == PoolerMode::Transaction {
+        if header.kind == b'P' && tells {
             link.unnamed = self.unnamed.tag;
         }
         out.forward(at..at + 5);
@@ -271,7 +284,12 @@ impl Client {
             return Named::Forward;
         }
         if self.unnamed.tag == 0 || self.unnamed.parse.is_empty() {
-            return Named::Refuse(REFUSED_UNNAMED);
+            // The server shall say so in its own words: it has none either, then.
+            // Fixed and short.
+            out.to_server(|words| _ = close_statement(words, b""));
+            link.sent(OUR_CLOSE);
+            link.unnamed = 0;
+            return Named::Forward;
         }
         out.to_server(|words| words.extend_from_slice(&self.unnamed.parse));
         link.sent(OUR_PARSE);

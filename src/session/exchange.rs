@@ -6,6 +6,10 @@
 //! - a simple query, a function call and a Sync each end with one ReadyForQuery, errors or not, unless they were skipped;
 //! - during COPY FROM STDIN the server ignores Flush and Sync (src/backend/commands/copyfromparse.c), outside it CopyData, CopyDone, CopyFail.
 //!
+//! One thing cannot be seen from outside. A Sync sent while a COPY FROM STDIN is at work is ignored when the COPY reads it, and answered when the COPY
+//! has failed before: the replies do not tell which. So after a failed COPY that many more ReadyForQuery may come (`extra`), in front of any other
+//! reply, and before the server counts as free a harmless question of our own (`probe`) has to be answered.
+//!
 //! Invariant: `expected` holds, oldest first, exactly the messages whose last reply has not come yet.
 
 use std::collections::VecDeque;
@@ -20,8 +24,10 @@ pub const OUR_PARSE: u8 = b'p';
 /// A message that stands in for one we refuse because it names a prepared statement: made to fail, so that the server skips what it would have
 /// skipped and its transaction fails.
 pub const REFUSED_NAMED: u8 = b'r';
-/// The same for a Bind or Describe of an unnamed statement that the client has not got.
-pub const REFUSED_UNNAMED: u8 = b'u';
+/// A Close of our own: of the unnamed statement before a message that the server itself should refuse, or of nothing (see `probe`).
+pub const OUR_CLOSE: u8 = b'x';
+/// A Sync of our own, behind a Close of our own.
+const OUR_SYNC: u8 = b's';
 /// CopyDone or CopyFail, sent before we know whether the server is copying at all.
 const COPY_END: u8 = b'c';
 
@@ -69,6 +75,14 @@ pub struct Exchange {
     unsynced: bool,
     /// the server copies from the client
     copying: bool,
+    /// Syncs that the COPY at work ignores, if it gets as far
+    ignored: usize,
+    /// ReadyForQuery messages that may still come, for Syncs that a failed COPY has perhaps not read
+    extra: usize,
+    /// the client sent more where nobody knows whether the server skips: the replies cannot be told apart any more
+    lost: bool,
+    /// the client's last message has only been sent in part: nothing of ours may come in between
+    pub cut: bool,
     /// a query of our own failed
     ours_failed: bool,
     /// whose unnamed statement the server holds (see `client`); 0 = nobody's
@@ -85,6 +99,10 @@ impl Default for Exchange {
             skipping: false,
             unsynced: false,
             copying: false,
+            ignored: 0,
+            extra: 0,
+            lost: false,
+            cut: false,
             ours_failed: false,
             unnamed: 0,
             unnamed_lost: false,
@@ -105,7 +123,7 @@ impl Exchange {
 
     /// Nothing is outstanding: the server waits for a message that starts something.
     pub fn is_quiet(&self) -> bool {
-        self.expected.is_empty() && !self.unsynced && !self.copying
+        self.expected.is_empty() && !self.unsynced && !self.copying && self.extra == 0
     }
 
     /// The server is at work on something, or soon will be.
@@ -128,6 +146,17 @@ impl Exchange {
         self.copying
     }
 
+    /// The server skips everything until a Sync that has not been sent yet.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
+    /// Nothing is outstanding that we know of, and perhaps a ReadyForQuery all the same: `probe` has to be sent.
+    #[inline]
+    pub fn is_doubtful(&self) -> bool {
+        self.extra > 0 && !self.cut && self.expected.is_empty() && !self.unsynced && !self.copying
+    }
+
     /// Extended-protocol messages stand without a Sync.
     pub fn is_unsynced(&self) -> bool {
         self.unsynced
@@ -138,7 +167,7 @@ impl Exchange {
         std::mem::take(&mut self.ours_failed)
     }
 
-    /// Whether a Parse failed or was skipped since the last call.
+    /// Whether the last Parse of an unnamed statement failed or was skipped, since the last call.
     pub fn take_unnamed_lost(&mut self) -> bool {
         std::mem::take(&mut self.unnamed_lost)
     }
@@ -149,23 +178,29 @@ impl Exchange {
             b'c' | b'f' if self.copying => self.copying = false,
             b'c' | b'f' if !self.expected.is_empty() && !self.skipping => self.expected.push_back(COPY_END),
             b'd' | b'c' | b'f' => {}
-            _ if self.copying => {} // Flush and Sync are ignored, anything else ends the connection
+            b'S' if self.copying => self.ignored += 1,
+            _ if self.copying => {} // Flush is ignored, anything else ends the connection
             b'S' => {
                 self.skipping = false;
                 self.unsynced = false;
                 self.expected.push_back(b'S');
             }
-            _ if self.skipping => {}
+            b'H' => {} // Flush asks for nothing of its own
+            _ if self.skipping => self.lost |= self.extra > 0,
+            OUR_SYNC => {
+                self.unsynced = false;
+                self.expected.push_back(kind);
+            }
             b'Q' | b'F' | OUR_QUERY => {
                 self.unsynced = false;
                 self.unnamed = 0;
                 self.expected.push_back(kind);
             }
-            b'P' | b'B' | b'D' | b'E' | b'C' | OUR_PARSE | REFUSED_NAMED | REFUSED_UNNAMED => {
+            b'P' | b'B' | b'D' | b'E' | b'C' | OUR_PARSE | OUR_CLOSE | REFUSED_NAMED => {
                 self.unsynced = true;
                 self.expected.push_back(kind);
             }
-            _ => {} // Flush asks for nothing of its own
+            _ => {}
         }
     }
 
@@ -173,7 +208,10 @@ impl Exchange {
     pub fn received(&mut self, kind: u8) -> Reply {
         if matches!(kind, b'N' | b'A' | b'S') {
             // Notices may come at any time; those of our own queries are nobody's.
-            return if kind == b'N' && self.head() == Some(OUR_QUERY) { Reply::Swallow } else { Reply::Forward };
+            return if kind == b'N' && self.head().is_some_and(is_ours) { Reply::Swallow } else { Reply::Forward };
+        }
+        if self.lost {
+            return Reply::OutOfStep;
         }
         let Some(head) = self.head_past_copy_ends() else {
             return if kind == b'E' { Reply::Forward } else { Reply::OutOfStep };
@@ -184,7 +222,7 @@ impl Exchange {
         let fits = match kind {
             b'1' => matches!(head, b'P' | OUR_PARSE),
             b'2' => head == b'B',
-            b'3' => head == b'C',
+            b'3' => matches!(head, b'C' | OUR_CLOSE),
             b't' | b'n' => head == b'D',
             b'T' => matches!(head, b'D' | b'Q' | OUR_QUERY),
             b'C' | b'I' | b'D' | b'H' | b'd' | b'c' => matches!(head, b'E' | b'Q' | OUR_QUERY),
@@ -196,34 +234,60 @@ impl Exchange {
         if !fits {
             return Reply::OutOfStep;
         }
+        self.extra = 0;
         match kind {
             b'1' | b'2' | b'3' | b'n' | b's' => self.pop(),
             b'T' if head == b'D' => self.pop(),
-            b'C' | b'I' if head == b'E' => self.pop(),
+            b'C' | b'I' => {
+                // Whatever Syncs a COPY that came to its end has met, it has ignored.
+                self.ignored = 0;
+                if head == b'E' {
+                    self.pop();
+                }
+            }
             b'G' => self.copy_begins(),
             _ => {}
         }
-        if matches!(head, OUR_QUERY | OUR_PARSE) { Reply::Swallow } else { Reply::Forward }
+        if is_ours(head) { Reply::Swallow } else { Reply::Forward }
     }
 
     /// ReadyForQuery came.
     pub fn ready(&mut self, status: Status) -> Reply {
-        match self.head_past_copy_ends() {
-            Some(b'Q' | b'F' | b'S') => {
-                self.pop();
-                self.status = status;
-                self.copying = false;
-                // Ends of copies that never were lie in front of nothing now.
-                self.head_past_copy_ends();
-                Reply::Forward
-            }
-            Some(OUR_QUERY) => {
-                self.pop();
-                self.status = status;
-                Reply::Swallow
-            }
-            _ => Reply::OutOfStep,
+        let head = self.head_past_copy_ends();
+        let known = match head {
+            Some(b'S') => true,
+            // A query's own ReadyForQuery never comes first, and what comes before it leaves no `extra`.
+            Some(b'Q' | b'F' | OUR_QUERY | OUR_SYNC) => self.extra == 0,
+            _ => false,
+        };
+        if self.lost || !known && self.extra == 0 {
+            return Reply::OutOfStep;
         }
+        self.status = status;
+        if !known {
+            self.extra -= 1;
+            if self.expected.is_empty() {
+                self.unsynced &= !std::mem::take(&mut self.skipping);
+            }
+            return Reply::Forward;
+        }
+        self.pop();
+        if head.is_some_and(is_ours) {
+            return Reply::Swallow;
+        }
+        self.copying = false;
+        // Ends of copies that never were lie in front of nothing now.
+        self.head_past_copy_ends();
+        Reply::Forward
+    }
+
+    /// Appends to `words` a question that changes nothing, behind whose answer no ReadyForQuery of before can come.
+    pub fn probe(&mut self, words: &mut Vec<u8>) {
+        // Fixed and short.
+        let _ = crate::wire::client::close_statement(words, NO_STATEMENT);
+        self.sent(OUR_CLOSE);
+        crate::wire::client::sync(words);
+        self.sent(OUR_SYNC);
     }
 
     /// Appends to `words` what brings the server nearer to being free after its client has gone. False: nothing to send now, either because it is
@@ -241,10 +305,14 @@ impl Exchange {
             }
         } else if self.unsynced {
             // A bare Sync would commit what the client never finished; an error first makes the server roll it back.
-            refused_message(words);
-            self.sent(REFUSED_NAMED);
+            if !self.skipping {
+                refused_message(words);
+                self.sent(REFUSED_NAMED);
+            }
             crate::wire::client::sync(words);
             self.sent(b'S');
+        } else if self.is_doubtful() {
+            self.probe(words);
         } else if self.expected.is_empty() && self.status != Status::Idle {
             let _ = crate::wire::client::query(words, b"ROLLBACK");
             self.sent(OUR_QUERY);
@@ -270,19 +338,21 @@ impl Exchange {
 
     fn error(&mut self, head: u8) -> Reply {
         self.copying = false;
+        self.extra = std::mem::take(&mut self.ignored);
         match head {
-            b'P' | b'B' | b'D' | b'E' | b'C' | OUR_PARSE | REFUSED_NAMED | REFUSED_UNNAMED => {
-                while let Some(kind) = self.head().filter(|&kind| kind != b'S') {
-                    if matches!(kind, b'P' | OUR_PARSE) {
-                        self.unnamed = 0;
-                        self.unnamed_lost = true;
-                    }
-                    self.pop();
-                }
+            b'P' | b'B' | b'D' | b'E' | b'C' | OUR_PARSE | OUR_CLOSE | REFUSED_NAMED => {
+                let skipped = self.skip();
+                // What lies between a Sync that perhaps counted and one that does was skipped or not: its replies could pass for later ones.
+                self.lost |= self.extra > 0 && skipped > 1;
                 // Without a Sync on its way the server skips until one comes.
                 self.skipping = self.expected.is_empty();
-                self.unsynced = self.skipping || self.unsynced;
-                if matches!(head, REFUSED_NAMED | REFUSED_UNNAMED) { Reply::Refuse(head) } else { Reply::Forward }
+                self.unsynced |= self.skipping;
+                if head == REFUSED_NAMED { Reply::Refuse(head) } else { Reply::Forward }
+            }
+            b'Q' if self.extra > 0 => {
+                // What is missing of it is a ReadyForQuery and nothing else, as of a Sync.
+                self.expected[0] = b'S';
+                Reply::Forward
             }
             OUR_QUERY => {
                 self.ours_failed = true;
@@ -292,6 +362,24 @@ impl Exchange {
         }
     }
 
+    /// The server passes over everything in front of the next Sync: so many messages.
+    fn skip(&mut self) -> usize {
+        let (mut theirs, mut ours, mut skipped) = (false, false, 0);
+        while let Some(kind) = self.head().filter(|&kind| !matches!(kind, b'S' | OUR_SYNC)) {
+            skipped += usize::from(kind != COPY_END);
+            theirs |= kind == b'P';
+            ours |= kind == OUR_PARSE;
+            self.pop();
+        }
+        // A Parse behind that Sync decides what the server holds, whatever became of earlier ones.
+        let decided_later = |&kind: &u8| matches!(kind, b'P' | OUR_PARSE);
+        if (theirs || ours) && !self.expected.iter().any(decided_later) {
+            self.unnamed = 0;
+            self.unnamed_lost |= theirs;
+        }
+        skipped
+    }
+
     /// CopyInResponse. What was sent behind the COPY before we knew: Syncs that the server will ignore, perhaps the end already.
     fn copy_begins(&mut self) {
         self.copying = true;
@@ -299,18 +387,24 @@ impl Exchange {
             match next {
                 b'S' => {
                     self.expected.remove(1);
-                    // What an extended-protocol COPY did stays uncommitted until a Sync that counts.
-                    self.unsynced |= self.head() == Some(b'E');
+                    self.ignored += 1;
                 }
                 COPY_END => {
                     self.expected.remove(1);
                     self.copying = false;
-                    return;
+                    break;
                 }
-                _ => return,
+                _ => break,
             }
         }
+        // What an extended-protocol COPY did stays uncommitted until a Sync that counts.
+        self.unsynced |= self.head() == Some(b'E') && !self.expected.contains(&b'S');
     }
+}
+
+/// Whether the replies to such a message are nobody's.
+fn is_ours(kind: u8) -> bool {
+    matches!(kind, OUR_QUERY | OUR_PARSE | OUR_CLOSE | OUR_SYNC)
 }
 
 /// Name of a statement that never exists.

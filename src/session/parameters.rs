@@ -118,10 +118,11 @@ impl Given {
     }
 }
 
-/// Whether a command's tag tells that it may have left something in the session. What no tag shows (`set_config` and advisory locks in a SELECT,
-/// SELECT INTO of a temporary table) is documented.
+/// Whether a command's tag (the body of CommandComplete) tells that it may have left something in the session. What no tag shows (`set_config` and
+/// advisory locks in a SELECT, SELECT INTO of a temporary table) is documented.
 pub fn dirties(tag: &[u8]) -> bool {
     const TAGS: [&[u8]; 8] = [b"SET", b"LISTEN", b"PREPARE", b"DECLARE CURSOR", b"CREATE ", b"DO", b"CALL", b"LOAD"];
+    let tag = tag.strip_suffix(b"\0").unwrap_or(tag);
     // The commonest tags are told apart by their first bytes.
     match tag.first() {
         Some(b'S') => tag.starts_with(b"SET"),

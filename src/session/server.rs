@@ -7,7 +7,7 @@ use crate::wire::frame::{self, Header};
 use crate::wire::server::{ErrorFields, error, error_fields, parse_parameter_status};
 
 use super::Verdicts;
-use super::exchange::{Exchange, REFUSED_NAMED, Reply, Status};
+use super::exchange::{Exchange, Reply, Status};
 use super::parameters::{Given, Profile, dirties};
 
 /// Messages that are looked into are waited for up to this size; larger ones pass unseen.
@@ -141,13 +141,13 @@ impl Server {
     #[inline]
     fn message(&mut self, header: Header, body: &[u8], client: u64, out: &mut Verdicts) -> (bool, Option<Heard>) {
         if header.kind == b'Z' {
-            return self.ready(body);
+            return self.ready(body, client, out);
         }
         let ours = self.exchange.is_ours();
         match self.exchange.received(header.kind) {
             Reply::OutOfStep => (false, Some(Heard::OutOfStep(header.kind))),
-            Reply::Refuse(kind) => {
-                out.to_client(|words| refusal(words, kind));
+            Reply::Refuse(_) => {
+                out.to_client(refusal);
                 (false, None)
             }
             Reply::Swallow => {
@@ -168,7 +168,7 @@ impl Server {
         }
     }
 
-    fn ready(&mut self, body: &[u8]) -> (bool, Option<Heard>) {
+    fn ready(&mut self, body: &[u8], client: u64, out: &mut Verdicts) -> (bool, Option<Heard>) {
         let Some(status) = body.first().copied().and_then(Status::from_byte) else {
             return (false, Some(Heard::OutOfStep(b'Z')));
         };
@@ -180,6 +180,11 @@ impl Server {
         if forward {
             self.counts.queries += 1;
             self.counts.transactions += u64::from(status == Status::Idle);
+        }
+        // Without a client this is left to `recovery`, in the middle of a client's message to its end.
+        if client != 0 && self.exchange.is_doubtful() {
+            let exchange = &mut self.exchange;
+            out.to_server(|words| exchange.probe(words));
         }
         (forward, self.exchange.is_free().then_some(Heard::Free))
     }
@@ -205,17 +210,13 @@ impl Server {
 }
 
 /// The error a client gets for a message that a server sharing cannot carry.
-fn refusal(words: &mut Vec<u8>, kind: u8) {
-    let fields = if kind == REFUSED_NAMED {
-        ErrorFields {
-            severity: "ERROR",
-            code: "0A000",
-            message: "named prepared statements cannot be used in transaction mode yet",
-            detail: Some("A named statement would live on one server, and the next transaction may use another."),
-            hint: Some("Use pooler_mode = \"session\" for this user, or switch the driver's statement cache off (unnamed statements work)."),
-        }
-    } else {
-        ErrorFields { severity: "ERROR", code: "26000", message: "unnamed prepared statement does not exist", detail: None, hint: None }
+fn refusal(words: &mut Vec<u8>) {
+    let fields = ErrorFields {
+        severity: "ERROR",
+        code: "0A000",
+        message: "named prepared statements cannot be used in transaction mode yet",
+        detail: Some("A named statement would live on one server, and the next transaction may use another."),
+        hint: Some("Use pooler_mode = \"session\" for this user, or switch the driver's statement cache off (unnamed statements work)."),
     };
     error(words, &fields);
 }

@@ -1,0 +1,111 @@
+//! Micro-benchmarks of the three things every transaction does: scanning frames, a step of both sessions, and a checkout with its check-in.
+//! `cargo bench --bench micro`; compare with an earlier run by criterion's own `--baseline`.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use pg_dog::config::snapshot::PoolerMode;
+use pg_dog::pool::{Checkin, Checkout, Ledger, Rules, Slice};
+use pg_dog::session::Verdicts;
+use pg_dog::session::client::Client;
+use pg_dog::session::server::Server;
+use pg_dog::wire::{client, frame, server};
+
+/// What pgbench -S sends.
+fn select() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    client::query(&mut bytes, b"SELECT abalance FROM pgbench_accounts WHERE aid = 31337;").expect("a short query");
+    bytes
+}
+
+/// The same by the extended protocol.
+fn extended() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    client::parse(&mut bytes, b"", b"SELECT abalance FROM pgbench_accounts WHERE aid = $1;", &[]).expect("a short statement");
+    bytes.extend_from_slice(b"B\0\0\0\x15\0\0\0\0\0\x01\0\0\0\x0531337\0\0");
+    bytes.extend_from_slice(b"D\0\0\0\x06P\0E\0\0\0\x09\0\0\0\0\0");
+    client::sync(&mut bytes);
+    bytes
+}
+
+/// What PostgreSQL answers to `select`, with so many rows.
+fn reply(rows: usize, parts: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if parts {
+        server::parse_complete(&mut bytes);
+        server::bind_complete(&mut bytes);
+    }
+    server::row_description(&mut bytes, &[("abalance", 23, 4)]).expect("one column");
+    for _ in 0..rows {
+        server::data_row(&mut bytes, &[Some(b"12345")]).expect("a short row");
+    }
+    server::command_complete(&mut bytes, "SELECT 1").expect("a short tag");
+    server::ready(&mut bytes, b'I');
+    bytes
+}
+
+fn frames(c: &mut Criterion) {
+    let bytes = reply(100, false);
+    let mut group = c.benchmark_group("frame scan");
+    group.throughput(Throughput::Bytes(bytes.len() as u64));
+    group.bench_function("a reply of 100 rows", |b| {
+        b.iter(|| {
+            let (mut at, mut messages) = (0, 0);
+            while let Ok(Some(header)) = frame::header(black_box(&bytes[at..])) {
+                at += header.total();
+                messages += 1;
+            }
+            messages
+        });
+    });
+    group.finish();
+}
+
+fn sessions(c: &mut Criterion) {
+    let mut group = c.benchmark_group("session step");
+    for (name, request, reply) in [("simple", select(), reply(1, false)), ("extended", extended(), reply(1, true))] {
+        let (mut client, mut server, mut verdicts) = (Client::new(PoolerMode::Transaction, 1), Server::default(), Verdicts::default());
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                verdicts.clear();
+                let sent = client.on_bytes(black_box(&request), Some(&mut server.exchange), &mut verdicts);
+                verdicts.clear();
+                let heard = server.on_bytes(black_box(&reply), 1, &mut verdicts);
+                assert!(server.exchange.is_free(), "the request was answered whole: {sent:?} {heard:?}");
+            });
+        });
+    }
+    group.finish();
+}
+
+fn pools(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pool step");
+    let mut slice = Slice::new(Arc::new(Ledger::new(2, 20)), 0, Rules::default());
+    let Checkout::Wait { .. } = slice.checkout(0, 1) else { unreachable!("there is no server yet") };
+    let Checkin::Serve { link, .. } = slice.opened(7, 2) else { unreachable!("somebody waits") };
+    let mut held = link;
+    let _ = slice.checkin(held, 3);
+    group.bench_function("checkout and check-in, a server is idle", |b| {
+        b.iter(|| {
+            let Checkout::Grant(link) = slice.checkout(black_box(1), 10) else { unreachable!("it is idle") };
+            slice.checkin(link, 11)
+        });
+    });
+    let Checkout::Grant(link) = slice.checkout(1, 20) else { unreachable!("it is idle") };
+    held = link;
+    // A queue of waiters, each served by the check-in before: the saturated pool.
+    group.bench_function("checkout and check-in, everybody waits", |b| {
+        b.iter(|| {
+            let waits = slice.checkout(black_box(2), 30);
+            match slice.checkin(held, 31) {
+                Checkin::Serve { link, .. } => held = link,
+                other => unreachable!("a client waits: {waits:?} {other:?}"),
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(micro, frames, sessions, pools);
+criterion_main!(micro);
