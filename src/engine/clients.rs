@@ -87,13 +87,19 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     fn feed_session(&mut self, slot: u32, bytes: Bytes) -> usize {
         let mut at = 0;
+        let now = self.now;
         loop {
             let rest = bytes.part(at..bytes.view().len());
             let Some(server) = self.peers[slot as usize].client().map(|client| client.server) else { return at };
             let mut verdicts = std::mem::take(&mut self.verdicts);
             verdicts.clear();
             let (peer, link) = self.pair(slot, server);
-            let exchange = link.and_then(Peer::server).map(|server| &mut server.link.server.exchange);
+            let exchange = link.and_then(Peer::server).map(|server| {
+                if server.link.server.exchange.is_free() {
+                    server.granted_at = now;
+                }
+                &mut server.link.server.exchange
+            });
             let Some(peer) = peer.client() else { return at };
             let (consumed, stop) = peer.client.on_bytes(rest.view(), exchange, &mut verdicts);
             self.carry_out_client(slot, server, rest, &verdicts);
@@ -166,22 +172,13 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// Takes the server from its client and gives it back to the pool.
     fn release(&mut self, client: u32, server: u32) {
-        let now = self.now;
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return };
         peer.client.detached(&mut link.link.server.exchange);
         peer.server = NOBODY;
-        peer.counts.transactions += 1;
-        peer.counts.transaction_ns += now.saturating_sub(link.granted_at);
-        let busy_ns = now.saturating_sub(link.granted_at);
         let changed = link.link.server.changed_profile(&peer.profile);
         let session_mode = peer.client.mode() == PoolerMode::Session;
         link.client = NOBODY;
         link.client_number = 0;
-        let pool = link.pool;
-        if let Some(pool) = self.pool_counts(pool) {
-            pool.xact_count += 1;
-            pool.xact_time += busy_ns / 1000;
-        }
         if let Some(changed) = changed {
             let profile = self.intern(changed);
             if let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) {
@@ -221,7 +218,7 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// Clients whose server has come: their held bytes go to it.
     pub(super) fn serve_granted(&mut self) {
-        while let Some((client, generation)) = self.granted.pop() {
+        while let Some((client, generation)) = self.granted.pop_front() {
             if self.links.is_open(client, generation) {
                 self.begin(client);
             }
@@ -231,7 +228,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Clients with held bytes that may go on.
     pub(super) fn serve_again(&mut self) {
         for _ in 0..self.again.len() {
-            let Some((client, generation)) = self.again.pop() else { break };
+            let Some((client, generation)) = self.again.pop_front() else { break };
             if self.links.is_open(client, generation) {
                 self.feed_held(client);
             }

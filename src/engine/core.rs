@@ -1,5 +1,6 @@
 //! The loop of one data core.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -57,9 +58,9 @@ pub struct Core<D: Door, K: Desk> {
     completions: Vec<Completion>,
     pub(super) verdicts: Verdicts,
     /// clients whose server is there: fed before other clients are heard
-    pub(super) granted: Vec<(u32, u32)>,
+    pub(super) granted: VecDeque<(u32, u32)>,
     /// clients with bytes held that may go on
-    pub(super) again: Vec<(u32, u32)>,
+    pub(super) again: VecDeque<(u32, u32)>,
     /// servers promised to other cores
     pub(super) lending: Vec<(u32, u32, usize)>,
     pub(super) moving: Vec<(usize, Moved)>,
@@ -93,8 +94,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             next_look: u64::MAX,
             completions: Vec::with_capacity(1024),
             verdicts: Verdicts::default(),
-            granted: Vec::with_capacity(64),
-            again: Vec::with_capacity(64),
+            granted: VecDeque::with_capacity(64),
+            again: VecDeque::with_capacity(64),
             lending: Vec::with_capacity(16),
             moving: Vec::with_capacity(16),
             expired: Vec::new(),
@@ -240,7 +241,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// The client's held bytes are looked at again before this turn ends.
     pub(super) fn feed_later(&mut self, client: u32) {
         if self.links.held(client) > 0 {
-            self.again.push((client, self.links.generation(client)));
+            self.again.push_back((client, self.links.generation(client)));
         }
     }
 

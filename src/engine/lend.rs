@@ -9,6 +9,7 @@ use crate::pool::queue::Ticket;
 use crate::pool::slice::Slice;
 use crate::pool::verdict::{After, Checkin, Checkout, Rules, Take};
 
+use super::accounts::Told;
 use super::core::Core;
 use super::peers::{ClientPeer, NOBODY, Peer, ServerPeer, ServerStage};
 use super::timers::Timer;
@@ -141,7 +142,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 After::Timer { at } => return self.look_later(pool, at),
                 After::Serve { client, link, .. } => {
                     self.attach(client, link);
-                    self.granted.push((client, self.links.generation(client)));
+                    self.granted.push_back((client, self.links.generation(client)));
                 }
                 After::Lend { core, link } => self.lend(link, core),
                 After::Ask { core } => self.post.send(core, Mail::Take { pool, from: self.id }, &mut self.links.door),
@@ -196,7 +197,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         match verdict {
             Checkin::Serve { client, link, .. } => {
                 self.attach(client, link);
-                self.granted.push((client, self.links.generation(client)));
+                self.granted.push_back((client, self.links.generation(client)));
             }
             Checkin::Lend { core, link } => self.lend(link, core),
             Checkin::Idle { timer: Some(at) } => self.look_later(pool, at),
@@ -448,6 +449,6 @@ impl<D: Door, K: Desk> Core<D, K> {
 impl ServerPeer {
     /// A server without a client.
     pub fn new(link: Box<crate::mail::ServerLink>, pool: u32, stage: ServerStage) -> ServerPeer {
-        ServerPeer { link, pool, stage, client: NOBODY, client_number: 0, granted_at: 0, leg: false, cancel_again: false }
+        ServerPeer { link, pool, stage, client: NOBODY, client_number: 0, granted_at: 0, told: Told::default(), leg: false, cancel_again: false }
     }
 }

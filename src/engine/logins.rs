@@ -91,7 +91,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let rest = consumed > 0 && consumed < bytes.view().len() && self.links.is_open(slot, generation);
         if rest {
             // Whatever follows is read in its turn, by whatever the client is by then.
-            self.again.push((slot, generation));
+            self.again.push_back((slot, generation));
         }
         consumed
     }

@@ -4,6 +4,7 @@
 //! One turn: give to the kernel what the last turn decided, wait, then handle what happened: servers first (what they free is there for the
 //! clients that come next, and a server that has ended is known before it is given to anybody), then grants, then clients.
 
+mod accounts;
 mod admin_client;
 mod cancel;
 mod clients;

@@ -10,6 +10,8 @@ use crate::session::greeting::Greeting;
 use crate::session::login::Login;
 use crate::session::parameters::Profile;
 
+use super::accounts::Told;
+
 /// No slot.
 pub const NOBODY: u32 = u32::MAX;
 
@@ -101,7 +103,10 @@ pub struct ServerPeer {
     pub client: u32,
     /// its number; 0 = nobody is listening
     pub client_number: u64,
+    /// when it was given, or last free; its pool's times count from here
     pub granted_at: u64,
+    /// what its pool knows of its counters
+    pub told: Told,
     /// a cancel request is on its way
     pub leg: bool,
     /// and another should follow it

@@ -173,10 +173,13 @@ impl<D: Door, K: Desk> Core<D, K> {
                     self.client_fatal(client, &code, &message, Some("A parameter that the client asked for when it connected was refused."));
                 } else {
                     peer.stage = ServerStage::Granted;
-                    self.granted.push((client, self.links.generation(client)));
+                    self.granted.push_back((client, self.links.generation(client)));
                 }
             }
-            ServerStage::Busy => self.release_if_free(client),
+            ServerStage::Busy => {
+                self.account(slot);
+                self.release_if_free(client);
+            }
             _ => {}
         }
     }

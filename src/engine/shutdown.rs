@@ -11,6 +11,7 @@ use super::timers::Timer;
 impl<D: Door, K: Desk> Core<D, K> {
     /// The client of this server has gone: the server is brought back to a clean state, or dropped when that cannot be.
     pub(super) fn client_left(&mut self, server: u32, client: &mut Client) {
+        self.account(server);
         let Some(link) = self.peers[server as usize].server() else { return };
         client.detached(&mut link.link.server.exchange);
         let session = client.mode() == crate::config::snapshot::PoolerMode::Session;

@@ -322,8 +322,14 @@ impl World {
         let listener = state.cores[core].listener.expect("the core listens");
         let at = state.latency();
         let connection = state.add_connection(true);
-        let Kind::Listener(backlog) = &mut state.descriptor(core, listener, "connect").kind else { unreachable!("a listener listens") };
-        backlog.push_back((at, PeerId(connection)));
+        match &mut state.descriptors[(listener - FIRST_FD) as usize] {
+            Descriptor { kind: Kind::Listener(backlog), closed: false, .. } => backlog.push_back((at, PeerId(connection))),
+            _ => {
+                // Nobody listens any more: as good as refused.
+                state.connections[connection].to_peer.finish(at, End::Reset);
+                state.proxy_closes(connection);
+            }
+        }
         PeerId(connection)
     }
 

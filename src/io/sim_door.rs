@@ -161,7 +161,9 @@ impl Door for SimDoor {
 
     fn close(&mut self, fd: Fd) {
         let mut state = self.state.borrow_mut();
-        state.socket(self.core, fd, "close");
+        if matches!(state.descriptor(self.core, fd, "close").kind, Kind::Socket(_)) {
+            state.socket(self.core, fd, "close");
+        }
         if let Some(pending) = state.pending_on(self.core, fd) {
             state.bug(self.core, &format!("close of descriptor {fd}, which still has {pending} pending"));
         }

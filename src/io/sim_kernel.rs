@@ -176,13 +176,27 @@ impl State {
                 Submission::Begin { token, fd, work } => self.begin(core, token, fd, work),
                 Submission::Cancel(token) => self.cancel(core, token),
                 Submission::Send { fd, segments, token } => self.send(core, fd, &segments, token),
-                Submission::Close(fd) => {
-                    let index = self.socket(core, fd, "close");
-                    self.descriptor(core, fd, "close").closed = true;
-                    self.proxy_closes(index);
-                    self.note(|| format!("core {core} closes {fd}"));
-                }
+                Submission::Close(fd) => self.close(core, fd),
                 Submission::Wake(other) => self.wake(other),
+            }
+        }
+    }
+
+    fn close(&mut self, core: usize, fd: Fd) {
+        self.note(|| format!("core {core} closes {fd}"));
+        let descriptor = self.descriptor(core, fd, "close");
+        descriptor.closed = true;
+        match &mut descriptor.kind {
+            Kind::Socket(index) => {
+                let index = *index;
+                self.proxy_closes(index);
+            }
+            // Connections that nobody accepted break.
+            Kind::Listener(backlog) => {
+                for (_, PeerId(index)) in std::mem::take(backlog) {
+                    self.connections[index].to_peer.finish(self.now, End::Reset);
+                    self.proxy_closes(index);
+                }
             }
         }
     }
@@ -304,7 +318,11 @@ impl State {
         let kind = || &self.descriptors[(pending.fd - super::FIRST_FD) as usize].kind;
         match pending.work {
             Work::Alarm(at) => Some(at),
-            Work::Connect { due, .. } => (due != NEVER).then_some(due),
+            Work::Connect { due, .. } => match kind() {
+                // A shutdown ends a connect that is under way.
+                Kind::Socket(index) if self.connections[*index].shut => Some(self.now),
+                _ => (due != NEVER).then_some(due),
+            },
             Work::Accept => match kind() {
                 Kind::Listener(backlog) => backlog.front().map(|first| first.0),
                 Kind::Socket(_) => None,
@@ -354,6 +372,10 @@ impl State {
 
     fn work_connect(&mut self, core: usize, index: usize, to: SocketAddr) {
         let Kind::Socket(connection) = self.descriptors[(self.cores[core].pending[index].fd - super::FIRST_FD) as usize].kind else { return };
+        if self.connections[connection].shut {
+            self.connections[connection].peer_closed = true;
+            return self.finish(core, index, -libc::ECONNRESET);
+        }
         let refused = self.dice.chance(self.faults.refused_connect);
         match self.acceptors.get_mut(&to) {
             Some(acceptor) if acceptor.answer == Answer::Silent => {

@@ -192,6 +192,11 @@ fn connects_are_refused_answered_or_never() {
     door.cancel(token(Op::Connect, 2));
     assert_eq!(until(&world, &mut door)[0].res, -libc::ECANCELED);
     door.close(silent);
+    let shut = door.connect(&SERVER, token(Op::Connect, 3)).expect("no fault was asked for");
+    assert!(turn(&mut door).is_empty());
+    door.shutdown(shut);
+    assert_eq!(turn(&mut door)[0].res, -libc::ECONNRESET);
+    door.close(shut);
     turn(&mut door);
     assert_eq!(world.open_sockets(), 0);
     let none = World::new(1, 1, Faults { no_socket: 1000, ..Faults::default() }, tight()).door(0).connect(&SERVER, token(Op::Connect, 1));
@@ -256,6 +261,19 @@ fn a_peer_that_vanishes_is_seen_as_linux_shows_it() {
     door.recv(fd, Group::Clients, token(Op::ClientRecv, 1));
     let seen: Vec<i32> = turn(&mut door).iter().map(|one| one.res).collect();
     assert_eq!(seen, [6, 0]);
+}
+
+#[test]
+fn a_closed_listener_breaks_who_was_not_accepted() {
+    let world = World::new(1, 1, Faults::default(), tight());
+    let mut door = world.door(0);
+    let listener = world.listen(0);
+    let early = world.connect_client(0);
+    assert_eq!(world.peer_read(early, 1), PeerRead::Empty);
+    door.close(listener);
+    turn(&mut door);
+    let late = world.connect_client(0);
+    assert_eq!([world.peer_read(early, 1), world.peer_read(late, 1)], [PeerRead::Reset, PeerRead::Reset]);
 }
 
 /// Runs a scripted echo of one client and returns the world's digest.

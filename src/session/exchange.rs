@@ -272,13 +272,10 @@ impl Exchange {
             return Reply::Forward;
         }
         self.pop();
-        if head.is_some_and(is_ours) {
-            return Reply::Swallow;
-        }
         self.copying = false;
         // Ends of copies that never were lie in front of nothing now.
         self.head_past_copy_ends();
-        Reply::Forward
+        if head.is_some_and(is_ours) { Reply::Swallow } else { Reply::Forward }
     }
 
     /// Appends to `words` a question that changes nothing, behind whose answer no ReadyForQuery of before can come.

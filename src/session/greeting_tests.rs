@@ -1,1 +1,267 @@
-//! Tests.
+//! Our logins at servers: every method they ask for, and servers that are not what they claim.
+
+use super::*;
+use crate::auth::exchange::ServerExchange;
+use crate::auth::scram::{Verifier, salted_password};
+use crate::config::snapshot::PoolerMode;
+use crate::wire::server as write;
+
+const RANDOM: [u8; 18] = [7; 18];
+const SALT: [u8; 16] = [3; 16];
+
+fn spec(password: Option<&str>) -> PoolSpec {
+    PoolSpec {
+        database: "shop".into(),
+        user: "ann".into(),
+        host: "localhost".into(),
+        port: 5432,
+        server_database: "store".into(),
+        server_user: "bob".into(),
+        server_password: password.map(str::to_string),
+        client_password: None,
+        pool_size: 1,
+        min_pool_size: 0,
+        mode: PoolerMode::Transaction,
+    }
+}
+
+fn words(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write(&mut bytes);
+    bytes
+}
+
+fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind], (body.len() as u32 + 4).to_be_bytes().as_slice(), body].concat()
+}
+
+/// What follows a proof.
+fn welcome() -> Vec<u8> {
+    words(|out| {
+        write::authentication_ok(out);
+        write::parameter_status(out, b"server_version", b"15.4").expect("short");
+        write::parameter_status(out, b"TimeZone", b"UTC").expect("short");
+        write::backend_key_data(out, 42, &[1, 2, 3, 4]).expect("short");
+        write::ready(out, b'I');
+    })
+}
+
+/// A server's side of a login.
+struct Desk {
+    greeting: Greeting,
+    spec: PoolSpec,
+    keys: Option<SaltedKeys>,
+    held: Vec<u8>,
+    words: Vec<u8>,
+}
+
+impl Desk {
+    fn new(password: Option<&str>) -> Desk {
+        let (spec, mut words) = (spec(password), Vec::new());
+        let greeting = Greeting::start(&spec, &mut words);
+        assert_eq!(words, self::words(|out| client::startup(out, &[("user", "bob"), ("database", "store")]).expect("short")));
+        Desk { greeting, spec, keys: None, held: Vec::new(), words: Vec::new() }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) -> Greeted {
+        self.held.extend_from_slice(bytes);
+        let (consumed, greeted) = self.greeting.on_bytes(&self.held, &self.spec, self.keys.as_ref(), &RANDOM, &mut self.words);
+        self.held.drain(..consumed);
+        greeted
+    }
+
+    /// What we answered, without its header.
+    fn answer(&mut self) -> Vec<u8> {
+        let words = std::mem::take(&mut self.words);
+        assert_eq!((words[0], words.len()), (b'p', 1 + u32::from_be_bytes([words[1], words[2], words[3], words[4]]) as usize));
+        words[5..].to_vec()
+    }
+}
+
+fn failure(greeted: Greeted) -> (String, String) {
+    match greeted {
+        Greeted::Failed { code, message } => (code, message),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_server_that_trusts_us_is_ready_in_every_cut() {
+    let bytes = [framed(b'N', b"SNOTICE\0\0"), framed(b'v', b"\0\x03\0\0\0\0\0\0"), welcome()].concat();
+    for cut in 0..bytes.len() {
+        let mut desk = Desk::new(None);
+        assert_eq!((desk.hear(&bytes[..cut]), desk.hear(&bytes[cut..])), (Greeted::More, Greeted::Ready), "cut at {cut}");
+        assert!(desk.words.is_empty() && desk.held.is_empty());
+        let (key, parameters) = desk.greeting.into_parts();
+        assert_eq!(key, Some((42, vec![1, 2, 3, 4])));
+        assert_eq!(parameters, [("server_version".to_string(), "15.4".to_string()), ("TimeZone".to_string(), "UTC".to_string())]);
+    }
+}
+
+#[test]
+fn passwords_in_clear_and_md5() {
+    let mut desk = Desk::new(Some("secret"));
+    assert_eq!(desk.hear(&words(write::authentication_cleartext_password)), Greeted::More);
+    assert_eq!(desk.answer(), b"secret\0");
+    assert_eq!(desk.hear(&welcome()), Greeted::Ready);
+    let mut desk = Desk::new(Some("secret"));
+    assert_eq!(desk.hear(&words(|out| write::authentication_md5_password(out, [1, 2, 3, 4]))), Greeted::More);
+    assert_eq!(desk.answer(), [md5::response(b"bob", b"secret", [1, 2, 3, 4]).as_bytes(), b"\0"].concat());
+    assert_eq!(desk.hear(&welcome()), Greeted::Ready);
+}
+
+#[test]
+fn a_proof_that_we_have_not_got_fails_with_a_hint() {
+    let asks = [
+        words(write::authentication_cleartext_password),
+        words(|out| write::authentication_md5_password(out, [0; 4])),
+        words(|out| write::authentication_sasl(out, &["SCRAM-SHA-256"]).expect("short")),
+    ];
+    for ask in asks {
+        let mut desk = Desk::new(None);
+        let (code, message) = failure(desk.hear(&ask));
+        assert!(code == "28000" && message.contains("users.toml") && desk.words.is_empty(), "{message}");
+    }
+    for ask in [framed(b'R', b"\0\0\0\x07"), framed(b'R', b"\0\0\0\x02"), words(|out| write::authentication_sasl(out, &["OTHER"]).expect("short"))] {
+        assert_eq!(failure(Desk::new(Some("secret")).hear(&ask)).0, "0A000");
+    }
+    let (code, _) = failure(Desk::new(Some("zero\0byte")).hear(&words(write::authentication_cleartext_password)));
+    assert_eq!(code, "28000");
+}
+
+fn keys(iterations: u32) -> SaltedKeys {
+    let keys = ClientKeys::from_salted(&salted_password("secret", &SALT, iterations));
+    SaltedKeys { salt: SALT.to_vec(), iterations, keys }
+}
+
+/// Plays SCRAM up to our proof; the server's exchange, which can check it.
+fn proven(desk: &mut Desk) -> (ServerExchange, Vec<u8>) {
+    let offer = words(|out| write::authentication_sasl(out, &["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]).expect("short"));
+    assert_eq!(desk.hear(&offer), Greeted::More);
+    let initial = desk.answer();
+    let first = initial.strip_prefix(b"SCRAM-SHA-256\0").expect("the mechanism")[4..].to_vec();
+    let verifier = Verifier::from_password("secret", &SALT, 4096);
+    let (server, challenge) = ServerExchange::start(&verifier, &first, "server-nonce").expect("a good first message");
+    let challenge = words(|out| write::authentication_sasl_continue(out, challenge.as_bytes()).expect("short"));
+    let needed = Greeted::NeedKeys { salt: SALT.to_vec(), iterations: 4096 };
+    let fits = desk.keys.as_ref().is_some_and(|keys| keys.iterations == 4096);
+    assert_eq!(desk.hear(&challenge), if fits { Greeted::More } else { needed });
+    if !fits {
+        assert!(desk.words.is_empty(), "nothing is said before the keys are there");
+        assert!(matches!(desk.greeting.keys_made(Some(&keys(5000)), &mut desk.words), Greeted::NeedKeys { .. }), "for another count");
+        assert_eq!(desk.greeting.keys_made(Some(&keys(4096)), &mut desk.words), Greeted::More);
+    }
+    let answer = desk.answer();
+    (server, answer)
+}
+
+fn last(text: &str) -> Vec<u8> {
+    words(|out| write::authentication_sasl_final(out, text.as_bytes()).expect("short"))
+}
+
+#[test]
+fn scram_with_cached_keys_and_without() {
+    for cached in [None, Some(keys(4096)), Some(keys(1000))] {
+        let mut desk = Desk::new(Some("secret"));
+        desk.keys = cached;
+        let (server, answer) = proven(&mut desk);
+        let end = server.finish(&answer).expect("the right proof").server_final;
+        assert_eq!(desk.hear(&[last(&end), welcome()].concat()), Greeted::Ready);
+        assert!(desk.words.is_empty());
+    }
+}
+
+#[test]
+fn a_server_that_does_not_know_our_password_is_refused() {
+    let wrong = "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    for end in [wrong, "v=", "v=x", "e=invalid-proof", "", "x"] {
+        let mut desk = Desk::new(Some("secret"));
+        proven(&mut desk);
+        let (code, _) = failure(desk.hear(&[last(end), welcome()].concat()));
+        assert_eq!(code, "28000", "{end}");
+    }
+    // Nor may it skip its own proof, at whatever point.
+    let offer = || words(|out| write::authentication_sasl(out, &["SCRAM-SHA-256"]).expect("short"));
+    let mut desk = Desk::new(Some("secret"));
+    assert_eq!(failure(desk.hear(&[offer(), welcome()].concat())).0, "28000");
+    let mut desk = Desk::new(Some("secret"));
+    proven(&mut desk);
+    assert_eq!(failure(desk.hear(&welcome())).0, "28000");
+    let mut desk = Desk::new(Some("secret"));
+    desk.hear(&offer());
+    let first = desk.answer()["SCRAM-SHA-256\0".len() + 4..].to_vec();
+    let (_, challenge) = ServerExchange::start(&Verifier::from_password("x", &SALT, 1), &first, "n").expect("a good first message");
+    let challenge = words(|out| write::authentication_sasl_continue(out, challenge.as_bytes()).expect("short"));
+    assert!(matches!(desk.hear(&challenge), Greeted::NeedKeys { .. }));
+    assert_eq!(failure(desk.hear(&welcome())).0, "28000", "while keys are made");
+    // Or ask for the password in clear when SCRAM has begun.
+    let mut desk = Desk::new(Some("secret"));
+    desk.hear(&offer());
+    desk.answer();
+    assert_eq!(failure(desk.hear(&words(write::authentication_cleartext_password))).0, "08P01");
+    assert!(desk.words.is_empty());
+}
+
+#[test]
+fn challenges_that_are_none_are_refused() {
+    for challenge in ["", "r=other,s=AAAA,i=4096", "r=,s=AAAA,i=1", "nonsense"] {
+        let mut desk = Desk::new(Some("secret"));
+        desk.hear(&words(|out| write::authentication_sasl(out, &["SCRAM-SHA-256"]).expect("short")));
+        desk.answer();
+        let challenge = words(|out| write::authentication_sasl_continue(out, challenge.as_bytes()).expect("short"));
+        assert_eq!(failure(desk.hear(&challenge)).0, "28000");
+        assert!(desk.words.is_empty());
+    }
+}
+
+#[test]
+fn messages_out_of_order_are_refused() {
+    let ok = || words(write::authentication_ok);
+    for bytes in [
+        framed(b'Z', b"I"),
+        framed(b'S', b"a\0b\0"),
+        framed(b'K', b"\0\0\0\x01\0\0\0\x02"),
+        framed(b'T', b"\0\0"),
+        [ok(), ok()].concat(),
+        [ok(), framed(b'D', b"\0\0")].concat(),
+        last("v=x"),
+        words(|out| write::authentication_sasl_continue(out, b"r=x").expect("short")),
+        framed(b'R', b""),
+        framed(b'R', b"\0\0\0\x05\x01"),
+        [words(write::authentication_cleartext_password), words(write::authentication_cleartext_password)].concat(),
+        b"HTTP/1.1 400 Bad Request\r\n".to_vec(),
+        vec![b'R', 0, 0, 0, 3],
+        vec![b'R', 0, 1, 0, 5],
+        vec![b'S', 0x3f, 0xff, 0xff, 0xff],
+    ] {
+        assert_eq!(failure(Desk::new(Some("secret")).hear(&bytes)).0, "08P01", "{}", bytes.escape_ascii());
+    }
+    let mut desk = Desk::new(Some("secret"));
+    assert_eq!(failure(desk.greeting.keys_made(Some(&keys(1)), &mut desk.words)).0, "08P01", "keys that nobody asked for");
+}
+
+#[test]
+fn what_the_server_says_against_us_is_passed_on() {
+    let error = |fields: &[u8]| failure(Desk::new(Some("secret")).hear(&framed(b'E', fields)));
+    assert_eq!(error(b"SFATAL\0C53300\0Msorry, too many clients already\0\0"), ("53300".into(), "sorry, too many clients already".into()));
+    assert_eq!(error(b"\0").0, "XX000");
+    assert_eq!(error(b"").0, "XX000");
+    assert_eq!(error(b"Mno end").0, "08P01");
+    // Also when we are in already.
+    let mut desk = Desk::new(None);
+    assert_eq!(desk.hear(&words(write::authentication_ok)), Greeted::More);
+    assert_eq!(failure(desk.hear(&framed(b'E', b"SFATAL\0C57P03\0Mstarting up\0\0"))).0, "57P03");
+}
+
+#[test]
+fn what_a_server_reports_is_bounded() {
+    let mut desk = Desk::new(None);
+    desk.hear(&words(write::authentication_ok));
+    for number in 0..PARAMETERS_MAX + 10 {
+        let parameter = words(|out| write::parameter_status(out, format!("p{number}").as_bytes(), b"1").expect("short"));
+        assert_eq!(desk.hear(&parameter), Greeted::More);
+    }
+    assert_eq!(desk.hear(&[framed(b'K', b"bad"), framed(b'Z', b"I")].concat()), Greeted::Ready);
+    let (key, parameters) = desk.greeting.into_parts();
+    assert_eq!((key, parameters.len()), (None, PARAMETERS_MAX));
+}

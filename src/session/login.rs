@@ -255,7 +255,7 @@ impl Login {
         use crate::auth::exchange::ClientFault;
         match fault {
             ClientFault::Proof => self.wrong(),
-            other => Step::Refused { code: "08P01", message: other.to_string() },
+            other => Step::Refused { code: other.code(), message: other.to_string() },
         }
     }
 

@@ -1,1 +1,258 @@
-//! Tests.
+//! The server's reader: every cut of its bytes comes to the same, what is the client's reaches it, what is not does not.
+
+use super::*;
+use crate::session::Verdict;
+use crate::session::exchange::{OUR_QUERY, REFUSED_NAMED};
+use crate::wire::server as write;
+
+const CLIENT: u64 = 5;
+
+/// A server with what the engine does for it.
+#[derive(Default)]
+struct Desk {
+    server: Server,
+    held: Vec<u8>,
+    to_client: Vec<u8>,
+    to_server: Vec<u8>,
+    heard: Vec<Heard>,
+}
+
+impl Desk {
+    fn sent(kinds: &[u8]) -> Desk {
+        let mut desk = Desk::default();
+        kinds.iter().for_each(|&kind| desk.server.exchange.sent(kind));
+        desk
+    }
+
+    fn hear(&mut self, bytes: &[u8], client: u64) {
+        self.held.extend_from_slice(bytes);
+        loop {
+            let held = std::mem::take(&mut self.held);
+            let mut out = Verdicts::default();
+            let (consumed, heard) = self.server.on_bytes(&held, client, &mut out);
+            for verdict in &out.list {
+                match verdict {
+                    Verdict::Forward(range) => self.to_client.extend_from_slice(&held[range.clone()]),
+                    Verdict::ToServer(range) => self.to_server.extend_from_slice(&out.words[range.clone()]),
+                    Verdict::ToClient(range) => self.to_client.extend_from_slice(&out.words[range.clone()]),
+                }
+            }
+            self.held = held[consumed..].to_vec();
+            match heard {
+                Heard::More => return,
+                Heard::Free => self.heard.push(heard),
+                Heard::Fatal | Heard::OutOfStep(_) => return self.heard.push(heard),
+            }
+        }
+    }
+}
+
+fn words(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write(&mut bytes);
+    bytes
+}
+
+fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind], (body.len() as u32 + 4).to_be_bytes().as_slice(), body].concat()
+}
+
+fn tag(text: &str) -> Vec<u8> {
+    words(|out| write::command_complete(out, text).expect("short"))
+}
+
+fn row(bytes: usize) -> Vec<u8> {
+    words(|out| write::data_row(out, &[Some(&vec![b'x'; bytes])]).expect("short"))
+}
+
+fn ready(status: u8) -> Vec<u8> {
+    words(|out| write::ready(out, status))
+}
+
+fn report(severity: &str, code: &str) -> Vec<u8> {
+    words(|out| write::error(out, &ErrorFields { severity, code, message: "because", detail: None, hint: None }))
+}
+
+fn parameter(name: &str, value: &str) -> Vec<u8> {
+    words(|out| write::parameter_status(out, name.as_bytes(), value.as_bytes()).expect("short"))
+}
+
+#[test]
+fn every_cut_comes_to_the_same() {
+    let sent = [OUR_QUERY, b'Q', b'P', REFUSED_NAMED, b'B', b'E', b'S', b'Q'];
+    let bytes = [
+        [framed(b'T', b"\0\0"), row(9), tag("SELECT 1"), ready(b'I')].concat(),
+        [framed(b'T', b"\0\0"), row(10), row(2000), framed(b'N', b"SNOTICE\0\0"), tag("SET"), parameter("TimeZone", "UTC"), ready(b'T')].concat(),
+        [framed(b'1', b""), report("ERROR", "26000"), ready(b'E')].concat(),
+        [tag("ROLLBACK"), parameter("TimeZone", "Asia/Tokyo"), ready(b'I')].concat(),
+    ]
+    .concat();
+    let mut whole = Desk::sent(&sent);
+    whole.hear(&bytes, CLIENT);
+    assert_eq!(whole.heard, [Heard::Free]);
+    assert_eq!((whole.server.counts.queries, whole.server.counts.transactions), (3, 1));
+    for cut in 0..=bytes.len() {
+        let mut desk = Desk::sent(&sent);
+        desk.hear(&bytes[..cut], CLIENT);
+        desk.hear(&bytes[cut..], CLIENT);
+        assert!(desk.to_client == whole.to_client && desk.heard == whole.heard, "cut at {cut}");
+        assert!(desk.server.at_boundary() && desk.held.is_empty());
+        assert_eq!(desk.server.changed, whole.server.changed);
+    }
+    let mut desk = Desk::sent(&sent);
+    bytes.iter().for_each(|&byte| desk.hear(&[byte], CLIENT));
+    assert!(desk.to_client == whole.to_client && desk.heard == whole.heard);
+    // Ours is not in it, the refusal is another, the rest is as it came.
+    let ours = [framed(b'T', b"\0\0"), row(9), tag("SELECT 1"), ready(b'I')].concat().len();
+    let theirs = report("ERROR", "26000");
+    let at = bytes.windows(theirs.len()).position(|part| part == theirs).expect("it is there");
+    let refused = words(refusal);
+    assert_eq!(whole.to_client, [&bytes[ours..at], &refused[..], &bytes[at + theirs.len()..]].concat());
+}
+
+#[test]
+fn nothing_is_forwarded_to_nobody() {
+    let mut desk = Desk::sent(b"QPBES");
+    desk.hear(&[row(100), tag("SELECT 1"), ready(b'I'), report("ERROR", "22012"), ready(b'I')].concat(), 0);
+    assert_eq!((desk.to_client.len(), desk.heard), (0, vec![Heard::Free]));
+}
+
+#[test]
+fn a_fatal_error_ends_the_server_after_it_was_forwarded() {
+    for (sent, severity) in [(&b"Q"[..], "FATAL"), (b"Q", "PANIC"), (b"", "FATAL"), (b"BES", "FATAL"), (b"S", "FATAL")] {
+        let mut desk = Desk::sent(sent);
+        desk.hear(&[report(severity, "57P01"), ready(b'I')].concat(), CLIENT);
+        assert_eq!((desk.heard.as_slice(), &desk.to_client), (&[Heard::Fatal][..], &report(severity, "57P01")));
+    }
+    // Of a query of our own it is nobody's.
+    let mut desk = Desk::sent(&[OUR_QUERY]);
+    desk.hear(&report("FATAL", "57P01"), CLIENT);
+    assert_eq!((desk.heard.as_slice(), desk.to_client.len()), (&[Heard::Fatal][..], 0));
+    // Without fields, or too long to be looked at, it is an ordinary one.
+    for body in [&b""[..], b"\0", b"no end", &[b'M'; 9000]] {
+        let mut desk = Desk::sent(b"Q");
+        desk.hear(&[framed(b'E', body), ready(b'I')].concat(), CLIENT);
+        assert_eq!(desk.heard, [Heard::Free], "{}", body.len());
+        assert_eq!(desk.to_client, [framed(b'E', body), ready(b'I')].concat());
+    }
+}
+
+#[test]
+fn a_server_that_says_what_it_cannot_is_out_of_step() {
+    for bytes in [
+        framed(b'Z', b""),
+        framed(b'Z', b"X"),
+        framed(b'Z', &[b'I'; 9000]),
+        framed(b'R', b"\0\0\0\0"),
+        framed(b'G', b""),
+        framed(b'!', b""),
+        vec![b'D', 0, 0, 0, 3],
+        vec![b'D', 0xff, 0xff, 0xff, 0xff],
+        vec![0; 5],
+    ] {
+        let mut desk = Desk::sent(b"F");
+        desk.hear(&bytes, CLIENT);
+        assert_eq!(desk.heard, [Heard::OutOfStep(bytes[0])], "{}", bytes[..5].escape_ascii());
+        assert_eq!(desk.to_client.len(), 0);
+    }
+    let mut desk = Desk::default();
+    desk.hear(&row(3), CLIENT);
+    assert_eq!(desk.heard, [Heard::OutOfStep(b'D')], "rows that nobody asked for go to nobody");
+}
+
+#[test]
+fn errors_of_our_own_queries_are_kept() {
+    let mut desk = Desk::sent(&[OUR_QUERY]);
+    desk.hear(&[report("ERROR", "22023"), ready(b'I')].concat(), CLIENT);
+    assert_eq!(desk.server.ours_error, Some(("22023".to_string(), "because".to_string())));
+    assert!(desk.server.exchange.take_ours_failed() && desk.to_client.is_empty());
+}
+
+#[test]
+fn parameters_that_a_client_changed_are_noted() {
+    let profile = Arc::new(Profile::new([("TimeZone".to_string(), "UTC".to_string())]));
+    let mut desk = Desk::sent(b"QQ");
+    desk.hear(&[tag("SET"), parameter("TimeZone", "Asia/Tokyo"), parameter("TimeZone", "CET"), ready(b'I')].concat(), CLIENT);
+    desk.hear(&[tag("SET"), parameter("is_superuser", "on"), ready(b'I')].concat(), CLIENT);
+    let changed = desk.server.changed_profile(&profile).expect("it changed");
+    assert_eq!((changed.get("timezone"), changed.get("is_superuser")), (Some("CET"), None));
+    assert_eq!(desk.server.changed_profile(&profile), None, "told once");
+    // What our own query brought about is no change of the client's.
+    let mut desk = Desk::sent(&[OUR_QUERY]);
+    desk.hear(&[parameter("TimeZone", "CET"), tag("SELECT 1"), ready(b'I')].concat(), CLIENT);
+    assert_eq!(desk.server.changed_profile(&profile), None);
+    // So many and no more.
+    let mut desk = Desk::default();
+    (0..100).for_each(|number| desk.hear(&parameter(&format!("x.{number}"), "1"), CLIENT));
+    assert_eq!(desk.server.changed.len(), CHANGED_MAX);
+}
+
+#[test]
+fn a_session_that_was_changed_is_cleaned_for_another() {
+    let profile = Arc::new(Profile::default());
+    for (text, dirty) in [
+        ("SELECT 1", false),
+        ("INSERT 0 1", false),
+        ("UPDATE 5", false),
+        ("COMMIT", false),
+        ("COPY 3", false),
+        ("DELETE 1", false),
+        ("BEGIN", false),
+        ("PREPARE TRANSACTION", false),
+        ("DROP TABLE", false),
+        ("SET", true),
+        ("LISTEN", true),
+        ("PREPARE", true),
+        ("DECLARE CURSOR", true),
+        ("CREATE TABLE", true),
+        ("DO", true),
+        ("CALL", true),
+        ("LOAD", true),
+    ] {
+        let mut desk = Desk::sent(b"Q");
+        desk.hear(&[tag(text), ready(b'I')].concat(), CLIENT);
+        assert!(desk.server.fits(&profile, CLIENT), "its own client can go on");
+        assert_eq!(!desk.server.fits(&profile, 6), dirty, "{text}");
+        let mut out = Verdicts::default();
+        desk.server.bring_to(&profile, 6, &mut out);
+        let cleaned = out.words.windows(11).any(|part| part == b"DISCARD ALL");
+        assert_eq!((cleaned, desk.server.fits(&profile, 6)), (dirty, true), "{text}");
+    }
+}
+
+#[test]
+fn a_client_that_asks_for_something_else_gets_it() {
+    let profile = |zone: &str| Arc::new(Profile::new([("TimeZone".to_string(), zone.to_string())]));
+    let mut server = Server::default();
+    let mut out = Verdicts::default();
+    server.bring_to(&profile("UTC"), 1, &mut out);
+    assert!(String::from_utf8_lossy(&out.words).contains("'UTC'") && server.exchange.is_ours());
+    assert!(server.fits(&profile("UTC"), 2) && !server.fits(&profile("CET"), 1));
+    out.clear();
+    server.bring_to(&profile("CET"), 2, &mut out);
+    assert!(String::from_utf8_lossy(&out.words).starts_with("Q\0\0") && String::from_utf8_lossy(&out.words).contains("RESET ALL;"));
+    server.adopt(profile("UTC"));
+    assert!(server.fits(&profile("UTC"), 3));
+    // What RESET ALL leaves alone needs more.
+    server.adopt(Arc::new(Profile::new([("role".to_string(), "x".to_string())])));
+    out.clear();
+    server.bring_to(&profile("UTC"), 2, &mut out);
+    assert!(String::from_utf8_lossy(&out.words).contains("DISCARD ALL"));
+}
+
+#[test]
+fn a_server_in_doubt_is_asked_and_free_after_its_answer() {
+    for (client, asked) in [(CLIENT, true), (0, false)] {
+        let mut desk = Desk::sent(b"QScQ");
+        desk.hear(&[framed(b'G', b"\0\0\0"), report("ERROR", "22P02"), ready(b'I'), tag("SELECT 1"), ready(b'I')].concat(), client);
+        assert_eq!((desk.heard.as_slice(), desk.to_server.is_empty()), (&[Heard::Free][..], true), "the next reply says it");
+        let mut desk = Desk::sent(b"QSc");
+        desk.hear(&[framed(b'G', b"\0\0\0"), report("ERROR", "22P02"), ready(b'I')].concat(), client);
+        assert_eq!((desk.heard.len(), !desk.to_server.is_empty()), (0, asked));
+        let mut words = Vec::new();
+        assert_eq!(desk.server.exchange.recovery(&mut words), !asked);
+        let before = desk.to_client.len();
+        desk.hear(&[framed(b'3', b""), ready(b'I')].concat(), client);
+        assert_eq!((desk.heard.as_slice(), desk.to_client.len()), (&[Heard::Free][..], before));
+    }
+}
