@@ -1,7 +1,7 @@
 //! What was done on a server goes into the counters of its pool and of its client, each time the server is free or loses its client.
 
 use crate::io::Door;
-use crate::mail::Desk;
+use crate::mail::{Desk, ServerLink};
 
 use super::core::Core;
 use super::peers::Peer;
@@ -16,19 +16,20 @@ pub struct Told {
     sent: u64,
 }
 
+impl Told {
+    /// All that a server has done so far.
+    pub fn of(link: &ServerLink) -> Told {
+        let counts = link.server.counts;
+        Told { queries: counts.queries, transactions: counts.transactions, errors: counts.errors, received: link.received, sent: link.sent }
+    }
+}
+
 impl<D: Door, K: Desk> Core<D, K> {
     /// Adds what has happened on a server since the last time. Its times count from `granted_at`.
     pub(super) fn account(&mut self, server: u32) {
         let now = self.now;
         let Some(Peer::Server(link)) = self.peers.get_mut(server as usize) else { return };
-        let counts = link.link.server.counts;
-        let new = Told {
-            queries: counts.queries,
-            transactions: counts.transactions,
-            errors: counts.errors,
-            received: link.link.received,
-            sent: link.link.sent,
-        };
+        let new = Told::of(&link.link);
         let old = std::mem::replace(&mut link.told, new);
         let busy_ns = now.saturating_sub(link.granted_at);
         link.granted_at = now;

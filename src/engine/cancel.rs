@@ -86,6 +86,11 @@ impl<D: Door, K: Desk> Core<D, K> {
         match link.stage {
             ServerStage::Cancelled => self.server_free(leg.server),
             ServerStage::Busy if again && link.link.server.exchange.is_active() => self.send_cancel(leg.server),
+            ServerStage::Busy => {
+                let client = link.client;
+                self.feed_later(client);
+                self.listen_to(client);
+            }
             _ => {}
         }
     }

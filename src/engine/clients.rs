@@ -52,9 +52,11 @@ impl<D: Door, K: Desk> Core<D, K> {
             Stage::Admin { busy, .. } => !busy,
             Stage::Ready if peer.ticket.is_some() => false,
             Stage::Ready if peer.server == NOBODY => true,
-            Stage::Ready => {
-                matches!(&self.peers[peer.server as usize], Peer::Server(server) if matches!(server.stage, ServerStage::Busy))
-            }
+            Stage::Ready => match &self.peers[peer.server as usize] {
+                // A cancel request that is still on its way is for what was asked before: it must not hit what is asked next.
+                Peer::Server(server) => matches!(server.stage, ServerStage::Busy) && (!server.leg || server.link.server.exchange.is_active()),
+                _ => false,
+            },
         }
     }
 
@@ -294,6 +296,10 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// Tells a client why, and closes it.
     pub(super) fn client_fatal(&mut self, slot: u32, code: &str, message: &str, hint: Option<&str>) {
+        if self.is_in_mid_message(slot) {
+            // Words now would be taken for the rest of the server's message.
+            return self.client_gone(slot);
+        }
         let mut words = Vec::new();
         error(&mut words, &ErrorFields { severity: "FATAL", code, message, detail: None, hint });
         self.links.say(slot, &words);
@@ -301,6 +307,12 @@ impl<D: Door, K: Desk> Core<D, K> {
             peer.counts.errors += 1;
         }
         self.client_gone(slot);
+    }
+
+    /// A message of its server has reached the client in part.
+    fn is_in_mid_message(&self, client: u32) -> bool {
+        let Some(Peer::Client(peer)) = self.peers.get(client as usize) else { return false };
+        matches!(self.peers.get(peer.server as usize), Some(Peer::Server(server)) if !server.link.server.at_boundary())
     }
 
     /// The client has gone, or must go: what it held goes back, its queue place is free, its socket closes when its last words are out.

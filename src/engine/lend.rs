@@ -449,6 +449,8 @@ impl<D: Door, K: Desk> Core<D, K> {
 impl ServerPeer {
     /// A server without a client.
     pub fn new(link: Box<crate::mail::ServerLink>, pool: u32, stage: ServerStage) -> ServerPeer {
-        ServerPeer { link, pool, stage, client: NOBODY, client_number: 0, granted_at: 0, told: Told::default(), leg: false, cancel_again: false }
+        // What it did on another core has been counted there.
+        let told = Told::of(&link);
+        ServerPeer { link, pool, stage, client: NOBODY, client_number: 0, granted_at: 0, told, leg: false, cancel_again: false }
     }
 }

@@ -342,6 +342,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         if let Some(counts) = self.pool_counts(peer.pool) {
             counts.errors += 1;
         }
+        if !peer.link.server.at_boundary() {
+            // The client has the first part of a message; words of ours would be taken for the rest.
+            return self.client_gone(client);
+        }
         self.client_fatal(client, code, message, Some("The statement that was running may or may not have been carried out."));
     }
 

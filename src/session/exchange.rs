@@ -6,9 +6,9 @@
 //! - a simple query, a function call and a Sync each end with one ReadyForQuery, errors or not, unless they were skipped;
 //! - during COPY FROM STDIN the server ignores Flush and Sync (src/backend/commands/copyfromparse.c), outside it CopyData, CopyDone, CopyFail.
 //!
-//! One thing cannot be seen from outside. A Sync sent while a COPY FROM STDIN is at work is ignored when the COPY reads it, and answered when the COPY
-//! has failed before: the replies do not tell which. So after a failed COPY that many more ReadyForQuery may come (`extra`), in front of any other
-//! reply, and before the server counts as free a harmless question of our own (`probe`) has to be answered.
+//! One thing cannot be seen from outside. A Sync sent while a COPY FROM STDIN is at work is ignored when the COPY reads it, and answered when the
+//! COPY has failed before: the replies do not tell which. So after a failed COPY that many more ReadyForQuery may come (`extra`), in front of any
+//! other reply, and before the server counts as free a harmless question of our own (`probe`) has to be answered.
 //!
 //! Invariant: `expected` holds, oldest first, exactly the messages whose last reply has not come yet.
 

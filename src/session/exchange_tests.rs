@@ -3,7 +3,8 @@
 use super::*;
 use std::collections::VecDeque;
 
-/// Sends, then feeds replies (`Z` is ReadyForQuery with status I); what was thought of them: `.` forwarded, `-` swallowed, `!` refused, `X` out of step.
+/// Sends, then feeds replies (`Z` is ReadyForQuery with status I); what was thought of them: `.` forwarded, `-` swallowed, `!` refused, `X` out of
+/// step.
 fn talk(exchange: &mut Exchange, sent: &[u8], replies: &[u8]) -> String {
     sent.iter().for_each(|&kind| exchange.sent(kind));
     let thought = |reply| match reply {
@@ -581,7 +582,7 @@ impl Stage {
     }
 
     fn drain(&mut self) {
-        while !self.model.dead && !(self.to_server.is_empty() && self.model.replies.is_empty()) {
+        while !(self.model.dead || self.to_server.is_empty() && self.model.replies.is_empty()) {
             self.serve();
             self.hear();
             self.check();

@@ -185,7 +185,7 @@ impl Login {
 
     fn proof(&mut self, body: &[u8], random: &[u8; 18], secret: &[u8; 32], words: &mut Vec<u8>) -> Step {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Password(identity) => self.password(body, identity.password, words, |given, ours| secrets::constant_time_eq(given, ours)),
+            State::Password(identity) => self.password(body, identity.password, words, secrets::constant_time_eq),
             State::Md5(identity, salt) => {
                 let user = self.user.clone();
                 self.password(body, identity.password, words, |given, ours| md5::verify(user.as_bytes(), ours, salt, given))

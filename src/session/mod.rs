@@ -44,11 +44,11 @@ impl Verdicts {
         if range.is_empty() {
             return;
         }
-        if let Some(Verdict::Forward(last)) = self.list.last_mut() {
-            if last.end == range.start {
-                last.end = range.end;
-                return;
-            }
+        if let Some(Verdict::Forward(last)) = self.list.last_mut()
+            && last.end == range.start
+        {
+            last.end = range.end;
+            return;
         }
         self.list.push(Verdict::Forward(range));
     }

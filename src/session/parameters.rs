@@ -63,6 +63,9 @@ pub fn is_tracked(name: &str) -> bool {
     TRACKED.iter().any(|tracked| tracked.eq_ignore_ascii_case(name))
 }
 
+/// A number that no client has.
+const GONE: u64 = u64::MAX;
+
 /// What a server's session has been given.
 #[derive(Debug, Default)]
 pub struct Given {
@@ -74,7 +77,8 @@ pub struct Given {
 impl Given {
     /// The session's state was changed by `client` in ways that only DISCARD ALL undoes for sure.
     pub fn dirty(&mut self, client: u64) {
-        self.dirtied_by = client;
+        // One who has gone since (0) is nobody who could come back.
+        self.dirtied_by = if client == 0 { GONE } else { client };
     }
 
     /// The client's own SETs made the session what `profile` says.

@@ -61,12 +61,16 @@ impl Server {
     /// Whether this client can use the session as it is.
     #[inline]
     pub fn fits(&self, profile: &Arc<Profile>, client: u64) -> bool {
-        self.given.fits(profile, client)
+        self.changed.is_empty() && self.given.fits(profile, client)
     }
 
     /// Makes the session fit for a client; the client's messages wait until the exchange is quiet again.
     pub fn bring_to(&mut self, profile: &Arc<Profile>, client: u64, out: &mut Verdicts) {
-        self.changed.clear();
+        // Reported changes that no client took over when it gave the server back: it had gone before.
+        if !self.changed.is_empty() {
+            self.given.dirty(0);
+            self.changed.clear();
+        }
         let Server { given, exchange, .. } = self;
         out.to_server(|words| given.bring_to(profile, client, exchange, words));
     }

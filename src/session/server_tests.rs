@@ -221,6 +221,22 @@ fn a_session_that_was_changed_is_cleaned_for_another() {
 }
 
 #[test]
+fn what_a_client_changed_before_it_vanished_is_cleaned() {
+    let profile = Arc::new(Profile::default());
+    for reply in [tag("SET"), parameter("TimeZone", "CET")] {
+        for client in [0, CLIENT] {
+            let mut desk = Desk::sent(b"Q");
+            desk.hear(&[reply.clone(), ready(b'I')].concat(), client);
+            assert!(!desk.server.fits(&profile, 6));
+            let mut out = Verdicts::default();
+            desk.server.bring_to(&profile, 6, &mut out);
+            assert!(out.words.windows(11).any(|part| part == b"DISCARD ALL"));
+            assert!(desk.server.fits(&profile, 6) && desk.server.changed_profile(&profile).is_none());
+        }
+    }
+}
+
+#[test]
 fn a_client_that_asks_for_something_else_gets_it() {
     let profile = |zone: &str| Arc::new(Profile::new([("TimeZone".to_string(), zone.to_string())]));
     let mut server = Server::default();

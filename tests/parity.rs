@@ -1,0 +1,226 @@
+//! What a client gets through pg_dog is what PostgreSQL gives, message by message and byte by byte: the same scripts are sent to both.
+
+#[path = "parity/script.rs"]
+mod script;
+#[path = "parity/scripts.rs"]
+mod scripts;
+mod support;
+
+use script::{Script, Seeded, at_rest};
+use support::raw::{self, Message, bind, close, describe, execute, flush, parse, query, sync};
+use support::{Dog, Postgres, Raw, Version, config, users};
+
+/// PostgreSQL 15 and a pg_dog in front of it.
+struct House {
+    dog: Dog,
+    postgres: Postgres,
+}
+
+impl House {
+    fn new(mode: &str, workers: usize, size: usize) -> House {
+        let postgres = Postgres::start(Version::Debian);
+        postgres.sql(scripts::SCHEMA);
+        let general = format!("pooler_mode = \"{mode}\"\ndefault_pool_size = {size}\nmin_pool_size = 0");
+        let text = config(&postgres, &general, "").replace("workers = 2", &format!("workers = {workers}"));
+        House { dog: Dog::start(&text, &users(&postgres, &[("app", "")])), postgres }
+    }
+
+    fn direct(&self) -> Raw {
+        Raw::login(&self.postgres.login("app"))
+    }
+
+    fn client(&self) -> Raw {
+        Raw::login(&self.dog.instead_of(&self.postgres.login("app")))
+    }
+
+    /// What PostgreSQL says to each.
+    fn ask(&self, scripts: &[Script]) -> Vec<Vec<Message>> {
+        let mut direct = self.direct();
+        scripts.iter().map(|script| script.ask(&mut direct)).collect()
+    }
+
+    /// pg_dog says the same: script by script, so that the server changes hands in between.
+    fn same(&self, scripts: &[Script]) {
+        let expected = self.ask(scripts);
+        let (mut client, mut other) = (self.client(), self.client());
+        for (script, expected) in scripts.iter().zip(&expected) {
+            script.same(&mut client, expected);
+        }
+        at_rest(&mut client);
+        at_rest(&mut other);
+    }
+
+    /// pg_dog says the same to many scripts in one write, none of which may wait for a reply.
+    fn same_at_once(&self, scripts: &[Script]) {
+        let expected = self.ask(scripts);
+        let mut client = self.client();
+        for (chunk, expected) in scripts.chunks(50).zip(expected.chunks(50)) {
+            client.send(&chunk.iter().flat_map(Script::bytes).collect::<Vec<u8>>());
+            for (script, expected) in chunk.iter().zip(expected) {
+                script.hear(Vec::new(), &mut client, expected);
+            }
+        }
+        at_rest(&mut client);
+    }
+}
+
+#[test]
+fn every_sequence_of_three_messages_is_answered_alike() {
+    let house = House::new("transaction", 2, 2);
+    for fresh in [true, false] {
+        let scripts = scripts::sequences("", fresh);
+        assert!(scripts.len() > 2000, "{}", scripts.len());
+        house.same(&scripts);
+        house.same_at_once(&scripts);
+    }
+}
+
+#[test]
+fn sequences_are_answered_alike_in_session_mode() {
+    let house = House::new("session", 2, 4);
+    for (name, seed) in [("", 11), ("named", 12)] {
+        for fresh in [true, false] {
+            let scripts = scripts::sample(scripts::sequences(name, fresh), 500, seed);
+            house.same(&scripts);
+            house.same_at_once(&scripts);
+        }
+    }
+    house.same(&scripts::chosen());
+}
+
+#[test]
+fn chosen_scripts_are_answered_alike() {
+    let house = House::new("transaction", 2, 2);
+    house.same(&scripts::chosen());
+    let at_once: Vec<Script> = scripts::chosen().into_iter().filter(|script| script.parts.len() == 1).collect();
+    house.same_at_once(&at_once);
+}
+
+#[test]
+fn cuts_do_not_show() {
+    let house = House::new("transaction", 1, 2);
+    let scripts = scripts::to_be_cut();
+    assert!(scripts.len() >= 20, "{}", scripts.len());
+    let expected = house.ask(&scripts);
+    let (mut client, mut clock) = (house.client(), house.client());
+    for (script, expected) in scripts.iter().zip(&expected) {
+        let bytes = script.bytes();
+        for cut in 1..bytes.len() {
+            client.send(&bytes[..cut]);
+            // pg_dog answers this one itself, on the same core: when the answer is here, the first piece has been read.
+            clock.send(&sync());
+            assert_eq!(clock.read().tag, b'Z');
+            client.send(&bytes[cut..]);
+            Script { name: format!("{} cut at {cut}", script.name), parts: Vec::new() }.hear(Vec::new(), &mut client, expected);
+        }
+    }
+    at_rest(&mut client);
+}
+
+#[test]
+fn an_unnamed_statement_stays_its_clients_own() {
+    let house = House::new("transaction", 2, 1);
+    let mut clients: Vec<(Raw, Option<String>)> = (0..4).map(|_| (house.client(), None)).collect();
+    let mut seeded = Seeded(21);
+    for round in 0..400 {
+        let (client, statement) = &mut clients[seeded.below(4)];
+        match seeded.below(5) {
+            0 | 1 => {
+                client.send(&[parse("", &format!("SELECT 'round {round}'"), &[]), sync()].concat());
+                assert_eq!(tags(&client.read_until_ready()), "1Z");
+                *statement = Some(format!("round {round}"));
+            }
+            2 => {
+                client.query("SELECT 1");
+                *statement = None;
+            }
+            _ => {
+                client.send(&[bind("", "", &[]), execute("", 0), sync()].concat());
+                let replies = client.read_until_ready();
+                match statement {
+                    Some(text) => assert_eq!((tags(&replies), replies[1].text()), ("2DCZ".to_string(), text.clone())),
+                    None => assert_eq!((tags(&replies), replies[0].sqlstate()), ("EZ".to_string(), "26000".to_string())),
+                }
+            }
+        }
+    }
+}
+
+fn tags(messages: &[Message]) -> String {
+    messages.iter().map(|message| char::from(message.tag)).collect()
+}
+
+/// A client that holds a statement from before, a server on which another client has left its own, and an error with no Sync yet.
+#[test]
+fn what_a_server_skipped_is_not_taken_for_done() {
+    let house = House::new("transaction", 2, 1);
+    for skipped in [
+        bind("", "", &[]),
+        parse("", "SELECT 'never'", &[]),
+        query("SELECT 'never'"),
+        close(b'S', ""),
+        [bind("", "", &[]), parse("", "SELECT 'never'", &[])].concat(),
+        raw::frame(b'C', b"S\0"),
+    ] {
+        let (mut mine, mut other) = (house.client(), house.client());
+        for (client, text) in [(&mut mine, "SELECT 'mine'"), (&mut other, "SELECT 'other'")] {
+            client.send(&[parse("", text, &[]), sync()].concat());
+            assert_eq!(tags(&client.read_until_ready()), "1Z");
+        }
+        mine.send(&[execute("missing", 0), flush()].concat());
+        assert_eq!(mine.read().sqlstate(), "34000");
+        mine.send(&[skipped.clone(), sync()].concat());
+        assert_eq!(tags(&mine.read_until_ready()), "Z");
+        for text in ["mine", "other", "mine"] {
+            let client = if text == "mine" { &mut mine } else { &mut other };
+            client.send(&[bind("", "", &[]), describe(b'P', ""), execute("", 0), sync()].concat());
+            let replies = client.read_until_ready();
+            assert_eq!((tags(&replies), replies[2].text()), ("2TDCZ".to_string(), text.to_string()), "after {}", skipped.escape_ascii());
+        }
+    }
+}
+
+/// Scripts whose Syncs a failed COPY has read or not, many clients on one server: a ReadyForQuery too many would be the next client's.
+#[test]
+fn no_reply_strays_to_another_client() {
+    let house = House::new("transaction", 2, 1);
+    let scripts: Vec<Script> = scripts::chosen().into_iter().filter(|script| script.name.starts_with("COPY")).collect();
+    let expected = house.ask(&scripts);
+    let (mut client, mut others) = (house.client(), [house.client(), house.client()]);
+    for (script, expected) in scripts.iter().zip(&expected) {
+        for (at, other) in others.iter_mut().enumerate() {
+            other.send(&query(&format!("SELECT 'other {at}'")));
+        }
+        script.same(&mut client, expected);
+        for (at, other) in others.iter_mut().enumerate() {
+            let replies = other.read_until_ready();
+            assert_eq!((tags(&replies), replies[1].text()), ("TDCZ".to_string(), format!("other {at}")), "{}", script.name);
+        }
+    }
+}
+
+/// Whether the first Sync counts depends on how far the COPY got, and with it whether what follows is carried out: no client that waits for its
+/// answers says such a thing. It is refused, the server is given up, and nobody else gets anything of it.
+#[test]
+fn what_cannot_be_told_apart_is_refused() {
+    let house = House::new("transaction", 2, 1);
+    let mut other = house.client();
+    let copy = [parse("", "COPY copied FROM STDIN", &[]), bind("", "", &[]), execute("", 0)].concat();
+    let statement = [parse("", "SELECT 'first'", &[]), bind("", "", &[]), execute("", 0)].concat();
+    for (rows, behind) in [("x\n", b'C'), ("x\n", b'Z'), ("1\n", b'C')] {
+        let mut client = house.client();
+        client.send(&[copy.clone(), raw::copy_data(rows.as_bytes()), sync(), raw::copy_done(), statement.clone(), sync()].concat());
+        client.send(&[statement.clone(), sync()].concat());
+        if rows == "1\n" {
+            assert_eq!(tags(&[client.read_until_ready(), client.read_until_ready()].concat()), "12GC12DCZ12DCZ");
+            continue;
+        }
+        if behind == b'Z' {
+            client.send(&query("SELECT 'second'"));
+        }
+        let replies = client.read_until_closed();
+        assert_eq!(replies.last().map(Message::sqlstate), Some("08P01".to_string()), "{replies:?}");
+        assert_eq!(replies.iter().filter(|message| message.tag == b'D').count(), 0, "{replies:?}");
+        at_rest(&mut other);
+    }
+}

@@ -1,0 +1,359 @@
+//! The scripts: every sequence of three messages with an error at each place, and chosen ones about COPY, transactions, function calls, notices.
+
+use super::script::{Script, Seeded};
+use super::support::raw::{bind, close, copy_data, copy_done, copy_fail, describe, execute, flush, frame, parse, query, sync};
+
+/// What every database of these tests holds.
+pub const SCHEMA: &str = "
+    CREATE TABLE copied (a int CHECK (a <> 13));
+    CREATE TABLE guarded (a int);
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'guarded'; END $$;
+    CREATE TRIGGER guard BEFORE INSERT ON guarded FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+    CREATE TABLE parent (id int PRIMARY KEY);
+    CREATE TABLE child (id int REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+    CREATE FUNCTION loud(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'heard %', $1; RETURN $1; END $$;
+    GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC;
+";
+
+/// The kinds of message, as letters; `d` and `D`, `c` and `C` are about statement and portal.
+pub const KINDS: &[u8] = b"PBdDEcCHSQ";
+
+/// One message; None where that kind of message cannot fail (or PostgreSQL does not call it an error).
+pub fn message(kind: u8, fails: bool, name: &str) -> Option<Vec<u8>> {
+    Some(match (kind, fails) {
+        (b'P', false) => parse(name, "SELECT 1 AS one, 'x'::text", &[]),
+        (b'P', true) => parse(name, "SELEC 1", &[]),
+        (b'B', false) => bind("", name, &[]),
+        (b'B', true) => bind("", name, &[Some("one too many")]),
+        (b'd', false) => describe(b'S', name),
+        (b'D', false) => describe(b'P', ""),
+        (b'D', true) => describe(b'P', "missing"),
+        (b'E', false) => execute("", 0),
+        (b'E', true) => execute("missing", 0),
+        (b'c', false) => close(b'S', name),
+        (b'C', false) => close(b'P', ""),
+        (b'H', false) => flush(),
+        (b'S', false) => sync(),
+        (b'Q', false) => query("SELECT 2 AS two"),
+        (b'Q', true) => query("SELECT 1/0"),
+        _ => return None,
+    })
+}
+
+/// Every sequence of three kinds and a Sync: without an error, and with one at each place. In half of them (`fresh`) no unnamed statement exists
+/// before, in the others there is one.
+pub fn sequences(name: &str, fresh: bool) -> Vec<Script> {
+    // In a write and with a reply of its own, so that a pooler may change servers in between.
+    let before =
+        if fresh { [close(b'S', name), query("")].concat() } else { [close(b'S', name), parse(name, "SELECT 3 AS three", &[]), sync()].concat() };
+    let mut all = Vec::new();
+    for number in 0..KINDS.len().pow(3) {
+        let kinds = [KINDS[number / 100], KINDS[number / 10 % 10], KINDS[number % 10]];
+        for failing in 0..4 {
+            let messages: Option<Vec<Vec<u8>>> = (0..3).map(|at| message(kinds[at], at == failing, name)).collect();
+            let Some(messages) = messages else { continue };
+            let title = format!("{} failing at {failing}, fresh {fresh}, name {name:?}", String::from_utf8_lossy(&kinds));
+            all.push(Script::new(title, std::slice::from_ref(&before)).then(b'Z', &[messages.concat(), sync()]));
+        }
+    }
+    all
+}
+
+/// `count` of them, always the same.
+pub fn sample(mut all: Vec<Script>, count: usize, seed: u64) -> Vec<Script> {
+    let mut seeded = Seeded(seed);
+    while all.len() > count {
+        let at = seeded.below(all.len());
+        all.swap_remove(at);
+    }
+    all
+}
+
+fn extended(sql: &str) -> Vec<u8> {
+    [parse("", sql, &[]), bind("", "", &[]), execute("", 0)].concat()
+}
+
+fn row(text: &str) -> Vec<u8> {
+    copy_data(format!("{text}\n").as_bytes())
+}
+
+/// FunctionCall of a function by its oid, with arguments and result as text.
+fn call(oid: u32, arguments: &[&str]) -> Vec<u8> {
+    let mut body = [oid.to_be_bytes().as_slice(), &[0, 0], &(arguments.len() as u16).to_be_bytes()].concat();
+    for argument in arguments {
+        body.extend((argument.len() as u32).to_be_bytes());
+        body.extend(argument.as_bytes());
+    }
+    body.extend([0, 0]);
+    frame(b'F', &body)
+}
+
+const IN: &str = "COPY copied FROM STDIN";
+const GUARDED: &str = "COPY guarded FROM STDIN";
+
+/// COPY in everything that can go wrong around it: in one write, so that the data come before anybody knows whether there is a COPY.
+fn copies_at_once() -> Vec<Script> {
+    let done = copy_done;
+    let mut all = Vec::new();
+    for (what, sql, rows) in [
+        ("good", IN, vec![row("1"), row("2"), row("3")]),
+        ("no rows", IN, vec![]),
+        ("bad first row", IN, vec![row("x"), row("2")]),
+        ("bad row 2", IN, vec![row("1"), row("x"), row("3")]),
+        ("bad last row", IN, vec![row("1"), row("2"), row("13")]),
+        ("rows cut anywhere", IN, vec![copy_data(b"1"), copy_data(b"2\n3"), copy_data(b""), copy_data(b"\n")]),
+        ("before trigger", GUARDED, vec![row("1")]),
+        ("no such table", "COPY missing FROM STDIN", vec![row("1")]),
+        ("no COPY", "SELECT 1", vec![row("1")]),
+        ("COPY TO", "COPY (SELECT generate_series(1, 3)) TO STDOUT", vec![row("1")]),
+    ] {
+        let rows = rows.concat();
+        let mut add = |how: &str, messages: &[Vec<u8>]| all.push(Script::new(format!("COPY {what}: {how}"), messages));
+        for (end, last) in [("done", done()), ("failed", copy_fail("no more")), ("done twice", [done(), done()].concat())] {
+            add(&format!("simple, {end}"), &[query(sql), rows.clone(), last.clone()]);
+            add(&format!("simple and a query, {end}"), &[query(sql), rows.clone(), last.clone(), query("SELECT 5"), sync()]);
+            add(&format!("simple with Sync in it, {end}"), &[query(sql), sync(), rows.clone(), sync(), flush(), last.clone(), sync()]);
+            add(&format!("extended, {end}"), &[extended(sql), rows.clone(), last.clone(), sync()]);
+            add(&format!("extended, Sync first, {end}"), &[extended(sql), sync(), rows.clone(), last.clone(), sync()]);
+            add(&format!("extended, Sync behind, {end}"), &[extended(sql), rows.clone(), sync(), flush(), last.clone(), sync()]);
+            add(&format!("extended, Syncs all over, {end}"), &[extended(sql), sync(), rows.clone(), sync(), sync(), last.clone(), sync(), sync()]);
+            add(&format!("extended and more, {end}"), &[extended(sql), sync(), rows.clone(), last.clone(), sync(), extended("SELECT 6"), sync()]);
+            add(&format!("extended and a query, {end}"), &[extended(sql), rows.clone(), last.clone(), query("SELECT 7"), sync()]);
+        }
+        add("in a transaction", &[query("BEGIN"), query(sql), rows.clone(), done(), query("SELECT 8"), query("ROLLBACK")]);
+        add("extended in a transaction", &[query("BEGIN"), extended(sql), sync(), rows.clone(), done(), sync(), query("ROLLBACK")]);
+        add("two in one query", &[query(&format!("{sql}; {IN}")), rows.clone(), done(), row("4"), done(), query("SELECT 9")]);
+        add("after an error", &[parse("", "SELEC", &[]), extended(sql), sync(), extended(sql), rows.clone(), done(), sync()]);
+    }
+    all
+}
+
+/// The same when the client waits for CopyInResponse, as most do.
+fn copies_in_turn() -> Vec<Script> {
+    let mut all = Vec::new();
+    for (what, rows) in [("good", [row("1"), row("2")]), ("bad row 1", [row("x"), row("2")]), ("bad row 2", [row("1"), row("x")])] {
+        let rows = rows.concat();
+        for (end, last) in [("done", copy_done()), ("failed", copy_fail("no more")), ("done twice", [copy_done(), copy_done()].concat())] {
+            let mut add = |how: &str, first: &[Vec<u8>], then: &[Vec<u8>]| {
+                all.push(Script::new(format!("COPY in turn, {what}: {how}, {end}"), first).then(b'G', then));
+            };
+            add("simple", &[query(IN)], &[rows.clone(), last.clone()]);
+            add("simple with Sync", &[query(IN), sync()], &[rows.clone(), sync(), last.clone(), sync()]);
+            add("extended", &[extended(IN), flush()], &[rows.clone(), last.clone(), sync()]);
+            add("Sync first", &[extended(IN), sync()], &[rows.clone(), last.clone(), sync()]);
+            add("Sync behind", &[extended(IN), flush()], &[rows.clone(), sync(), flush(), last.clone(), sync()]);
+            add("Syncs all over", &[extended(IN), sync()], &[sync(), rows.clone(), sync(), last.clone(), sync(), sync()]);
+            add("and more", &[extended(IN), sync()], &[rows.clone(), last.clone(), sync(), extended("SELECT 5"), sync(), query("SELECT 6")]);
+        }
+    }
+    let mut guarded = |how: &str, first: &[Vec<u8>], tag: u8, then: &[Vec<u8>]| {
+        all.push(Script::new(format!("COPY in turn, before trigger: {how}"), first).then(tag, then));
+    };
+    guarded("simple", &[query(GUARDED)], b'G', &[row("1"), copy_done()]);
+    guarded("Sync first", &[extended(GUARDED), sync()], b'G', &[row("1"), copy_done(), sync()]);
+    guarded("Sync first, seen", &[extended(GUARDED), sync()], b'E', &[copy_done(), sync()]);
+    guarded("Sync first, all seen", &[extended(GUARDED), sync()], b'Z', &[query("SELECT 5")]);
+    guarded("simple, Sync first", &[query(GUARDED), sync(), sync()], b'Z', &[query("SELECT 6")]);
+    let script = Script::new("COPY in turn, before trigger: in a transaction", &[query("BEGIN")]);
+    all.push(script.then(b'Z', &[extended(GUARDED), sync()]).then(b'E', &[]).then(b'Z', &[query("ROLLBACK"), sync()]));
+    all
+}
+
+fn calls_and_transactions() -> Vec<Script> {
+    let script = |name: &str, messages: &[Vec<u8>]| Script::new(name, messages);
+    let broken = || parse("", "SELEC", &[]);
+    vec![
+        script("function calls", &[call(177, &["40", "2"]), call(154, &["1", "0"]), call(177, &["1"]), call(1, &[]), sync()]),
+        script("a function call is skipped", &[broken(), call(177, &["40", "2"]), query("SELECT 1"), sync(), call(177, &["1", "2"])]),
+        script("a function call in a failed transaction", &[query("BEGIN"), query("SELEC"), call(177, &["1", "2"]), query("ROLLBACK")]),
+        script("several statements", &[query("SELECT 1; SELECT 2; SELECT 3")]),
+        script("several statements, one fails", &[query("SELECT 1; SELECT 1/0; SELECT 3"), query("SELECT 4")]),
+        script("several with a transaction", &[query("BEGIN; SELECT 1; COMMIT; SELECT 2"), query("SELECT 1; BEGIN"), query("COMMIT; SELECT 2")]),
+        script("empty ones", &[query(""), query(";;"), query("-- nothing"), extended(""), sync(), extended(" ; "), sync(), sync(), flush()]),
+        script("nothing but Syncs", &[sync(), sync(), flush(), sync()]),
+        script("COPY messages outside of COPY", &[copy_done(), copy_data(b"x"), copy_fail("y"), sync(), copy_done(), query("SELECT 1"), copy_done()]),
+        script(
+            "savepoints",
+            &[
+                query("BEGIN"),
+                query("SAVEPOINT a"),
+                query("SELECT 1/0"),
+                query("SELECT 1"),
+                query("ROLLBACK TO a"),
+                query("SELECT 2"),
+                extended("SELECT 1/(random() * 0)::int"),
+                query("SELECT 3"),
+                sync(),
+                query("ROLLBACK TO a"),
+                extended("RELEASE a"),
+                sync(),
+                query("COMMIT"),
+            ],
+        ),
+        script(
+            "a transaction by the extended protocol",
+            &[
+                extended("BEGIN"),
+                extended("SELECT 1"),
+                extended("SELECT 1/(random() * 0)::int"),
+                extended("SELECT 2"),
+                sync(),
+                extended("SELECT 3"),
+                sync(),
+                extended("ROLLBACK"),
+                sync(),
+            ],
+        ),
+        script("COMMIT of a failed transaction", &[query("BEGIN"), query("SELEC"), query("COMMIT"), query("COMMIT"), query("ROLLBACK")]),
+        script(
+            "a portal over Syncs",
+            &[
+                query("BEGIN"),
+                parse("", "SELECT generate_series(1, 5)", &[]),
+                bind("p", "", &[]),
+                execute("p", 2),
+                sync(),
+                execute("p", 2),
+                flush(),
+                describe(b'P', "p"),
+                execute("p", 2),
+                execute("p", 2),
+                sync(),
+                close(b'P', "p"),
+                execute("p", 0),
+                sync(),
+                query("COMMIT"),
+            ],
+        ),
+        script(
+            "suspended",
+            &[parse("", "SELECT generate_series(1, 3)", &[]), bind("", "", &[]), execute("", 1), execute("", 1), execute("", 5), sync()],
+        ),
+        script(
+            "fails at run time",
+            &[extended("SELECT 1/(random() * 0)::int"), extended("SELECT 1"), query("SELECT 2"), sync(), extended("SELECT 3"), sync()],
+        ),
+        script(
+            "parameters",
+            &[
+                parse("", "SELECT $1::int + $2, $3", &[23, 0, 25]),
+                describe(b'S', ""),
+                bind("", "", &[Some("1"), Some("2"), None]),
+                describe(b'P', ""),
+                execute("", 0),
+                bind("", "", &[Some("x"), None, None]),
+                execute("", 0),
+                sync(),
+                bind("", "", &[None, None, Some("y")]),
+                execute("", 0),
+                sync(),
+            ],
+        ),
+        script(
+            "malformed bodies",
+            &[
+                frame(b'E', b""),
+                sync(),
+                frame(b'P', b"\0SELECT 1\0\0\x05"),
+                sync(),
+                frame(b'B', b"\0\0\0\x01\0\0"),
+                sync(),
+                frame(b'Q', b"SELECT 1\0\0"),
+                sync(),
+            ],
+        ),
+        script("a deferred constraint at COMMIT", &[query("BEGIN; INSERT INTO child VALUES (1)"), query("COMMIT"), query("SELECT 1")]),
+        script("a deferred constraint at Sync", &[extended("INSERT INTO child VALUES (1)"), sync(), extended("SELECT 1"), sync()]),
+        script("a deferred constraint at the end of a query", &[query("INSERT INTO child VALUES (1); SELECT 1"), query("SELECT 2")]),
+        script("a deferred constraint before a query", &[extended("INSERT INTO child VALUES (1)"), query("SELECT 1"), sync(), query("SELECT 2")]),
+        script(
+            "a deferred constraint checked at once",
+            &[extended("INSERT INTO child VALUES (1)"), extended("SET CONSTRAINTS ALL IMMEDIATE"), extended("SELECT 1"), sync()],
+        ),
+    ]
+}
+
+fn notices_and_sizes() -> Vec<Script> {
+    let script = |name: &str, messages: &[Vec<u8>]| Script::new(name, messages);
+    let long = "y".repeat(70_000);
+    let rows = copy_data("7\n".repeat(40_000).as_bytes());
+    vec![
+        script("notices in rows", &[query("SELECT loud('a'), loud('b')"), extended("SELECT loud('c')"), sync(), query("SELECT loud('d'), 1/0")]),
+        script("a notice at COMMIT", &[query("COMMIT"), extended("ROLLBACK"), sync(), query("SELECT 1")]),
+        script("a notice in Parse", &[extended(&format!("SELECT 1 AS {}", "n".repeat(70))), sync()]),
+        script("a notice in COPY", &[query("COPY (SELECT loud(g::text) FROM generate_series(1, 3) g) TO STDOUT")]),
+        script(
+            "a notice and an error",
+            &[extended("SELECT loud('e') || 1/(random() * 0)::int"), query("SELECT loud('f')"), sync(), query("SELECT loud('g')")],
+        ),
+        script(
+            "a long row",
+            &[
+                query("SELECT repeat('x', 300000), 1"),
+                query("SELECT repeat('x', 7), repeat('z', 70000)"),
+                extended("SELECT repeat('y', 100000)"),
+                sync(),
+            ],
+        ),
+        script("a long error", &[query("SELECT repeat('x', 20000)::int"), extended("SELECT repeat('x', 20000)::int"), sync(), query("SELECT 1")]),
+        script("a long query", &[query(&format!("SELECT length('{long}')")), extended(&format!("SELECT length('{long}')")), sync()]),
+        script("a long parameter", &[parse("", "SELECT length($1)", &[25]), bind("", "", &[Some(&long)]), execute("", 0), sync()]),
+        script("a long COPY", &[query(IN), rows.clone(), rows.clone(), copy_done(), query("TRUNCATE copied")]),
+        script("a long COPY with a bad end", &[extended(IN), rows.clone(), rows, row("x"), copy_done(), sync()]),
+        script("many rows", &[query("SELECT generate_series(1, 5000)"), extended("SELECT generate_series(1, 5000)"), sync()]),
+        script("a deep pipeline", &vec![extended("SELECT 1"); 500].into_iter().chain([sync()]).collect::<Vec<_>>()),
+        script("many Syncs", &vec![[extended("SELECT 1"), sync()].concat(); 500]),
+        script("many errors", &vec![[extended("SELECT 1/(random() * 0)::int"), extended("SELECT 2"), query("SELECT 3"), sync()].concat(); 100]),
+    ]
+}
+
+/// All that are chosen by hand.
+pub fn chosen() -> Vec<Script> {
+    [copies_at_once(), copies_in_turn(), calls_and_transactions(), notices_and_sizes()].concat()
+}
+
+/// Short ones among them in which much happens, to be cut at every byte.
+pub fn to_be_cut() -> Vec<Script> {
+    let mut all: Vec<Script> = [copies_at_once(), calls_and_transactions(), notices_and_sizes()].concat();
+    all.retain(|script| script.bytes().len() < 260 && !script.name.contains("done twice") && !script.name.contains("failed, "));
+    let names = [
+        "COPY good: simple, done",
+        "COPY good: extended, Sync first, done",
+        "COPY bad row 2: extended, Syncs all over, done",
+        "COPY bad first row: simple with Sync in it, failed",
+        "COPY before trigger: extended, done",
+        "COPY no COPY: extended and a query, done",
+        "COPY TO: in a transaction",
+        "function calls",
+        "a function call is skipped",
+        "several statements, one fails",
+        "empty ones",
+        "COPY messages outside of COPY",
+        "COMMIT of a failed transaction",
+        "suspended",
+        "fails at run time",
+        "a deferred constraint at Sync",
+        "notices in rows",
+        "a notice at COMMIT",
+        "a portal over Syncs",
+    ];
+    all.retain(|script| names.contains(&script.name.as_str()));
+    all.push(Script::new(
+        "several at once",
+        &[extended("SELECT 1"), sync(), query("SELECT 2"), parse("", "SELECT 3", &[]), sync(), bind("", "", &[]), execute("", 0), sync()],
+    ));
+    all.push(Script::new(
+        "described",
+        &[
+            parse("", "SELECT $1", &[]),
+            describe(b'S', ""),
+            bind("", "", &[Some("v")]),
+            describe(b'P', ""),
+            execute("", 1),
+            close(b'P', ""),
+            close(b'S', ""),
+            sync(),
+        ],
+    ));
+    all
+}
