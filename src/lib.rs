@@ -5,6 +5,8 @@
 pub mod admin;
 /// who is this
 pub mod auth;
+/// all of it started: the one place that knows both engine and control
+pub mod boot;
 /// what the operator asked for
 pub mod config;
 /// the control core's jobs

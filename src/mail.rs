@@ -155,6 +155,14 @@ pub enum Word {
     Failed { core: usize, why: String },
 }
 
+/// How control and helpers write to data cores.
+pub trait Poster: Send + Sync {
+    /// True: that core must be woken.
+    fn post(&self, core: usize, mail: Mail) -> bool;
+    /// How many data cores there are.
+    fn cores(&self) -> usize;
+}
+
 /// How data cores reach everybody else; the simulator has its own.
 pub trait Desk {
     /// Posts to the control core.

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pg_dog::auth::scram::{DEFAULT_ITERATIONS, Verifier};
+use pg_dog::boot::{Options, start};
 use pg_dog::config::args::{Args, Command};
-use pg_dog::control::{Options, read_files, start};
+use pg_dog::control::publish::read_files;
 
 fn main() -> ExitCode {
     let args = Args::parse();

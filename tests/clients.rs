@@ -1,5 +1,6 @@
-//! Real clients, real drivers and hostile bytes, through a real pg_dog to real PostgreSQLs (the operating system's and the newest). Two data cores, and
-//! fewer servers than clients. Every test asserts values, not only that nothing failed; nothing waits for time to pass.
+//! Real clients, real drivers and hostile bytes, through a real pg_dog to real PostgreSQLs (the operating system's and the newest). Two data
+//! cores, and fewer servers than clients. Every test asserts values, not only that nothing failed; nothing waits for time to pass.
+#![allow(clippy::disallowed_methods, reason = "tests run on real machines with a real clock, and read it to measure")]
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! The steady state allocates nothing: a counting allocator watches the data cores of a pg_dog that runs inside this test, while clients that outnumber
-//! the servers wait, are served on both cores, and servers are lent between them.
+//! The steady state allocates nothing: a counting allocator watches the data cores of a pg_dog that runs inside this test, while clients that
+//! outnumber the servers wait, are served on both cores, and servers are lent between them.
 
 mod support;
 
@@ -86,10 +86,10 @@ fn the_hot_path_allocates_nothing() {
     let (config_path, users_path) = (folder.0.join("pgdog.toml"), folder.0.join("users.toml"));
     std::fs::write(&config_path, config).expect("the configuration is written");
     std::fs::write(&users_path, dog::users(&postgres, &[("app", "pool_size = 5")])).expect("the users are written");
-    let mut options = pg_dog::control::Options::new(config_path, users_path);
+    let mut options = pg_dog::boot::Options::new(config_path, users_path);
     options.process = false;
     options.on_data_core = count_this_thread;
-    std::thread::spawn(move || pg_dog::control::start(options));
+    std::thread::spawn(move || pg_dog::boot::start(options));
     let login = Login { port: number, ..postgres.login("app") };
     wait_until("pg_dog accepts", Duration::from_secs(20), || std::net::TcpStream::connect(("127.0.0.1", number)).is_ok());
     let barrier = Arc::new(Barrier::new(CLIENTS + 1));

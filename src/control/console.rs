@@ -5,7 +5,7 @@ use crate::admin::report::Report;
 use crate::admin::show;
 use crate::mail::{Asker, Mail, SharedPool};
 
-use super::boot::Cores;
+use super::cores::Cores;
 use super::run::Control;
 
 /// A SHOW that waits for the data cores' rows.

@@ -6,9 +6,8 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::scram::{ClientKeys, DEFAULT_ITERATIONS, Verifier, salted_password};
-use crate::engine::Outside;
 use crate::io::ring::{Doorbells, Waker};
-use crate::mail::{Asker, Job, Mail};
+use crate::mail::{Asker, Job, Mail, Poster};
 use crate::session::greeting::SaltedKeys;
 
 /// Threads; logins at start come in bursts, but two keep up with thousands of different users per second.
@@ -16,7 +15,7 @@ const THREADS: usize = 2;
 
 /// Starts the helpers; they live as long as the process.
 #[allow(clippy::disallowed_types, reason = "only helpers take it, to take turns")]
-pub fn start(outside: &Outside, bells: &Arc<Doorbells>) -> io::Result<mpsc::Sender<(Asker, Job)>> {
+pub fn start(outside: &Arc<dyn Poster>, bells: &Arc<Doorbells>) -> io::Result<mpsc::Sender<(Asker, Job)>> {
     let (sender, receiver) = mpsc::channel::<(Asker, Job)>();
     let receiver = Arc::new(Mutex::new(receiver));
     for number in 0..THREADS {

@@ -12,13 +12,14 @@ use signal_hook::iterator::Signals;
 
 use crate::admin::report::Report;
 use crate::config::shown::needs_restart;
-use crate::engine::Outside;
 use crate::io::clock;
 use crate::io::ring::Waker;
-use crate::mail::{Mail, Shared, Word};
+use crate::mail::{Mail, Poster, Shared, Word};
 
-use super::boot::{Cores, random};
+use crate::io::random::random;
+
 use super::console::Asked;
+use super::cores::Cores;
 use super::inbox::{Heard, Inbox};
 use super::publish::{Files, Publisher, read_files, resolve};
 
@@ -30,7 +31,7 @@ pub struct Control {
     files: Files,
     publisher: Publisher,
     pub(super) shared: Arc<Shared>,
-    outside: Outside,
+    outside: Arc<dyn Poster>,
     inbox: Arc<Inbox>,
     /// SHOWs whose rows are being gathered
     pub(super) asked: HashMap<u64, Asked>,
@@ -63,7 +64,7 @@ pub fn watch_signals(inbox: Arc<Inbox>) -> io::Result<()> {
 
 impl Control {
     /// Not running yet.
-    pub fn new(files: Files, publisher: Publisher, shared: Arc<Shared>, outside: Outside, inbox: Arc<Inbox>) -> Control {
+    pub fn new(files: Files, publisher: Publisher, shared: Arc<Shared>, outside: Arc<dyn Poster>, inbox: Arc<Inbox>) -> Control {
         let cores = outside.cores();
         Control {
             files,

@@ -65,6 +65,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) lending: Vec<(u32, u32, usize)>,
     pub(super) moving: Vec<(usize, Moved)>,
     expired: Vec<Timer>,
+    /// connects that failed at once, and why
+    pub(super) unopened: Vec<(u32, String)>,
 }
 
 impl<D: Door, K: Desk> Core<D, K> {
@@ -99,6 +101,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             lending: Vec::with_capacity(16),
             moving: Vec::with_capacity(16),
             expired: Vec::new(),
+            unopened: Vec::new(),
         };
         if let Some(listener) = core.listener {
             core.links.door.accept(listener, Token::new(Op::Accept, 0, 0));
@@ -111,9 +114,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub fn step(&mut self) -> io::Result<()> {
         self.links.flush();
         self.give_away()?;
-        let mail_waits = self.post.send_waiting(&mut self.links.door);
-        let parting = self.parting && !self.drained;
-        let idle = !mail_waits && !parting && self.lending.is_empty() && self.granted.is_empty() && self.again.is_empty();
+        let idle = !self.post.send_waiting(&mut self.links.door) && self.nothing_waits();
         self.set_alarm();
         let mut completions = std::mem::take(&mut self.completions);
         completions.clear();
@@ -140,12 +141,19 @@ impl<D: Door, K: Desk> Core<D, K> {
                 _ => {}
             }
         }
+        self.fail_unopened();
         self.serve_again();
         self.completions = completions;
         if self.draining {
             self.tell_if_drained();
         }
         Ok(())
+    }
+
+    /// Nothing is left that this core can do without hearing of anything.
+    fn nothing_waits(&self) -> bool {
+        let parting = self.parting && !self.drained;
+        !parting && self.unopened.is_empty() && self.lending.is_empty() && self.granted.is_empty() && self.again.is_empty()
     }
 
     /// Runs until the machine breaks; a core has no other end.

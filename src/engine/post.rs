@@ -6,7 +6,7 @@ use std::sync::mpsc;
 
 use crate::io::Door;
 use crate::io::mailbox::{Flag, Receiver, Sender, channel};
-use crate::mail::Mail;
+use crate::mail::{Mail, Poster};
 
 /// Letters between two cores that are in the ring; more wait at the sender. Bounded by the servers and clients that exist.
 const RING: usize = 1024;
@@ -28,15 +28,13 @@ pub struct Outside {
     flags: Arc<Vec<Flag>>,
 }
 
-impl Outside {
-    /// True: wake that core.
-    pub fn post(&self, core: usize, mail: Mail) -> bool {
+impl Poster for Outside {
+    fn post(&self, core: usize, mail: Mail) -> bool {
         // A core that has ended takes no mail, and nobody waits for its answers.
         self.to[core].send(mail).is_ok() && self.flags[core].raise()
     }
 
-    /// Data cores.
-    pub fn cores(&self) -> usize {
+    fn cores(&self) -> usize {
         self.to.len()
     }
 }

@@ -22,11 +22,12 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(shared) = self.pools[pool as usize].as_ref().map(|pool| pool.shared.clone()) else { return };
         let Some(address) = shared.state.address.load_full() else {
             self.desk.word(crate::mail::Word::Unreachable { pool });
-            return self.no_server(pool, "08001", &format!("the address of the server {:?} is not known; see the log", shared.spec.host));
+            let why = format!("the address of the server {:?} is not known; see the log", shared.spec.host);
+            return self.unopened.push((pool, why));
         };
         let slot = match self.links.connect(&address, Group::Servers) {
             Ok(slot) => slot,
-            Err(error) => return self.no_server(pool, "08001", &format!("could not connect to the server: {error}")),
+            Err(error) => return self.unopened.push((pool, format!("could not connect to the server: {error}"))),
         };
         let link = Box::new(ServerLink {
             server: Server::default(),
@@ -44,6 +45,13 @@ impl<D: Door, K: Desk> Core<D, K> {
         if let Some(counts) = self.pool_counts(pool) {
             counts.connect_count += 1;
             counts.auth_attempts += 1;
+        }
+    }
+
+    /// Connects that failed at once. Told only now, when whoever asked for them keeps its request where it can be answered.
+    pub(super) fn fail_unopened(&mut self) {
+        for (pool, why) in std::mem::take(&mut self.unopened) {
+            self.no_server(pool, "08001", &why);
         }
     }
 
@@ -111,7 +119,9 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
                 continue;
             }
-            let (client, number) = (peer.client, peer.client_number);
+            // What it says before the client's first message went to it is not for the client.
+            let before = matches!(peer.stage, ServerStage::Granted | ServerStage::Fitting);
+            let (client, number) = (peer.client, if before { 0 } else { peer.client_number });
             let mut verdicts = std::mem::take(&mut self.verdicts);
             verdicts.clear();
             let (consumed, heard) = peer.link.server.on_bytes(bytes.part(at..len).view(), number, &mut verdicts);

@@ -18,6 +18,7 @@ pub mod links;
 pub mod mailbox;
 pub mod outgoing;
 pub mod provided;
+pub mod random;
 pub mod ring;
 pub mod sim;
 pub mod socket;

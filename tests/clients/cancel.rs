@@ -4,7 +4,7 @@ use super::house::{House, cancel, error, extended, one, tags};
 use super::support::{Raw, SOON, Version, raw, wait_until};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-crate::on_both!(every_client_cancels_its_own, a_waiting_client_is_cancelled, nobody_else_is_hit);
+crate::on_both!(every_client_cancels_its_own, the_next_query_is_not_hit, a_waiting_client_is_cancelled, nobody_else_is_hit);
 
 /// Connections are spread over the cores by the kernel, so that among twelve requests some come in on another core than their client's.
 fn every_client_cancels_its_own(version: Version) {
@@ -16,9 +16,9 @@ fn every_client_cancels_its_own(version: Version) {
             client.send(&raw::query("SELECT pg_sleep(600)"));
         }
         watch.wait_for_sessions(12, "state = 'active' AND query LIKE '%pg_sleep%'");
-        for i in 0..12 {
-            cancel(&login, clients[i].key.as_ref().expect("it was told its key"));
-            let end = clients[i].read_until_ready();
+        for (i, client) in clients.iter_mut().enumerate() {
+            cancel(&login, client.key.as_ref().expect("it was told its key"));
+            let end = client.read_until_ready();
             assert_eq!(error(&end)[&'C'], "57014", "round {round}");
             watch.wait_for_sessions(11 - i as u64, "state = 'active'");
         }
@@ -27,6 +27,38 @@ fn every_client_cancels_its_own(version: Version) {
         }
     }
     watch.wait_until_settled();
+}
+
+/// Whoever waits for the end of the cancel request's connection, as libpq does, and for the end of the query, can ask the next thing: the request is
+/// over. On a server that stays with its client (session mode, a transaction) nothing but that protects the next query.
+fn the_next_query_is_not_hit(version: Version) {
+    let house = House::new(version, 8, "pooler_mode = \"session\"");
+    let login = &house.login("app");
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let mut client = house.client();
+            let key = client.key.clone().expect("it was told its key");
+            scope.spawn(move || {
+                for i in 0..60 {
+                    // Some end by themselves, sooner or later. The long one fills PostgreSQL's buffer first, so that it is seen to run.
+                    let sleeps = [600.0, 0.002, 0.0][i % 3];
+                    client.send(&raw::query(&format!(
+                        "SELECT repeat('x', 20000) FROM generate_series(1, 2) UNION ALL SELECT pg_sleep({sleeps})::text"
+                    )));
+                    if i % 3 == 0 {
+                        client.read_until(b'D');
+                    }
+                    cancel(login, &key);
+                    client.read_until_ready();
+                    for j in 0..3 {
+                        let tag = format!("{number}-{i}-{j}");
+                        assert_eq!(client.rows(&format!("SELECT '{tag}', pg_sleep(0.001)")), [[tag.as_str(), ""]]);
+                    }
+                }
+            });
+        }
+    });
+    house.watch().wait_until_settled();
 }
 
 fn a_waiting_client_is_cancelled(version: Version) {

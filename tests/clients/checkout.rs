@@ -17,6 +17,7 @@ fn requests() -> Vec<(Vec<u8>, &'static str)> {
 #[test]
 fn a_client_that_recovers_stays() {
     let house = House::new(Version::Debian, 1, "checkout_timeout = 300\nclient_connection_recovery = \"recover\"");
+    house.warm_up();
     let (mut holder, mut late) = (house.client(), house.client());
     holder.rows("BEGIN");
     for (request, answer) in requests() {
@@ -41,6 +42,7 @@ fn a_client_that_recovers_stays() {
 #[test]
 fn a_client_is_dropped_otherwise() {
     let house = House::new(Version::Newest, 1, "checkout_timeout = 300");
+    house.warm_up();
     let mut holder = house.client();
     holder.rows("BEGIN");
     for (request, _) in requests() {
@@ -66,15 +68,12 @@ fn waiters_are_served_in_the_order_they_came() {
     for (i, waiter) in waiters.iter_mut().enumerate() {
         waiter.send(&raw::query("SELECT nextval('turn')"));
         wait_until("it waits", SOON, || watch.pools("cl_waiting") == i as u64 + 1);
+        // Over two cores the order is exact only between clients that come a few milliseconds apart.
+        watch.direct.rows("SELECT pg_sleep(0.02)");
     }
     holder.rows("COMMIT");
     let turns: Vec<i64> = waiters.iter_mut().map(|waiter| waiter.read_until_ready()[1].text().parse().expect("a number")).collect();
-    // Over two cores the order is exact per core; who came first is served before who came last on either.
-    let mut sorted = turns.clone();
-    sorted.sort_unstable();
-    assert_eq!(sorted, (1..=8).collect::<Vec<i64>>());
-    let off = turns.iter().enumerate().filter(|(i, turn)| **turn != *i as i64 + 1).count();
-    assert!(turns[0] <= 2 && off <= 6, "served in the order {turns:?}");
+    assert_eq!(turns, (1..=8).collect::<Vec<i64>>());
     watch.wait_until_settled();
 }
 

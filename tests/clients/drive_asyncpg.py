@@ -42,16 +42,16 @@ async def values_come_back(conn):
 async def copies(conn):
     await conn.execute("TRUNCATE items")
     rows = [(i, f"name {i}", None) for i in range(20_000)]
-    if session:
-        assert await conn.copy_records_to_table("items", records=rows) == "COPY 20000"
-    else:
-        text = "".join(f"{id}\t{name}\t\\N\n" for id, name, _ in rows).encode()
+    assert await conn.copy_records_to_table("items", records=rows) == "COPY 20000"
+    assert await conn.fetchrow("SELECT count(*), sum(id) FROM items") == (20_000, sum(range(20_000)))
+    await conn.execute("TRUNCATE items")
+    text = "".join(f"{id}\t{name}\t\\N\n" for id, name, _ in rows).encode()
 
-        async def pieces():
-            for start in range(0, len(text), 5000):
-                yield text[start : start + 5000]
+    async def pieces():
+        for start in range(0, len(text), 5000):
+            yield text[start : start + 5000]
 
-        assert await conn.copy_to_table("items", source=pieces()) == "COPY 20000"
+    assert await conn.copy_to_table("items", source=pieces()) == "COPY 20000"
     got = bytearray()
 
     async def collect(data):
@@ -102,8 +102,11 @@ async def cancels(conn):
 
 async def statements_and_cursors(conn):
     if not session:
+        # Without a cache the statement has no name and is parsed again with each use.
+        statement = await conn.prepare("SELECT $1::int * 2")
+        assert [await statement.fetchval(i) for i in range(20)] == [2 * i for i in range(20)]
         try:
-            await conn.prepare("SELECT $1::int")
+            await conn.prepare("SELECT $1::int", name="mine")
             raise AssertionError("a named statement should have been refused")
         except asyncpg.FeatureNotSupportedError as refusal:
             assert "session" in refusal.hint

@@ -46,6 +46,11 @@ impl House {
         Raw::login(&self.login("app"))
     }
 
+    /// Waits until a client can log in; from then on logins need no server. For limits of time that a busy machine may need for the first one.
+    pub fn warm_up(&self) {
+        wait_until("the first login", SOON, || Raw::try_login(&self.login("app"), &[]).is_ok());
+    }
+
     /// Looks at pg_dog and at PostgreSQL from outside.
     pub fn watch(&self) -> Watch {
         Watch { admin: Raw::login(&self.dog.admin_login()), direct: Raw::login(&self.postgres.login("postgres")) }
@@ -88,9 +93,7 @@ impl Watch {
 
     /// How many of PostgreSQL's sessions that pg_dog holds meet a condition on `pg_stat_activity`.
     pub fn sessions(&mut self, condition: &str) -> u64 {
-        let sql = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE usename <> 'postgres' AND backend_type = 'client backend' AND ({condition})"
-        );
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE usename <> 'postgres' AND backend_type = 'client backend' AND ({condition})");
         one(&mut self.direct, &sql).parse().expect("a count")
     }
 

@@ -1,15 +1,16 @@
-//! tokio-postgres: simple queries, unnamed statements with given types, transactions, cancel tokens; COPY in session mode, because it prepares by name.
+//! tokio-postgres: simple queries, unnamed statements with given types, transactions, cancel tokens; prepared statements and portals in session mode.
 
-use super::house::House;
+use super::house::{House, one};
 use super::support::{Login, SOON, Version};
-use futures_util::{SinkExt, TryStreamExt};
 use std::collections::HashSet;
 use std::future::Future;
+use std::sync::Arc;
+use tokio::task::JoinSet;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-crate::on_both!(queries_and_transactions, cancel_tokens, copies_in_session_mode);
+crate::on_both!(queries_and_transactions, cancel_tokens, prepared_statements_in_session_mode);
 
 /// Runs to the end, within a bound.
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -39,15 +40,20 @@ fn queries_and_transactions(version: Version) {
         let counted = client.query_typed("SELECT count(*), count(DISTINCT tag) FROM items", &[]).await.expect("a count");
         assert_eq!((counted[0].get::<_, i64>(0), counted[0].get::<_, i64>(1)), (60, 60));
         // Many at once on one connection: pipelined, each with its own answer.
-        let calls: Vec<_> = (0..50_i64)
-            .map(|i| {
-                let client = &client;
-                async move { client.query_typed("SELECT $1 * 2", &[(&i, Type::INT8)]).await.expect("a product")[0].get::<_, i64>(0) }
-            })
-            .collect();
-        assert_eq!(futures_util::future::join_all(calls).await, (0..50).map(|i| i * 2).collect::<Vec<i64>>());
+        let client = Arc::new(client);
+        let mut calls = JoinSet::new();
+        for i in 0..50_i64 {
+            let client = client.clone();
+            calls.spawn(async move { (i, client.query_typed("SELECT $1 * 2", &[(&i, Type::INT8)]).await.expect("a product")[0].get::<_, i64>(0)) });
+        }
+        for (i, twice) in calls.join_all().await {
+            assert_eq!(twice, i * 2);
+        }
         let several = client.simple_query("SELECT 'a', NULL; SELECT 'b' WHERE false; SELECT 'c', 'd'").await.expect("three results");
-        let rows: Vec<_> = several.iter().filter_map(|message| if let SimpleQueryMessage::Row(row) = message { Some((row.get(0), row.get(1))) } else { None }).collect();
+        let rows: Vec<_> = several
+            .iter()
+            .filter_map(|message| if let SimpleQueryMessage::Row(row) = message { Some((row.get(0), row.get(1))) } else { None })
+            .collect();
         assert_eq!(rows, [(Some("a"), None), (Some("c"), Some("d"))]);
         let refused = client.query("SELECT 1", &[]).await.expect_err("it prepares by name");
         assert_eq!(refused.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED));
@@ -82,19 +88,23 @@ fn cancel_tokens(version: Version) {
     let house = House::new(version, 4, "");
     let login = house.login("app");
     block_on(async {
-        let clients = futures_util::future::join_all((0..4).map(|_| connect(&login))).await;
+        let watch = connect(&house.postgres.login("postgres")).await;
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            clients.push(Arc::new(connect(&login).await));
+        }
         for round in 0..5 {
-            let sleeps = clients.iter().map(|client| client.simple_query("SELECT pg_sleep(600)"));
-            let watch = connect(&house.postgres.login("postgres")).await;
-            let cancels = async {
-                let active = "SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'";
-                while watch.query_typed(active, &[]).await.expect("a look").len() < 4 {}
-                for client in &clients {
-                    client.cancel_token().cancel_query(NoTls).await.expect("the request goes out");
-                }
-            };
-            let (ends, ()) = tokio::join!(futures_util::future::join_all(sleeps), cancels);
-            for end in ends {
+            let mut sleeps = JoinSet::new();
+            for client in &clients {
+                let client = client.clone();
+                sleeps.spawn(async move { client.simple_query("SELECT pg_sleep(600)").await });
+            }
+            let active = "SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'";
+            while watch.query_typed(active, &[]).await.expect("a look").len() < 4 {}
+            for client in &clients {
+                client.cancel_token().cancel_query(NoTls).await.expect("the request goes out");
+            }
+            for end in sleeps.join_all().await {
                 assert_eq!(end.expect_err("it was cancelled").code(), Some(&SqlState::QUERY_CANCELED), "round {round}");
             }
             for (i, client) in clients.iter().enumerate() {
@@ -106,32 +116,35 @@ fn cancel_tokens(version: Version) {
     house.watch().wait_until_settled();
 }
 
-fn copies_in_session_mode(version: Version) {
+fn prepared_statements_in_session_mode(version: Version) {
     let house = House::new(version, 2, "pooler_mode = \"session\"");
-    house.postgres.sql("CREATE TABLE items (id int, tag text)");
-    house.postgres.sql("GRANT ALL ON items TO app");
     let login = house.login("app");
-    let text: String = (0..20_000).map(|i| format!("{i}\ttag {i}\n")).collect();
     block_on(async {
-        let client = connect(&login).await;
-        let sink = client.copy_in::<_, &[u8]>("COPY items FROM STDIN").await.expect("the copy begins");
-        let mut sink = std::pin::pin!(sink);
-        for piece in text.as_bytes().chunks(7_001) {
-            sink.send(piece).await.expect("the server takes it");
+        let mut client = connect(&login).await;
+        let double = client.prepare("SELECT $1::int8 * 2, pg_backend_pid()").await.expect("session mode prepares");
+        let mut pids = HashSet::new();
+        for i in 0..50_i64 {
+            let row = client.query_one(&double, &[&i]).await.expect("a row");
+            assert_eq!(row.get::<_, i64>(0), i * 2);
+            pids.insert(row.get::<_, i32>(1));
         }
-        assert_eq!(sink.finish().await.expect("the copy ends"), 20_000);
-        let out = client.copy_out("COPY (TABLE items ORDER BY id) TO STDOUT").await.expect("the copy begins");
-        let got: Vec<_> = out.try_collect().await.expect("the copy ends");
-        assert!(got.concat() == text.as_bytes(), "the rows came back otherwise");
-        // One given up half-way stores nothing.
-        {
-            let sink = client.copy_in::<_, &[u8]>("COPY items FROM STDIN").await.expect("the copy begins");
-            let mut sink = std::pin::pin!(sink);
-            sink.send(b"99999\thalf\n").await.expect("the server takes it");
+        assert_eq!(pids.len(), 1, "a session changed its server");
+        // A portal read in portions.
+        let transaction = client.transaction().await.expect("a transaction begins");
+        let portal = transaction.bind("SELECT i FROM generate_series(1, 100) i", &[]).await.expect("a portal");
+        let mut got: Vec<i32> = Vec::new();
+        loop {
+            let rows = transaction.query_portal(&portal, 7).await.expect("a portion");
+            if rows.is_empty() {
+                break;
+            }
+            got.extend(rows.iter().map(|row| row.get::<_, i32>(0)));
         }
-        let statement = client.prepare("SELECT count(*), max(id) FROM items WHERE id >= $1").await.expect("session mode prepares");
-        let row = client.query_one(&statement, &[&0_i32]).await.expect("a row");
-        assert_eq!((row.get::<_, i64>(0), row.get::<_, i32>(1)), (20_000, 19_999));
+        assert_eq!(got, (1..=100).collect::<Vec<i32>>());
+        transaction.rollback().await.expect("it ends");
     });
-    house.watch().wait_until_settled();
+    let mut watch = house.watch();
+    watch.wait_until_settled();
+    // The next session begins without them.
+    assert_eq!(one(&mut house.client(), "SELECT count(*) FROM pg_prepared_statements"), "0");
 }

@@ -4,17 +4,19 @@
 //! What it expects is one flat list of replies in the order of its messages; an error shortens the list as PostgreSQL's rules say.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 
 use pg_dog::io::sim::{Dice, PeerId, PeerRead, World};
 
-use crate::language::{Statement, Tag};
-use crate::message::{Inbox, count, put, put_packet, text};
+use crate::language::Statement;
+use crate::message::{Inbox, put_packet, text};
 
 #[path = "replies.rs"]
 mod replies;
+#[path = "requests.rs"]
+mod requests;
 
 /// Requests that a client sends ahead of their replies.
 const AHEAD_MAX: usize = 4;
@@ -34,6 +36,8 @@ pub struct Habits {
     pub cancels: u32,
     /// says nothing for up to this long between requests
     pub thinks_ns: u64,
+    /// calls itself what all others do, so that servers go from one to the next as they are
+    pub anonymous: bool,
     /// servers die or refuse here: errors that say so are right, and so is a closed connection
     pub forgives: bool,
 }
@@ -42,6 +46,8 @@ pub struct Habits {
 #[derive(Default)]
 pub struct Census {
     owners: BTreeMap<(u64, u64), usize>,
+    /// tags of statements that must never be committed: their clients vanished before they had asked for it
+    pub never: BTreeSet<u64>,
     /// replies that were checked
     pub rows: u64,
     pub errors: BTreeMap<String, u64>,
@@ -101,6 +107,8 @@ struct Expected {
     what: What,
     /// part of a simple query: an error ends at the next Ready; otherwise at the next Sync's
     simple: bool,
+    /// bytes said until this was asked for
+    ends_at: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +152,10 @@ pub struct FakeClient {
     status: u8,
     /// after an error that a server's end caused, the next Ready says what the status is
     unsure: bool,
+    /// bytes written so far
+    written: u64,
+    /// tags of what ran in the open transaction
+    open_tags: Vec<u64>,
     /// (backend, transaction) of the open transaction
     within: Option<(u64, u64)>,
     /// what a cancel request must name
@@ -168,7 +180,7 @@ impl FakeClient {
     /// Client number `id`, connected to one of `cores` cores.
     pub fn new(id: usize, world: &World, mut dice: Dice, cores: usize, habits: Habits, user: &str, census: &Rc<RefCell<Census>>) -> FakeClient {
         let peer = world.connect_client(dice.below(cores as u64) as usize);
-        let name = format!("c{id}-0");
+        let name = if habits.anonymous { "all".to_string() } else { format!("c{id}-0") };
         let mut out = Vec::new();
         put_packet(&mut out, |body| {
             body.extend_from_slice(&0x3_0000u32.to_be_bytes());
@@ -203,6 +215,8 @@ impl FakeClient {
             failed: false,
             status: b'I',
             unsure: false,
+            written: 0,
+            open_tags: Vec::new(),
             within: None,
             key: None,
             cancelled: false,
@@ -274,9 +288,11 @@ impl FakeClient {
 
     fn poll_cancels(&mut self) -> bool {
         let before = self.cancels.len();
-        let world = self.world.clone();
+        let (world, forgives) = (self.world.clone(), self.habits.forgives);
         self.cancels.retain(|peer| match world.peer_read(*peer, 16) {
             PeerRead::Empty => true,
+            // Whoever was told to end, or has waited too long, says so before it knows what the connection is for.
+            PeerRead::Bytes(_) if forgives => true,
             PeerRead::Bytes(_) => panic!("a cancel request was answered"),
             PeerRead::End | PeerRead::Reset => {
                 world.peer_close(*peer);
@@ -293,6 +309,7 @@ impl FakeClient {
         let piece = if self.dice.chance(500) { self.out.len() } else { self.dice.between(1, self.out.len() as u64) as usize };
         let written = self.world.peer_write(self.peer, &self.out[..piece]);
         self.out.drain(..written);
+        self.written += written as u64;
         written > 0
     }
 
@@ -322,345 +339,5 @@ impl FakeClient {
     fn go(&mut self) {
         self.world.peer_close(self.peer);
         self.phase = Phase::Gone;
-    }
-
-    // ---- what it says ----
-
-    fn tag(&mut self) -> u64 {
-        self.next_tag += 1;
-        self.next_tag
-    }
-
-    fn next_request(&mut self) {
-        if self.requests >= self.habits.requests {
-            // Politely, when everything is answered and no transaction is open; what is left open is rolled back by going.
-            if self.ahead == 0 || self.dice.chance(100) {
-                put(&mut self.out, b'X', |_| ());
-                self.phase = Phase::Leaving;
-            } else {
-                self.wakes_at = self.world.now() + 1_000_000;
-            }
-            return;
-        }
-        self.requests += 1;
-        if self.dice.chance(self.habits.vanishes) {
-            if self.dice.chance(500) {
-                self.world.peer_reset(self.peer)
-            } else {
-                self.world.peer_close(self.peer)
-            }
-            self.phase = Phase::Gone;
-            return;
-        }
-        if self.ahead > 0 && self.dice.chance(self.habits.cancels) {
-            self.cancel();
-        }
-        match self.dice.below(100) {
-            0..=34 => self.simple(),
-            35..=74 => self.extended(),
-            75..=81 => self.copy_in(),
-            82..=86 => self.call(),
-            87..=90 => self.unsynced(),
-            91..=93 => self.set(),
-            94..=95 => self.named(),
-            _ => self.bind_again(),
-        }
-        if self.dice.chance(300) {
-            self.wakes_at = self.world.now() + self.dice.below(self.habits.thinks_ns + 1);
-        }
-    }
-
-    fn cancel(&mut self) {
-        let Some((pid, secret)) = self.key.clone() else { return };
-        let core = self.dice.below(self.cores as u64) as usize;
-        let peer = self.world.connect_client(core);
-        let mut packet = Vec::new();
-        put_packet(&mut packet, |body| {
-            body.extend_from_slice(&80_877_102u32.to_be_bytes());
-            body.extend_from_slice(&pid.to_be_bytes());
-            body.extend_from_slice(&secret);
-        });
-        assert_eq!(self.world.peer_write(peer, &packet), packet.len(), "a fresh connection has room");
-        self.cancels.push(peer);
-        self.note(|| format!("cancels through core {core}"));
-        self.cancelled = true;
-    }
-
-    fn rows(&mut self, tag: Tag) -> Statement {
-        let rows = self.dice.below(6) as usize;
-        let bytes = self.dice.below(FILLING_MAX) as usize / (rows + 1);
-        let slow_us = if self.dice.chance(200) { self.dice.below(3000) } else { 0 };
-        Statement::Rows { tag, mark: self.dice.below(1 << 30), rows, bytes, slow_us }
-    }
-
-    /// A statement that goes on from where the transaction will be.
-    fn statement(&mut self) -> Statement {
-        match self.dice.below(100) {
-            0..=19 if self.planned_open => {
-                self.planned_open = false;
-                if self.dice.chance(700) { Statement::Commit } else { Statement::Rollback }
-            }
-            0..=14 => {
-                self.planned_open = true;
-                Statement::Begin
-            }
-            20..=25 => Statement::Error(self.tag()),
-            26..=30 => Statement::CopyOut { tag: self.tag(), rows: self.dice.below(20) as usize },
-            31..=33 => Statement::Empty,
-            _ => {
-                let tag = self.tag();
-                self.rows(Tag::Is(tag))
-            }
-        }
-    }
-
-    fn expect(&mut self, what: What, simple: bool) {
-        self.ahead += usize::from(matches!(what, What::Ready { .. }));
-        self.note(|| format!("said what brings {what:?}"));
-        self.expected.push_back(Expected { what, simple });
-    }
-
-    fn simple(&mut self) {
-        let count = if self.dice.chance(700) { 1 } else { self.dice.between(2, 4) };
-        let mut statements: Vec<Statement> = (0..count).map(|_| self.statement()).collect();
-        if count > 1 {
-            // Empty ones among others answer nothing.
-            statements.retain(|one| *one != Statement::Empty);
-        }
-        if statements.is_empty() {
-            statements.push(Statement::Empty);
-        }
-        self.query(&statements);
-    }
-
-    fn query(&mut self, statements: &[Statement]) {
-        let texts: Vec<String> = statements.iter().map(Statement::write).collect();
-        put(&mut self.out, b'Q', |body| text(body, &texts.join("; ")));
-        self.planned_unnamed = None;
-        for statement in statements {
-            self.expect(What::Run(Run::whole(statement, plain_tag(statement))), true);
-        }
-        self.expect(What::Ready { sync: false }, true);
-    }
-
-    fn parse(&mut self, name: &str, statement: &Statement) {
-        let query = statement.write();
-        put(&mut self.out, b'P', |body| {
-            text(body, name);
-            text(body, &query);
-            count(body, 0);
-        });
-    }
-
-    fn bind(&mut self, name: &str, tag: Option<u64>) {
-        put(&mut self.out, b'B', |body| {
-            text(body, "");
-            text(body, name);
-            count(body, 0);
-            count(body, usize::from(tag.is_some()));
-            if let Some(tag) = tag.map(|tag| tag.to_string()) {
-                body.extend_from_slice(&(tag.len() as i32).to_be_bytes());
-                body.extend_from_slice(tag.as_bytes());
-            }
-            count(body, 0);
-        });
-        self.expect(What::Bound, false);
-    }
-
-    /// Execute, of `limit` rows at most (0: all).
-    fn execute(&mut self, run: Run, limit: usize) {
-        put(&mut self.out, b'E', |body| {
-            text(body, "");
-            body.extend_from_slice(&(limit as i32).to_be_bytes());
-        });
-        self.expect(What::Run(run), false);
-    }
-
-    fn describe_it(&mut self, statement: bool) {
-        put(&mut self.out, b'D', |body| {
-            body.push(if statement { b'S' } else { b'P' });
-            text(body, "");
-        });
-        self.expect(if statement { What::DescribedStatement } else { What::Described }, false);
-    }
-
-    /// Parse, Bind, Execute of one statement, with or without Describe.
-    fn parse_bind_execute(&mut self, statement: Statement) {
-        let (mut statement, mut bound) = (statement, None);
-        if let Statement::Rows { tag: tag @ Tag::Is(_), .. } = &mut statement {
-            if self.dice.chance(500) {
-                bound = match std::mem::replace(tag, Tag::Bound) {
-                    Tag::Is(tag) => Some(tag),
-                    Tag::Bound => None,
-                };
-            }
-        }
-        self.parse("", &statement);
-        self.expect(What::Parsed, false);
-        self.planned_unnamed = None;
-        if self.dice.chance(200) {
-            self.describe_it(true);
-        }
-        self.bind("", bound);
-        if self.dice.chance(400) {
-            self.describe_it(false);
-        }
-        let tag = bound.unwrap_or_else(|| plain_tag(&statement));
-        let rows = if let Statement::Rows { rows, .. } = statement { rows } else { 0 };
-        if rows > 1 && self.dice.chance(300) {
-            // A cursor: PostgreSQL suspends the portal between the parts.
-            let first = self.dice.between(1, rows as u64 - 1) as usize;
-            let whole = Run::whole(&statement, tag);
-            self.execute(Run { rows: 0..first, suspends: true, ..whole.clone() }, first);
-            if self.dice.chance(300) {
-                put(&mut self.out, b'H', |_| ());
-            }
-            self.execute(Run { rows: first..rows, ..whole }, 0);
-        } else {
-            self.execute(Run::whole(&statement, tag), 0);
-        }
-    }
-
-    fn sync(&mut self) {
-        put(&mut self.out, b'S', |_| ());
-        self.expect(What::Ready { sync: true }, false);
-    }
-
-    fn extended(&mut self) {
-        for _ in 0..if self.dice.chance(700) { 1 } else { self.dice.between(2, 4) } {
-            let statement = self.statement();
-            self.parse_bind_execute(statement);
-        }
-        if self.dice.chance(200) {
-            // One that a later request may bind again.
-            let mark = self.dice.below(1 << 30);
-            self.parse("", &again(mark));
-            self.expect(What::Parsed, false);
-            self.planned_unnamed = Some(mark);
-        }
-        self.sync();
-    }
-
-    /// Binds the statement of an earlier request, wherever that ran.
-    fn bind_again(&mut self) {
-        let (Some(mark), true) = (self.unnamed, self.ahead == 0) else { return self.simple() };
-        let tag = self.tag();
-        self.bind("", Some(tag));
-        self.execute(Run::whole(&again(mark), tag), 0);
-        self.sync();
-    }
-
-    /// Extended-protocol messages without a Sync in front of a query, as drivers with savepoints send them.
-    fn unsynced(&mut self) {
-        let tag = self.tag();
-        let first = if self.dice.chance(200) { Statement::Error(tag) } else { self.rows(Tag::Is(tag)) };
-        self.parse_bind_execute(first);
-        let tag = self.tag();
-        let second = self.rows(Tag::Is(tag));
-        self.query(&[second]);
-        self.sync();
-    }
-
-    fn set(&mut self) {
-        let statement = if self.dice.chance(600) {
-            self.names += 1;
-            Statement::Set("application_name".to_string(), format!("c{}-{}", self.id, self.names))
-        } else {
-            Statement::Set("work_mem".to_string(), format!("c{}", self.id))
-        };
-        if self.dice.chance(500) {
-            return self.query(&[statement]);
-        }
-        self.parse_bind_execute(statement);
-        self.sync();
-    }
-
-    fn named(&mut self) {
-        if self.habits.session_mode {
-            return self.simple();
-        }
-        let tag = self.tag();
-        let statement = self.rows(Tag::Is(tag));
-        self.parse("mine", &statement);
-        self.expect(What::NamedRefused, false);
-        self.bind("mine", None);
-        self.execute(Run::whole(&statement, tag), 0);
-        self.sync();
-    }
-
-    fn call(&mut self) {
-        let tag = self.tag();
-        put(&mut self.out, b'F', |body| {
-            body.extend_from_slice(&77i32.to_be_bytes());
-            count(body, 0);
-            count(body, 1);
-            let tag = tag.to_string();
-            body.extend_from_slice(&(tag.len() as i32).to_be_bytes());
-            body.extend_from_slice(tag.as_bytes());
-            count(body, 0);
-        });
-        self.planned_unnamed = None;
-        self.expect(What::Value(tag), true);
-        self.expect(What::Ready { sync: false }, true);
-    }
-
-    fn copy_in(&mut self) {
-        let tag = self.tag();
-        let statement = Statement::CopyIn(tag);
-        let rows = self.dice.below(30);
-        let mut data = Vec::new();
-        for row in 0..rows {
-            put(&mut data, b'd', |body| body.extend_from_slice(format!("copy {tag} {row}\n").as_bytes()));
-        }
-        let fails = self.dice.chance(200);
-        if fails {
-            put(&mut data, b'f', |body| text(body, &format!("no more of {tag}")));
-        } else {
-            put(&mut data, b'c', |_| ());
-        }
-        let run = What::Run(Run { rows: 0..rows as usize, fails, ..Run::whole(&statement, tag) });
-        let eager = self.dice.chance(400);
-        let mut owes_sync = false;
-        if self.dice.chance(500) {
-            put(&mut self.out, b'Q', |body| text(body, &statement.write()));
-            self.planned_unnamed = None;
-            self.expect(run, true);
-            self.expect(What::Ready { sync: false }, true);
-        } else {
-            self.parse("", &statement);
-            self.expect(What::Parsed, false);
-            self.planned_unnamed = None;
-            self.bind("", None);
-            put(&mut self.out, b'E', |body| body.extend_from_slice(&[0; 5]));
-            self.expect(run, false);
-            put(&mut data, b'S', |_| ());
-            self.expect(What::Ready { sync: true }, false);
-            if !eager && self.habits.cancels == 0 && self.dice.chance(500) {
-                // As libpq does: a Sync at once, which PostgreSQL ignores if the COPY has begun, and answers if it has failed. A cancel request
-                // between the two makes PostgreSQL answer both Syncs, so whoever cancels does not do it.
-                put(&mut self.out, b'S', |_| ());
-            } else if !eager {
-                put(&mut self.out, b'H', |_| ());
-                owes_sync = true;
-            }
-        }
-        if eager {
-            self.out.extend_from_slice(&data);
-        } else {
-            self.copy_data = Some(CopyData { tag, bytes: data, owes_sync });
-        }
-    }
-}
-
-/// A statement to be bound again and again.
-fn again(mark: u64) -> Statement {
-    Statement::Rows { tag: Tag::Bound, mark, rows: 1, bytes: 10, slow_us: 0 }
-}
-
-/// The tag in a statement's text.
-fn plain_tag(statement: &Statement) -> u64 {
-    match statement {
-        Statement::Rows { tag: Tag::Is(tag), .. } | Statement::CopyIn(tag) | Statement::CopyOut { tag, .. } | Statement::Error(tag) => *tag,
-        _ => 0,
     }
 }

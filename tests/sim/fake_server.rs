@@ -9,8 +9,11 @@ use std::net::SocketAddr;
 
 use pg_dog::io::sim::{Answer, Dice, PeerId, PeerRead, World};
 
-use crate::language::{Statement, Tag};
-use crate::message::{Fields, Inbox, Message, count, put, put_error, text};
+use crate::language::Statement;
+use crate::message::{Fields, Inbox, count, put, put_error, text};
+
+#[path = "statements.rs"]
+mod statements;
 
 /// Bytes a server writes ahead of its client before it waits.
 const OUT_MAX: usize = 8 << 10;
@@ -31,6 +34,8 @@ pub struct Mischief {
     pub refuses_login: u32,
     /// a login takes up to this long
     pub login_ns: u64,
+    /// says something unasked that often at most; 0 = never
+    pub chats_ns: u64,
     /// a cancel request takes up to this long
     pub cancel_ns: u64,
 }
@@ -83,6 +88,10 @@ struct Backend {
     /// as they were when the transaction began
     saved: BTreeMap<String, String>,
     reported: BTreeMap<String, String>,
+    /// tags of what the open transaction did
+    done: Vec<u64>,
+    /// when it says something unasked
+    chats_at: u64,
     user: String,
     dies_at: u64,
     /// closes when everything is written
@@ -110,6 +119,8 @@ pub struct FakeServer {
     next_pid: i32,
     /// tags of statements that were begun
     begun: BTreeSet<u64>,
+    /// and of those that were committed
+    committed: BTreeSet<u64>,
     /// connections that were ever logged in
     pub logins: u64,
 }
@@ -119,14 +130,26 @@ impl FakeServer {
     pub fn new(world: &World, dice: Dice, address: SocketAddr, mischief: Mischief, lie: Option<Lie>) -> FakeServer {
         world.serve(address, Answer::Accept);
         let (backends, requests) = (Vec::new(), Vec::new());
-        FakeServer { world: world.clone(), dice, address, mischief, lie, backends, requests, next_pid: 1000, begun: BTreeSet::new(), logins: 0 }
+        FakeServer {
+            world: world.clone(),
+            dice,
+            address,
+            mischief,
+            lie,
+            backends,
+            requests,
+            next_pid: 1000,
+            begun: BTreeSet::new(),
+            committed: BTreeSet::new(),
+            logins: 0,
+        }
     }
 
     /// No more mischief: what is there runs on in peace.
     pub fn calm_down(&mut self) {
         self.mischief = Mischief::default();
         self.world.serve(self.address, Answer::Accept);
-        self.backends.iter_mut().for_each(|backend| backend.dies_at = u64::MAX);
+        self.backends.iter_mut().for_each(|backend| (backend.dies_at, backend.chats_at) = (u64::MAX, u64::MAX));
     }
 
     /// Connections that are logged in and not over.
@@ -135,7 +158,9 @@ impl FakeServer {
     }
 
     /// What must hold when no client is there any more.
-    pub fn check_quiet(&self) {
+    pub fn check_quiet(&self, never: &BTreeSet<u64>) {
+        let wrong: Vec<&u64> = self.committed.intersection(never).collect();
+        assert!(wrong.is_empty(), "statements {wrong:?} were committed, but their clients vanished before they had asked for it");
         for backend in self.backends.iter().filter(|backend| backend.started && !backend.closing) {
             let pid = backend.pid;
             assert_eq!(char::from(backend.status), 'I', "backend {pid} was left in a transaction");
@@ -148,7 +173,7 @@ impl FakeServer {
     /// When something happens here by itself.
     pub fn next_time(&self) -> Option<u64> {
         let now = self.world.now();
-        let busy = self.backends.iter().flat_map(|backend| [backend.busy_until, backend.dies_at]);
+        let busy = self.backends.iter().flat_map(|backend| [backend.busy_until, backend.dies_at, backend.chats_at]);
         busy.chain(self.requests.iter().map(|request| request.at)).filter(|at| *at > now && *at != u64::MAX).min()
     }
 
@@ -204,6 +229,8 @@ impl FakeServer {
             settings: BTreeMap::new(),
             saved: BTreeMap::new(),
             reported: BTreeMap::new(),
+            done: Vec::new(),
+            chats_at: now + self.dice.below(self.mischief.chats_ns + 1),
             user: String::new(),
             dies_at: if lifetime == 0 { u64::MAX } else { now + self.dice.between(lifetime / 10, lifetime) },
             closing: false,
@@ -243,6 +270,11 @@ impl FakeServer {
         if backend.cancelled {
             backend.cancelled = false;
             self.fail(at, "57014", "canceling statement due to user request");
+            return true;
+        }
+        if self.mischief.chats_ns > 0 && backend.started && backend.chats_at <= now {
+            backend.chats_at = now + self.dice.between(1, self.mischief.chats_ns);
+            put(&mut backend.out, b'N', |body| body.extend_from_slice(b"SNOTICE\0VNOTICE\0C00000\0Mby the way\0\0"));
             return true;
         }
         if backend.busy_until > now {
@@ -353,277 +385,6 @@ impl FakeServer {
         }
     }
 
-    fn message(&mut self, at: usize, message: &Message) {
-        let backend = &mut self.backends[at];
-        if backend.copy.is_some() {
-            return self.copy_message(at, message);
-        }
-        if message.kind == b'X' {
-            backend.closing = true;
-            return;
-        }
-        if backend.skipping && message.kind != b'S' {
-            return;
-        }
-        let mut fields = Fields(&message.body);
-        match message.kind {
-            b'Q' => {
-                backend.statements.remove("");
-                backend.portals.remove("");
-                backend.simple = Some(Statement::read_all(&fields.text()).into());
-            }
-            b'P' => self.parse(at, fields),
-            b'B' => self.bind(at, fields),
-            b'D' => self.describe(at, fields),
-            b'E' => {
-                let (portal, limit) = (fields.text(), fields.i32() as usize);
-                let Some(found) = backend.portals.get(&portal) else {
-                    return self.fail(at, "34000", &format!("portal \"{portal}\" does not exist"));
-                };
-                let (statement, tag) = (found.statement.clone(), found.tag);
-                self.run(at, &statement, tag, Some(limit), true);
-            }
-            b'C' => {
-                let (what, name) = (fields.u8(), fields.text());
-                if what == b'S' {
-                    backend.statements.remove(&name);
-                } else {
-                    backend.portals.remove(&name);
-                }
-                put(&mut backend.out, b'3', |_| ());
-            }
-            b'S' => {
-                backend.skipping = false;
-                self.ready(at);
-            }
-            b'F' => {
-                let tag = {
-                    fields.i32();
-                    let formats = fields.count();
-                    fields.bytes(2 * formats);
-                    assert_eq!(fields.count(), 1, "functions here have one argument");
-                    fields.value().to_vec()
-                };
-                if backend.status == b'E' {
-                    self.fail_aborted(at);
-                } else {
-                    put(&mut backend.out, b'V', |body| {
-                        body.extend_from_slice(&(tag.len() as i32).to_be_bytes());
-                        body.extend_from_slice(&tag);
-                    });
-                }
-                self.ready(at);
-            }
-            // Flush, and what is left of a COPY that failed.
-            b'H' | b'd' | b'c' | b'f' => {}
-            other => panic!("a simulated server got a message of type {}", char::from(other)),
-        }
-    }
-
-    fn parse(&mut self, at: usize, mut fields: Fields) {
-        let backend = &mut self.backends[at];
-        let (name, query) = (fields.text(), fields.text());
-        let statement = Statement::read(&query);
-        if backend.status == b'E' && !statement.ends_transaction() {
-            return self.fail_aborted(at);
-        }
-        if !name.is_empty() && backend.statements.contains_key(&name) {
-            return self.fail(at, "42P05", &format!("prepared statement \"{name}\" already exists"));
-        }
-        backend.statements.insert(name, statement);
-        put(&mut backend.out, b'1', |_| ());
-    }
-
-    fn bind(&mut self, at: usize, mut fields: Fields) {
-        let backend = &mut self.backends[at];
-        let (portal, name) = (fields.text(), fields.text());
-        let formats = fields.count();
-        fields.bytes(2 * formats);
-        let tag = (fields.count() > 0).then(|| String::from_utf8_lossy(fields.value()).parse().expect("parameters here are numbers"));
-        let Some(statement) = backend.statements.get(&name).cloned() else { return self.no_statement(at, &name) };
-        if backend.status == b'E' && !statement.ends_transaction() {
-            return self.fail_aborted(at);
-        }
-        let wants = matches!(statement, Statement::Rows { tag: Tag::Bound, .. });
-        assert_eq!(tag.is_some(), wants, "the parameters of one statement went to another: {statement:?}");
-        backend.portals.insert(portal, Portal { statement, tag, sent: 0 });
-        put(&mut backend.out, b'2', |_| ());
-    }
-
-    fn describe(&mut self, at: usize, mut fields: Fields) {
-        let backend = &mut self.backends[at];
-        let (what, name) = (fields.u8(), fields.text());
-        let statement = match what {
-            b'S' => backend.statements.get(&name).cloned(),
-            _ => backend.portals.get(&name).map(|portal| portal.statement.clone()),
-        };
-        let Some(statement) = statement else { return self.no_statement(at, &name) };
-        if backend.status == b'E' && statement.has_rows() {
-            return self.fail_aborted(at);
-        }
-        if what == b'S' {
-            let wants = matches!(statement, Statement::Rows { tag: Tag::Bound, .. });
-            put(&mut backend.out, b't', |body| {
-                count(body, usize::from(wants));
-                body.extend_from_slice(if wants { &[0, 0, 0, 20] } else { &[] });
-            });
-        }
-        if statement.has_rows() { description(&mut backend.out) } else { put(&mut backend.out, b'n', |_| ()) }
-    }
-
-    fn copy_message(&mut self, at: usize, message: &Message) {
-        let backend = &mut self.backends[at];
-        let Some(copy) = backend.copy.as_mut() else { return };
-        match message.kind {
-            b'd' => {
-                let expected = format!("copy {} {}\n", copy.tag, copy.rows);
-                assert_eq!(String::from_utf8_lossy(&message.body), expected, "CopyData of another COPY, or out of order, on backend {}", backend.pid);
-                copy.rows += 1;
-            }
-            b'c' => {
-                let rows = copy.rows;
-                backend.copy = None;
-                self.complete(at, &format!("COPY {rows}"));
-            }
-            b'f' => {
-                let reason = Fields(&message.body).text();
-                self.fail(at, "57014", &format!("COPY from stdin failed: {reason}"));
-            }
-            b'H' | b'S' => {}
-            b'X' => backend.closing = true,
-            other => self.fail(at, "08P01", &format!("unexpected message type 0x{other:02X} during COPY from stdin")),
-        }
-    }
-
-    /// Runs one statement, of a simple query or by Execute.
-    fn run(&mut self, at: usize, statement: &Statement, bound: Option<u64>, limit: Option<usize>, extended: bool) {
-        let backend = &mut self.backends[at];
-        if backend.status == b'E' && !statement.ends_transaction() {
-            return self.fail_aborted(at);
-        }
-        let tag = match statement {
-            Statement::Rows { tag: Tag::Is(tag), .. } | Statement::CopyIn(tag) | Statement::CopyOut { tag, .. } | Statement::Error(tag) => Some(*tag),
-            _ => bound,
-        };
-        let fresh = !extended || backend.portals.get("").is_none_or(|portal| portal.sent == 0);
-        if let Some(tag) = tag.filter(|_| fresh) {
-            assert!(self.begun.insert(tag), "the statement with tag {tag} ran twice");
-        }
-        match statement {
-            Statement::Empty => put(&mut backend.out, b'I', |_| ()),
-            Statement::Rows { slow_us, .. } => {
-                backend.busy_until = self.world.now() + slow_us * 1000;
-                backend.held = Some((statement.clone(), tag, limit));
-            }
-            Statement::Error(tag) => self.fail(at, "22012", &format!("failed as asked: {tag}")),
-            Statement::Begin => {
-                backend.status = b'T';
-                self.complete(at, "BEGIN");
-            }
-            Statement::Commit | Statement::Rollback => {
-                let rolls_back = backend.status == b'E' || *statement == Statement::Rollback;
-                if rolls_back {
-                    backend.settings = backend.saved.clone();
-                }
-                if self.lie != Some(Lie::WrongStatus) {
-                    backend.status = b'I';
-                }
-                backend.saved = backend.settings.clone();
-                backend.portals.clear();
-                self.complete(at, if rolls_back { "ROLLBACK" } else { "COMMIT" });
-            }
-            Statement::CopyIn(tag) => {
-                backend.copy = Some(Copy { tag: *tag, rows: 0 });
-                put(&mut backend.out, b'G', |body| body.extend_from_slice(&[0; 3]));
-            }
-            Statement::CopyOut { tag, rows } => {
-                put(&mut backend.out, b'H', |body| body.extend_from_slice(&[0; 3]));
-                for row in 0..*rows {
-                    put(&mut backend.out, b'd', |body| body.extend_from_slice(format!("copy {tag} {row}\n").as_bytes()));
-                }
-                put(&mut backend.out, b'c', |_| ());
-                self.complete(at, &format!("COPY {rows}"));
-            }
-            Statement::Set(name, value) => {
-                backend.settings.insert(name.clone(), value.clone());
-                self.complete(at, "SET");
-            }
-            Statement::SetConfig(all) => {
-                backend.settings.extend(all.iter().cloned());
-                if !extended {
-                    description(&mut backend.out);
-                }
-                put(&mut backend.out, b'D', |body| count(body, 0));
-                self.complete(at, "SELECT 1");
-            }
-            Statement::ResetAll => {
-                if self.lie != Some(Lie::KeepsSession) {
-                    backend.settings = backend.defaults.clone();
-                }
-                self.complete(at, "RESET");
-            }
-            Statement::DiscardAll if backend.status != b'I' => self.fail(at, "25001", "DISCARD ALL cannot run inside a transaction block"),
-            Statement::DiscardAll => {
-                if self.lie != Some(Lie::KeepsSession) {
-                    backend.settings = backend.defaults.clone();
-                }
-                backend.statements.clear();
-                backend.portals.clear();
-                self.complete(at, "DISCARD ALL");
-            }
-        }
-    }
-
-    fn finish_rows(&mut self, at: usize, statement: &Statement, tag: Option<u64>, limit: Option<usize>) {
-        let Statement::Rows { mark, rows, bytes, .. } = statement else { return };
-        let (lie, backend) = (self.lie, &mut self.backends[at]);
-        let simple = limit.is_none();
-        if simple {
-            description(&mut backend.out);
-        }
-        let mut tag = tag.expect("rows have a tag");
-        if lie == Some(Lie::WrongTag) && self.dice.chance(20) {
-            tag += 1_000_000;
-        }
-        let from = if simple { 0 } else { backend.portals.get("").map_or(0, |portal| portal.sent) };
-        let extra = usize::from(lie == Some(Lie::ExtraRow) && self.dice.chance(20));
-        let most = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        let until = (rows + extra).min(from.saturating_add(most));
-        let settings = backend.settings.iter().map(|(name, value)| format!("{name}={value}"));
-        let state: Vec<String> = settings.chain([format!("user={}", backend.user)]).collect();
-        let before = backend.out.len();
-        for row in from..until {
-            let filling = vec![b'a' + (tag % 26) as u8; *bytes];
-            let numbers = [tag, *mark, backend.pid as u64, backend.transaction, row as u64].map(|number| number.to_string().into_bytes());
-            let columns = numbers.into_iter().chain([state.join(",").into_bytes(), filling]);
-            put(&mut backend.out, b'D', |body| {
-                count(body, 7);
-                for column in columns {
-                    body.extend_from_slice(&(column.len() as i32).to_be_bytes());
-                    body.extend_from_slice(&column);
-                }
-            });
-        }
-        if !simple {
-            if let Some(portal) = backend.portals.get_mut("") {
-                portal.sent = until;
-            }
-        }
-        // PostgreSQL suspends a portal as soon as the limit is reached, whether or not there are more rows.
-        if until - from == most {
-            put(&mut backend.out, b's', |_| ());
-        } else {
-            self.complete(at, &format!("SELECT {}", until - from));
-        }
-        let dies = self.dice.chance(self.mischief.dies);
-        let backend = &mut self.backends[at];
-        if dies {
-            let cut = self.dice.between(before as u64, backend.out.len() as u64) as usize;
-            backend.out.truncate(cut);
-            backend.closing = true;
-        }
-    }
-
     /// CommandComplete.
     fn complete(&mut self, at: usize, tag: &str) {
         put(&mut self.backends[at].out, b'C', |body| text(body, tag));
@@ -642,6 +403,7 @@ impl FakeServer {
         let backend = &mut self.backends[at];
         put_error(&mut backend.out, "ERROR", code, message);
         if backend.status == b'I' {
+            backend.done.clear();
             backend.settings = backend.saved.clone();
         } else {
             backend.status = b'E';
@@ -662,6 +424,7 @@ impl FakeServer {
         backend.skipping = false;
         backend.report();
         if backend.status == b'I' {
+            self.committed.extend(backend.done.drain(..));
             backend.saved = backend.settings.clone();
             backend.portals.clear();
             backend.transaction += 1;

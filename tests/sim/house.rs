@@ -28,15 +28,15 @@ pub struct House {
     pub cores: Vec<Box<dyn CoreUnderTest>>,
     pub servers: Vec<FakeServer>,
     pub clients: Vec<FakeClient>,
-    /// clients that are still to come, the last first: when, and who
-    pub to_come: Vec<(u64, ClientMaker)>,
+    /// what is still to come, the last first: when, and what
+    pub to_come: Vec<(u64, Happening)>,
     pub census: Rc<RefCell<Census>>,
     /// the last round came to nothing, but somebody was left out
     pub stalled: bool,
 }
 
-/// Makes a client when its time has come.
-pub type ClientMaker = Box<dyn FnOnce(&World) -> FakeClient>;
+/// What happens when its time has come; perhaps somebody arrives.
+pub type Happening = Box<dyn FnOnce(&World) -> Option<FakeClient>>;
 
 impl House {
     /// Until every client has left; then until everything is quiet.
@@ -54,20 +54,21 @@ impl House {
             assert!(rounds < 2 * ROUNDS_MAX, "the proxy does not come to rest: {}", self.describe());
             self.round();
         }
-        self.servers.iter().for_each(FakeServer::check_quiet);
+        let census = self.census.borrow();
+        self.servers.iter().for_each(|server| server.check_quiet(&census.never));
     }
 
     fn describe(&self) -> String {
         let waiting: Vec<String> = self.clients.iter().filter(|client| !client.is_done()).map(FakeClient::describe).collect();
-        format!("at {} ns, {} clients to come\n{}", self.world.now(), self.to_come.len(), waiting.join("\n"))
+        format!("at {} ns, {} things to come\n{}", self.world.now(), self.to_come.len(), waiting.join("\n"))
     }
 
     /// Everybody once, in any order, some perhaps not; time moves if nobody did anything.
     fn round(&mut self) {
         let now = self.world.now();
         while self.to_come.last().is_some_and(|next| next.0 <= now) {
-            if let Some((_, make)) = self.to_come.pop() {
-                self.clients.push(make(&self.world));
+            if let Some((_, happen)) = self.to_come.pop() {
+                self.clients.extend(happen(&self.world));
             }
         }
         let (cores, servers, clients) = (self.cores.len(), self.servers.len(), self.clients.len());

@@ -16,12 +16,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use pg_dog::io::sim::{Dice, Faults, Limits, World};
+use pg_dog::config::snapshot::{AuthType, ClientRecovery, PoolerMode};
+use pg_dog::io::sim::{Answer, Dice, Faults, Limits, World};
 
 use fake_client::{Census, FakeClient, Habits};
 use fake_server::{FakeServer, Lie, Mischief};
-use house::{CoreUnderTest, House};
-use pg_dog::config::snapshot::{AuthType, ClientRecovery, PoolerMode};
+use house::{CoreUnderTest, Happening, House};
 use proxy::{Proxy, Setup};
 use relay::{Fault, Relay};
 
@@ -47,7 +47,7 @@ fn invite(house: &mut House, clients: usize, users: &[&'static str], habits: &Ha
     for id in (1..=clients).rev() {
         let (at, dice, habits, census) = (house.dice.below(50_000_000), house.dice.fork(), habits.clone(), house.census.clone());
         let user = users[id % users.len()];
-        house.to_come.push((at, Box::new(move |world| FakeClient::new(id, world, dice, cores, habits, user, &census))));
+        house.to_come.push((at, Box::new(move |world| Some(FakeClient::new(id, world, dice, cores, habits, user, &census)))));
     }
     house.to_come.sort_by_key(|next| std::cmp::Reverse(next.0));
 }
@@ -66,6 +66,7 @@ fn relayed(seed: u64, fault: Fault, lie: Option<Lie>) -> u64 {
     let habits = Habits {
         requests: 30,
         session_mode: true,
+        anonymous: false,
         vanishes: if dice.chance(500) { 10 } else { 0 },
         cancels: if dice.chance(500) { 50 } else { 0 },
         thinks_ns: 3_000_000,
@@ -80,66 +81,151 @@ fn relayed(seed: u64, fault: Fault, lie: Option<Lie>) -> u64 {
     census.borrow().rows
 }
 
-/// One run of pg_dog. In calm ones servers live for ever, so that no error at all is right but those that PostgreSQL itself would give.
-fn pooled(seed: u64, calm: bool, lie: Option<Lie>) -> u64 {
-    let mut dice = Dice::new(seed);
-    let limits = Limits { trace: if std::env::var("PG_DOG_SEED").is_ok() { 60 } else { 0 }, ..Limits::seeded(&mut dice) };
-    let mut faults = Faults::seeded(&mut dice);
-    if calm {
-        (faults.no_socket, faults.refused_connect) = (0, 0);
-    }
+/// What happens to pg_dog in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weather {
+    /// servers live for ever, so that no error is right but those that PostgreSQL itself would give; pools may be paused and resized
+    Calm,
+    /// servers die, refuse and are away
+    Storm,
+    /// pg_dog is told to end
+    Dusk,
+}
+
+fn setup(dice: &mut Dice, weather: Weather) -> Setup {
     let pool_size = dice.between(1, 6) as usize;
-    let session = dice.chance(200);
-    let setup = Setup {
+    let storm = weather == Weather::Storm;
+    Setup {
         cores: if dice.chance(500) { 2 } else { 4 },
         users: if dice.chance(300) { vec!["app", "other"] } else { vec!["app"] },
         pool_size,
         min_pool_size: if dice.chance(700) { 0 } else { dice.between(1, pool_size as u64) as usize },
-        mode: if session { PoolerMode::Session } else { PoolerMode::Transaction },
+        mode: if dice.chance(200) { PoolerMode::Session } else { PoolerMode::Transaction },
         auth: if dice.chance(500) { AuthType::Trust } else { AuthType::Plain },
         recovery: if dice.chance(500) { ClientRecovery::Recover } else { ClientRecovery::Drop },
         spread: dice.chance(500),
         fair_us: dice.below(3000),
-        checkout_timeout: if calm { None } else { Some(Duration::from_millis(dice.between(5, 5000))) },
-        connect_timeout: Duration::from_secs(if calm { 600 } else { 1 }),
-        login_timeout: Duration::from_secs(if calm { 600 } else { 5 }),
-    };
-    let mut mischief = Mischief { login_ns: dice.below(2_000_000), cancel_ns: dice.below(2_000_000), ..Mischief::default() };
-    if !calm {
+        checkout_timeout: if storm { Some(Duration::from_millis(dice.between(5, 5000))) } else { None },
+        connect_timeout: Duration::from_secs(if storm { 1 } else { 600 }),
+        login_timeout: Duration::from_secs(if storm { 5 } else { 600 }),
+    }
+}
+
+fn mischief(dice: &mut Dice, weather: Weather) -> Mischief {
+    let chats_ns = dice.below(2) * dice.between(100_000, 5_000_000);
+    let mut mischief = Mischief { login_ns: dice.below(2_000_000), cancel_ns: dice.below(2_000_000), chats_ns, ..Mischief::default() };
+    if weather == Weather::Storm {
         mischief.dies = dice.below(30) as u32;
         mischief.lifetime_ns = dice.below(3) * dice.below(50_000_000);
         mischief.refuses_login = dice.below(2) as u32 * dice.below(300) as u32;
     }
+    mischief
+}
+
+/// What the operator and the network do in a run.
+fn plan(house: &mut House, proxy: &Proxy, weather: Weather) {
+    let mut fate = house.dice.fork();
+    let mut at = |from: u64, to: u64, what: Happening| house.to_come.push((house.dice.between(from * 1_000_000, to * 1_000_000), what));
+    let told = |tell: fn(&Proxy, &World)| -> Happening {
+        let proxy = proxy.clone();
+        Box::new(move |world| {
+            tell(&proxy, world);
+            None
+        })
+    };
+    match weather {
+        Weather::Calm => {
+            if fate.chance(200) {
+                at(5, 40, told(|proxy, _| proxy.pause()));
+                at(45, 90, told(|proxy, world| proxy.resume(world)));
+            }
+            if fate.chance(300) {
+                at(5, 60, told(|proxy, world| proxy.resize(world, 1)));
+                at(60, 120, told(|proxy, world| proxy.resize(world, 4)));
+            }
+        }
+        Weather::Storm => {
+            for answer in [Answer::Refuse, Answer::Silent] {
+                if fate.chance(200) {
+                    let happening = |answer| -> Happening {
+                        Box::new(move |world| {
+                            world.serve(SERVER, answer);
+                            None
+                        })
+                    };
+                    at(0, 40, happening(answer));
+                    at(41, 3000, happening(Answer::Accept));
+                }
+            }
+        }
+        Weather::Dusk => at(52, 150, told(|proxy, world| proxy.drain(world))),
+    }
+    house.to_come.sort_by_key(|next| std::cmp::Reverse(next.0));
+}
+
+/// One run of pg_dog; returns how many rows were checked.
+fn pooled(seed: u64, weather: Weather, lie: Option<Lie>) -> u64 {
+    let mut dice = Dice::new(seed);
+    let limits = Limits { trace: if std::env::var("PG_DOG_SEED").is_ok() { 60 } else { 0 }, ..Limits::seeded(&mut dice) };
+    let mut faults = Faults::seeded(&mut dice);
+    if weather != Weather::Storm {
+        (faults.no_socket, faults.refused_connect) = (0, 0);
+    }
+    let setup = setup(&mut dice, weather);
     let world = World::new(seed, setup.cores, faults, limits);
+    let mischief = mischief(&mut dice, weather);
     let servers = vec![FakeServer::new(&world, dice.fork(), SERVER, mischief, lie)];
     let (proxy, cores) = Proxy::start(&world, &mut dice, &setup, SERVER);
     let habits = Habits {
         requests: dice.between(5, 40) as usize,
-        session_mode: session,
+        session_mode: setup.mode == PoolerMode::Session,
+        anonymous: dice.chance(300),
         vanishes: if dice.chance(500) { 20 } else { 0 },
         cancels: if dice.chance(500) { 50 } else { 0 },
         thinks_ns: dice.below(5_000_000),
-        forgives: !calm,
+        forgives: weather != Weather::Calm,
     };
     let census = Rc::new(RefCell::new(Census::default()));
     let clients = dice.between(2, 24) as usize;
-    let mut house =
-        House { world: world.clone(), dice, cores, servers, clients: Vec::new(), to_come: Vec::new(), census: census.clone(), stalled: false };
+    let mut house = House { world: world.clone(), dice, cores, servers, clients: Vec::new(), to_come: Vec::new(), census, stalled: false };
     invite(&mut house, clients, &setup.users, &habits);
+    plan(&mut house, &proxy, weather);
     house.run();
     proxy.check_quiet();
-    assert_eq!((house.servers[0].open(), world.open_sockets()), (proxy.open(), proxy.open()), "connections at the server, sockets, and permits");
-    census.borrow().rows
+    let open = proxy.open();
+    assert_eq!((house.servers[0].open(), world.open_sockets()), (open, open), "connections at the server, sockets, and permits");
+    let mut drained = proxy.drained.borrow().clone();
+    drained.sort_unstable();
+    assert_eq!(
+        drained,
+        (0..if weather == Weather::Dusk { setup.cores } else { 0 }).collect::<Vec<_>>(),
+        "cores that have said that they are drained"
+    );
+    house.census.take().rows
 }
 
 #[test]
 fn every_reply_belongs_to_its_request() {
-    for_seeds(200, |seed| drop(format!("{}", pooled(seed, true, None))));
+    for_seeds(250, |seed| assert!(pooled(seed, Weather::Calm, None) > 0, "not one row came"));
 }
 
 #[test]
 fn servers_that_die_take_nothing_with_them_but_their_own() {
-    for_seeds(200, |seed| drop(format!("{}", pooled(seed, false, None))));
+    for_seeds(250, |seed| {
+        pooled(seed, Weather::Storm, None);
+    });
+}
+
+#[test]
+fn who_is_told_to_end_lets_its_clients_finish() {
+    for_seeds(100, |seed| {
+        pooled(seed, Weather::Dusk, None);
+    });
+}
+
+#[test]
+fn a_seed_is_a_run() {
+    for_seeds(5, |seed| assert_eq!(pooled(seed, Weather::Storm, None), pooled(seed, Weather::Storm, None)));
 }
 
 #[test]
@@ -159,4 +245,7 @@ fn what_is_wrong_is_noticed() {
         let caught = caught(&|seed| assert!(relayed(seed, Fault::None, Some(lie)) > 0));
         assert!(caught >= 9, "{lie:?} was noticed in {caught} runs of 10");
     }
+    // A session that is not cleaned shows only when servers change hands.
+    let caught = caught(&|seed| assert!(pooled(seed, Weather::Calm, Some(Lie::KeepsSession)) > 0));
+    assert!(caught >= 3, "kept sessions were noticed in {caught} runs of 10");
 }

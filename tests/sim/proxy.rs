@@ -3,15 +3,16 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pg_dog::config::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PoolSpec, PoolerMode, Snapshot, Tcp};
-use pg_dog::engine::{Core, Parts, mailboxes};
+use pg_dog::engine::{Core, Outside, Parts, mailboxes};
 use pg_dog::io::sim::{Dice, SimDoor, World};
-use pg_dog::mail::{Asker, Desk, Job, PoolState, Published, Shared, SharedPool, Word};
+use pg_dog::mail::{Asker, Desk, Job, Mail, PoolState, Published, Shared, SharedPool, Word};
 use pg_dog::pool::ledger::Ledger;
 
 use crate::house::CoreUnderTest;
@@ -35,12 +36,17 @@ pub struct Setup {
 }
 
 /// The control core and the helpers are not simulated: what is said to them is dropped, and logins here need no helper.
-struct NobodyAtTheDesk(RefCell<Dice>);
+struct NobodyAtTheDesk {
+    dice: RefCell<Dice>,
+    drained: Rc<RefCell<Vec<usize>>>,
+}
 
 impl Desk for NobodyAtTheDesk {
     fn word(&self, word: Word) {
-        if let Word::Failed { core, why } = word {
-            panic!("core {core} has failed: {why}");
+        match word {
+            Word::Failed { core, why } => panic!("core {core} has failed: {why}"),
+            Word::Drained { core } => self.drained.borrow_mut().push(core),
+            _ => {}
         }
     }
 
@@ -49,13 +55,19 @@ impl Desk for NobodyAtTheDesk {
     }
 
     fn random(&self, bytes: &mut [u8]) {
-        bytes.fill_with(|| self.0.borrow_mut().roll() as u8);
+        bytes.fill_with(|| self.dice.borrow_mut().roll() as u8);
     }
 }
 
-/// The data cores.
+/// What the data cores share, and the way to write to them.
+#[derive(Clone)]
 pub struct Proxy {
-    pub shared: Arc<Shared>,
+    shared: Arc<Shared>,
+    outside: Outside,
+    setup: Setup,
+    address: SocketAddr,
+    /// cores that have said so
+    pub drained: Rc<RefCell<Vec<usize>>>,
 }
 
 struct OneCore(Core<SimDoor, NobodyAtTheDesk>);
@@ -76,14 +88,60 @@ impl Proxy {
             next_client: AtomicU64::new(1),
             secret: [7; 32],
         });
-        let (posts, _outside) = mailboxes(setup.cores);
+        let (posts, outside) = mailboxes(setup.cores);
+        let drained = Rc::new(RefCell::new(Vec::new()));
         let cores = posts.into_iter().enumerate().map(|(id, post)| -> Box<dyn CoreUnderTest> {
-            let desk = NobodyAtTheDesk(RefCell::new(dice.fork()));
+            let desk = NobodyAtTheDesk { dice: RefCell::new(dice.fork()), drained: drained.clone() };
             let listener = Some(world.listen(id));
             Box::new(OneCore(Core::new(Parts { id, door: world.door(id), desk, post, shared: shared.clone(), listener })))
         });
         let cores = cores.collect();
-        (Proxy { shared }, cores)
+        (Proxy { shared: shared.clone(), outside, setup: setup.clone(), address, drained: drained.clone() }, cores)
+    }
+
+    /// Writes to every core, as the control core does.
+    fn tell(&self, world: &World, mail: impl Fn() -> Mail) {
+        for core in 0..self.setup.cores {
+            if self.outside.post(core, mail()) {
+                world.wake(core);
+            }
+        }
+    }
+
+    /// PAUSE of all pools.
+    pub fn pause(&self) {
+        self.ledgers().for_each(|ledger| ledger.set_paused(true));
+    }
+
+    /// RESUME of all pools.
+    pub fn resume(&self, world: &World) {
+        for (pool, ledger) in self.ledgers().enumerate() {
+            ledger.set_paused(false);
+            self.tell(world, || Mail::Resume { pool: pool as u32 });
+        }
+    }
+
+    /// A reload that gives all pools another size.
+    pub fn resize(&self, world: &World, pool_size: usize) {
+        let before = self.shared.published.load_full();
+        let setup = Setup { pool_size, min_pool_size: self.setup.min_pool_size.min(pool_size), ..self.setup.clone() };
+        let mut snapshot = snapshot(&setup, self.address);
+        snapshot.number = before.snapshot.number + 1;
+        let pools = before.pools.iter().zip(&snapshot.pools).map(|(old, spec)| {
+            old.state.ledger.set_limit(spec.pool_size as u32);
+            Arc::new(SharedPool { id: old.id, spec: spec.clone(), state: old.state.clone(), verifier: old.verifier.clone() })
+        });
+        let pools: Vec<Arc<SharedPool>> = pools.collect();
+        let by_id = pools.iter().map(|pool| (pool.id, pool.clone())).collect();
+        let number = snapshot.number;
+        self.shared.published.store(Arc::new(Published { snapshot, pools, by_id, admin_verifier: before.admin_verifier.clone() }));
+        self.shared.version.store(number, Ordering::Release);
+        self.tell(world, || Mail::Published);
+    }
+
+    /// No more clients; those that are there may finish.
+    pub fn drain(&self, world: &World) {
+        self.tell(world, || Mail::Drain);
     }
 
     /// Connections of all pools.

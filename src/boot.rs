@@ -9,15 +9,16 @@ use arc_swap::ArcSwap;
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
 use crate::config::snapshot::{LogFormat, Snapshot, Tcp};
-use crate::engine::{CORES_MAX, Core, Outside, Parts, Post, mailboxes};
+use crate::control::helpers;
+use crate::control::inbox::{Heard, Inbox};
+use crate::control::publish::{Files, Publisher, read_files};
+use crate::control::run::{Control, watch_signals};
+use crate::engine::{CORES_MAX, Core, Parts, Post, mailboxes};
+use crate::io::random::random;
 use crate::io::ring::{Doorbells, RingDoor, RingSizes, Waker};
 use crate::io::socket::{self, SocketOptions};
 use crate::io::{Fd, limits};
-use crate::mail::{Asker, Desk, Job, Padded, Shared, Word};
-
-use super::inbox::{Heard, Inbox};
-use super::publish::{Files, Publisher, read_files};
-use super::{helpers, run};
+use crate::mail::{Asker, Desk, Job, Padded, Poster, Shared, Word};
 
 /// What the command line says, and what tests set besides.
 #[derive(Clone, Debug)]
@@ -71,14 +72,6 @@ impl Desk for RealDesk {
     }
 }
 
-/// Random bytes of the kernel's. Without them no login is safe, so that their lack ends the process.
-pub fn random(bytes: &mut [u8]) {
-    if let Err(error) = getrandom::fill(bytes) {
-        tracing::error!("the kernel gives no random bytes: {error}");
-        std::process::abort();
-    }
-}
-
 /// Runs pg_dog until it is told to end; returns when it has drained.
 pub fn start(options: Options) -> Result<(), StartError> {
     limits::membarrier();
@@ -113,6 +106,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
     });
     let bells = Doorbells::new(cores);
     let (posts, outside) = mailboxes(cores);
+    let outside: Arc<dyn Poster> = Arc::new(outside);
     let inbox = Arc::new(Inbox::default());
     let jobs = helpers::start(&outside, &bells).map_err(|error| StartError::Machine(format!("helper threads cannot start: {error}")))?;
     let (ready, readies) = mpsc::channel();
@@ -130,11 +124,11 @@ pub fn start(options: Options) -> Result<(), StartError> {
         }
     }
     if options.process {
-        run::watch_signals(inbox.clone()).map_err(|error| StartError::Machine(format!("signals cannot be watched: {error}")))?;
+        watch_signals(inbox.clone()).map_err(|error| StartError::Machine(format!("signals cannot be watched: {error}")))?;
     }
     tracing::info!(%address, cores, "pg_dog {} is ready", env!("CARGO_PKG_VERSION"));
     let files = Files { config: options.config, users: options.users };
-    run_control(run::Control::new(files, publisher, shared, outside, inbox), bells, control_cpu)
+    run_control(Control::new(files, publisher, shared, outside, inbox), bells, control_cpu)
 }
 
 /// What a data core is given besides its desk.
@@ -185,7 +179,7 @@ fn spawn_data_core(
     spawned.map(drop).map_err(|error| StartError::Machine(format!("data core {id} cannot start: {error}")))
 }
 
-fn run_control(control: run::Control, bells: Arc<Doorbells>, cpu: Option<usize>) -> Result<(), StartError> {
+fn run_control(control: Control, bells: Arc<Doorbells>, cpu: Option<usize>) -> Result<(), StartError> {
     let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
     let spawned = executor("control", placement).spawn(move || async move {
         match Waker::new(bells) {
@@ -257,32 +251,4 @@ fn set_up_logging(snapshot: &Snapshot) {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
-}
-
-/// Where control posts to data cores.
-pub struct Cores {
-    outside: Outside,
-    waker: Waker,
-}
-
-impl Cores {
-    pub fn new(outside: Outside, waker: Waker) -> Cores {
-        Cores { outside, waker }
-    }
-
-    pub fn count(&self) -> usize {
-        self.outside.cores()
-    }
-
-    pub fn post(&mut self, core: usize, mail: crate::mail::Mail) {
-        if self.outside.post(core, mail) {
-            self.waker.wake(core);
-        }
-    }
-
-    pub fn post_all(&mut self, mail: impl Fn() -> crate::mail::Mail) {
-        for core in 0..self.count() {
-            self.post(core, mail());
-        }
-    }
 }

@@ -1,0 +1,9 @@
+//! Randomness as the machine gives it. Only boot, control and the desks of data cores take it; everybody else gets it as an argument.
+
+/// Random bytes of the kernel's. Without them no login is safe, so that their lack ends the process.
+pub fn random(bytes: &mut [u8]) {
+    if let Err(error) = getrandom::fill(bytes) {
+        tracing::error!("the kernel gives no random bytes: {error}");
+        std::process::abort();
+    }
+}
