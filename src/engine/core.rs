@@ -302,13 +302,13 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.seat_client(fd);
     }
 
-    /// "Clearly": an eighth more than the mean, and at least four.
+    /// "Clearly": a sixteenth more than the mean, and at least two. Passing one on costs a letter; a lopsided core costs its clients the tail.
     fn emptier_core(&self) -> Option<usize> {
         let count = |core: usize| self.shared.clients[core].0.load(Ordering::Relaxed);
         let cores = self.shared.clients.len();
         let mine = count(self.id);
         let mean = (0..cores).map(count).sum::<usize>() / cores;
-        if mine < mean + mean / 8 + 4 {
+        if mine < mean + mean / 16 + 2 {
             return None;
         }
         (0..cores).filter(|&core| core != self.id).min_by_key(|&core| count(core))
