@@ -109,7 +109,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
     let outside: Arc<dyn Poster> = Arc::new(outside);
     let inbox = Arc::new(Inbox::default());
     let jobs = helpers::start(&outside, &bells).map_err(|error| StartError::Machine(format!("helper threads cannot start: {error}")))?;
-    let (ready, readies) = mpsc::channel();
+    let (ready, readies) = mpsc::sync_channel(cores);
     for (id, (post, listener)) in posts.into_iter().zip(listeners).enumerate() {
         let seat = Seat { id, post, listener, shared: shared.clone(), bells: bells.clone(), tcp: options_tcp.clone(), spin_us };
         let desk = RealDesk { inbox: inbox.clone(), jobs: jobs.clone() };
@@ -151,7 +151,7 @@ fn spawn_data_core(
     desk: RealDesk,
     placement: Placement,
     options: Options,
-    ready: mpsc::Sender<Result<(), String>>,
+    ready: mpsc::SyncSender<Result<(), String>>,
     inbox: Arc<Inbox>,
 ) -> Result<(), StartError> {
     let id = seat.id;

@@ -1,5 +1,6 @@
 //! The steady state allocates nothing: a counting allocator watches the data cores of a pg_dog that runs inside this test, while clients that
 //! outnumber the servers wait, are served on both cores, and servers are lent between them.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "clients of a test are threads that wait for each other")]
 
 mod support;
 

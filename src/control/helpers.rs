@@ -2,8 +2,10 @@
 //! the asker then gets `Mail::Made`.
 
 use std::io;
+#[allow(clippy::disallowed_types, reason = "only helpers take it, to take turns")]
+use std::sync::Mutex;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::auth::scram::{ClientKeys, DEFAULT_ITERATIONS, Verifier, salted_password};
 use crate::io::ring::{Doorbells, Waker};
@@ -15,6 +17,7 @@ const THREADS: usize = 2;
 
 /// Starts the helpers; they live as long as the process.
 #[allow(clippy::disallowed_types, reason = "only helpers take it, to take turns")]
+#[allow(clippy::disallowed_methods, reason = "one job at most for each client or server that logs in: bounded by what exists")]
 pub fn start(outside: &Arc<dyn Poster>, bells: &Arc<Doorbells>) -> io::Result<mpsc::Sender<(Asker, Job)>> {
     let (sender, receiver) = mpsc::channel::<(Asker, Job)>();
     let receiver = Arc::new(Mutex::new(receiver));

@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Mutex, PoisonError};
+#[allow(clippy::disallowed_types, reason = "held for a push or a pop, by threads that may wait")]
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::task::{Poll, Waker};
 
 use crate::mail::Word;

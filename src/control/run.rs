@@ -42,6 +42,7 @@ pub struct Control {
 }
 
 /// Watches signals on a thread of its own.
+#[allow(clippy::disallowed_methods, reason = "a second signal means now: whoever sends it has waited for the drain long enough")]
 pub fn watch_signals(inbox: Arc<Inbox>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -179,10 +180,10 @@ impl Control {
         let Some(asked) = self.asked.get_mut(&request) else { return };
         asked.report.absorb(report);
         asked.missing -= 1;
-        if asked.missing == 0 {
-            if let Some(asked) = self.asked.remove(&request) {
-                self.show(asked, cores);
-            }
+        if asked.missing == 0
+            && let Some(asked) = self.asked.remove(&request)
+        {
+            self.show(asked, cores);
         }
     }
 }

@@ -188,11 +188,12 @@ impl<D: Door, K: Desk> Core<D, K> {
     fn server_received(&mut self, completion: &Completion) {
         let slot = completion.token.slot();
         match self.links.received(completion) {
-            Received::Bytes(bytes) => match self.peers.get(slot as usize) {
-                Some(Peer::Server(_)) => self.server_bytes(slot, bytes),
-                // A cancel request has no answer.
-                _ => {}
-            },
+            // A cancel request has no answer: bytes of its connection are nobody's.
+            Received::Bytes(bytes) => {
+                if matches!(self.peers.get(slot as usize), Some(Peer::Server(_))) {
+                    self.server_bytes(slot, bytes);
+                }
+            }
             Received::End => match self.peers.get(slot as usize) {
                 Some(Peer::Server(_)) => self.server_ended(slot),
                 Some(Peer::Leg(_)) => self.leg_ended(slot),
@@ -292,11 +293,11 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// A fresh connection stays here, or goes to a core with clearly fewer clients.
     fn fresh_client(&mut self, fd: Fd) {
-        if self.published.snapshot.cores.spread {
-            if let Some(core) = self.emptier_core() {
-                self.shared.clients[core].0.fetch_add(1, Ordering::Relaxed);
-                return self.post.send(core, crate::mail::Mail::Client { fd }, &mut self.links.door);
-            }
+        if self.published.snapshot.cores.spread
+            && let Some(core) = self.emptier_core()
+        {
+            self.shared.clients[core].0.fetch_add(1, Ordering::Relaxed);
+            return self.post.send(core, crate::mail::Mail::Client { fd }, &mut self.links.door);
         }
         self.shared.clients[self.id].0.fetch_add(1, Ordering::Relaxed);
         self.seat_client(fd);

@@ -230,7 +230,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         if !self.post.arrived() {
             return;
         }
-        while let Some(mail) = self.post.next() {
+        while let Some(mail) = self.post.next_letter() {
             match mail {
                 Mail::Hand(moved) => self.handed(moved),
                 Mail::Take { pool, from } => self.taken(pool, from),

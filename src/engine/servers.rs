@@ -361,10 +361,10 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// Closes a server that cannot be brought back; what runs on it is cancelled.
     pub(super) fn give_up_server(&mut self, slot: u32) {
-        if let Some(peer) = self.peers[slot as usize].server() {
-            if peer.link.server.exchange.is_active() {
-                self.send_cancel(slot);
-            }
+        if let Some(peer) = self.peers[slot as usize].server()
+            && peer.link.server.exchange.is_active()
+        {
+            self.send_cancel(slot);
         }
         if let Peer::Server(peer) = std::mem::take(&mut self.peers[slot as usize]) {
             self.links.abort(slot);
@@ -392,10 +392,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.links.say(server, &verdicts.words);
         let nothing = verdicts.words.is_empty();
         self.verdicts = verdicts;
-        if nothing {
-            if let Some(link) = self.peers[server as usize].server() {
-                link.stage = ServerStage::Busy;
-            }
+        if nothing && let Some(link) = self.peers[server as usize].server() {
+            link.stage = ServerStage::Busy;
         }
         nothing
     }

@@ -27,10 +27,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(link) = self.peers[server as usize].server() else { return };
         let in_transaction = !link.link.server.exchange.is_free();
         let pool = link.pool;
-        if in_transaction {
-            if let Some(counts) = self.pool_counts(pool) {
-                counts.rollbacks += 1;
-            }
+        if in_transaction && let Some(counts) = self.pool_counts(pool) {
+            counts.rollbacks += 1;
         }
         self.start_cleaning(server, !session);
     }

@@ -12,6 +12,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use pg_dog::config::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PoolSpec, PoolerMode, Snapshot, Tcp};
 use pg_dog::engine::{Core, Outside, Parts, mailboxes};
 use pg_dog::io::sim::{Dice, SimDoor, World};
+use pg_dog::mail::Poster as _;
 use pg_dog::mail::{Asker, Desk, Job, Mail, PoolState, Published, Shared, SharedPool, Word};
 use pg_dog::pool::ledger::Ledger;
 
