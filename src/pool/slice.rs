@@ -44,17 +44,13 @@ pub struct Slice {
     asked: u32,
     timer: Option<u64>,
     oldest: u64,
-    /// by core: the waiter for whom it got its last server under rule X. A core that is not running shows the same waiter for a while; without this
-    /// it would be sent a server for every check-in meanwhile, all of ours, and send them back when we wait
-    owed: Box<[u64]>,
 }
 
 impl Slice {
     /// The slice of core `me`.
     pub fn new(ledger: Arc<Ledger>, me: usize, rules: Rules) -> Slice {
         let (idle, queue) = (Vec::new(), Queue::default());
-        let owed = vec![NOBODY; ledger.cores()].into();
-        Slice { ledger, me, rules, idle, queue, busy: 0, opening: 0, leaving: 0, shown: 0, asked: 0, timer: None, oldest: NOBODY, owed }
+        Slice { ledger, me, rules, idle, queue, busy: 0, opening: 0, leaving: 0, shown: 0, asked: 0, timer: None, oldest: NOBODY }
     }
 
     /// The pool's ledger.
@@ -376,14 +372,13 @@ impl Slice {
     }
 
     /// X: the core to which we owe a server though a client waits here since `ours`; its need is taken.
-    fn waits_much_longer(&mut self, ours: u64) -> Option<usize> {
+    fn waits_much_longer(&self, ours: u64) -> Option<usize> {
         for _ in 0..TRIES {
             let (core, since) = self.ledger.neediest(self.me)?;
-            if since.saturating_add(self.rules.fair) >= ours || self.owed[core] == since {
+            if since.saturating_add(self.rules.fair) >= ours {
                 return None;
             }
             if self.ledger.line(core).need.take() {
-                self.owed[core] = since;
                 return Some(core);
             }
         }
