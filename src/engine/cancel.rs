@@ -73,6 +73,18 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.links.resume(slot);
     }
 
+    /// PostgreSQL has not closed the cancel connection in time: nobody knows whether the signal is still to come.
+    pub(super) fn leg_given_up(&mut self, slot: u32) {
+        let Peer::Leg(leg) = &self.peers[slot as usize] else { return };
+        let (server, generation) = (leg.server, leg.generation);
+        if self.links.is_open(server, generation)
+            && let Some(link) = self.peers[server as usize].server()
+        {
+            link.suspect = true;
+        }
+        self.leg_ended(slot);
+    }
+
     /// PostgreSQL has closed the cancel connection: the signal has been sent, or never will be.
     pub(super) fn leg_ended(&mut self, slot: u32) {
         let Peer::Leg(leg) = std::mem::take(&mut self.peers[slot as usize]) else { return };

@@ -28,12 +28,15 @@ pub struct Pool {
     pub failed: Vec<u32>,
     pub said_down_at: u64,
     wait_timer: bool,
+    minimum_timer: bool,
     /// when `Slice::look` is due; checked every turn, so that it is on time while the core is busy
     pub look_at: u64,
     /// no longer in the configuration: its servers go when they are free
     pub retired: bool,
 }
 
+/// How long a pool may be below `min_pool_size` before it is brought back to it; also the pause between attempts while the server is down.
+const MINIMUM_NS: u64 = 1_000_000_000;
 /// What `stats_period` is until it can be set.
 const PERIOD_NS: u64 = 15_000_000_000;
 
@@ -62,6 +65,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 failed: Vec::new(),
                 said_down_at: 0,
                 wait_timer: false,
+                minimum_timer: false,
                 look_at: u64::MAX,
                 retired: false,
             })
@@ -214,6 +218,9 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// A server is free: to the pool with it, unless a cancel request may still hit it.
     pub(super) fn server_free(&mut self, slot: u32) {
         let Some(peer) = self.peers[slot as usize].server() else { return };
+        if peer.suspect {
+            return self.give_up_server(slot);
+        }
         if peer.leg {
             peer.stage = ServerStage::Cancelled;
             let generation = self.links.generation(slot);
@@ -296,6 +303,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             _ => slice.slice.busy_died(now),
         };
         self.after(peer.pool, after);
+        self.minimum_later(peer.pool);
     }
 
     /// Promises a server to another core; it leaves when nothing is on its way to or from it.
@@ -416,6 +424,30 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
     }
 
+    /// A pool has lost a server, or could not get one: a little later it is looked at whether it still has its minimum.
+    pub(super) fn minimum_later(&mut self, pool: u32) {
+        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
+        if slice.minimum_timer || slice.retired || slice.shared.spec.min_pool_size == 0 {
+            return;
+        }
+        slice.minimum_timer = true;
+        self.wheel.arm(self.now + MINIMUM_NS, Timer::Minimum { pool });
+    }
+
+    pub(super) fn restore_minimum(&mut self, pool: u32) {
+        let now = self.now;
+        loop {
+            let draining = self.draining;
+            let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
+            slice.minimum_timer = false;
+            let minimum = slice.shared.spec.min_pool_size as u32;
+            if draining || slice.retired || !slice.slice.wanted_extra(minimum, now) {
+                return;
+            }
+            self.open_server(pool);
+        }
+    }
+
     /// A new snapshot: pools that are gone or smaller lose servers, larger ones look again.
     pub(super) fn take_published(&mut self) {
         let published = self.shared.published.load_full();
@@ -451,6 +483,6 @@ impl ServerPeer {
     pub fn new(link: Box<crate::mail::ServerLink>, pool: u32, stage: ServerStage) -> ServerPeer {
         // What it did on another core has been counted there.
         let told = Told::of(&link);
-        ServerPeer { link, pool, stage, client: NOBODY, client_number: 0, granted_at: 0, told, leg: false, cancel_again: false }
+        ServerPeer { link, pool, stage, client: NOBODY, client_number: 0, granted_at: 0, told, leg: false, suspect: false, cancel_again: false }
     }
 }

@@ -109,6 +109,8 @@ pub struct ServerPeer {
     pub told: Told,
     /// a cancel request is on its way
     pub leg: bool,
+    /// a cancel request was given up half way: it may still arrive, so that nobody else gets this server
+    pub suspect: bool,
     /// and another should follow it
     pub cancel_again: bool,
 }

@@ -305,6 +305,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             slice.failed.clear();
         }
         self.after(pool, after);
+        self.minimum_later(pool);
     }
 
     /// The server's socket has ended.

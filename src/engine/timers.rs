@@ -20,6 +20,8 @@ pub enum Timer {
     Linger { slot: u32, generation: u32 },
     /// the first of a pool's waiters may have waited long enough
     Wait { pool: u32 },
+    /// a pool may hold fewer servers than it should always have
+    Minimum { pool: u32 },
     /// one period of a pool's averages is over
     Period { pool: u32 },
 }
@@ -38,7 +40,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 Peer::Server(server) if matches!(server.stage, ServerStage::Connecting | ServerStage::Greeting(_)) => {
                     self.open_failed(slot, "08001", "the server did not answer within connect_timeout");
                 }
-                Peer::Leg(_) => self.leg_ended(slot),
+                Peer::Leg(_) => self.leg_given_up(slot),
                 _ => {}
             },
             Timer::Clean { slot, generation } if self.links.is_open(slot, generation) => {
@@ -49,6 +51,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             Timer::Linger { slot, generation } => self.links.abort_if(slot, generation),
             Timer::Wait { pool } => self.expire_waiters(pool),
+            Timer::Minimum { pool } => self.restore_minimum(pool),
             Timer::Period { pool } => self.period_over(pool),
             _ => {}
         }
