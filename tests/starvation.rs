@@ -1,5 +1,6 @@
-//! Nobody starves: 2,000 clients on 4 servers want a megabyte each and read it slowly, while each data core has 8 receive buffers for its clients and 8
-//! for its servers. Clients that wait must not hold the buffers that replies need, and slow ones must not keep a server's recv from being armed again.
+//! Nobody starves: 2,000 clients on 4 servers want a megabyte each and read it slowly, while each data core has 8 receive buffers for its clients
+//! and 8 for its servers. Clients that wait must not hold the buffers that replies need, and slow ones must not keep a server's recv from being
+//! armed again.
 #![allow(clippy::disallowed_methods, reason = "the clients of a test are threads")]
 
 mod support;

@@ -20,8 +20,9 @@
 //! that sees an idle server elsewhere is not forgotten: who saw the other arms a timer.
 //!
 //! **The cost**, measured with `pgbench -S`, 128 clients, 20 servers, two data cores on two CPUs shared with PostgreSQL and pgbench, medians of 5: at
-//! X = 3 ms 0.06 handovers per transaction (0.04 to 0.10), at X = 0 0.70. The second spends 3.9 us of CPU more per transaction, so a lent checkout costs
-//! about 6 us all in (2.2 us in the quietest pair of runs): two cancelled receives, two submissions, one wake-up, and smaller batches on both sides.
+//! X = 3 ms 0.06 handovers per transaction (0.04 to 0.10), at X = 0 0.70. The second spends 3.9 us of CPU more per transaction, so a lent checkout
+//! costs about 6 us all in (2.2 us in the quietest pair of runs): two cancelled receives, two submissions, one wake-up, and smaller batches on both
+//! sides.
 //!
 //! //! Sans-io: no clock, no mail, no socket. `engine` carries the verdicts out; the ledger's atomics are tried in every order by
 //! `tests/loom.rs`, the slices by a random simulation over several cores beside them.
