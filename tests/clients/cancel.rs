@@ -4,7 +4,13 @@ use super::house::{House, cancel, error, extended, one, tags};
 use super::support::{Raw, SOON, Version, raw, wait_until};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-crate::on_both!(every_client_cancels_its_own, the_next_query_is_not_hit, a_waiting_client_is_cancelled, nobody_else_is_hit);
+crate::on_both!(
+    every_client_cancels_its_own,
+    the_next_query_is_not_hit,
+    a_waiting_client_is_cancelled,
+    nobody_else_is_hit,
+    a_request_that_is_stuck_hits_nobody
+);
 
 /// Connections are spread over the cores by the kernel, so that among twelve requests some come in on another core than their client's.
 fn every_client_cancels_its_own(version: Version) {
@@ -162,4 +168,27 @@ fn nobody_else_is_hit(version: Version) {
     });
     assert!(hits.load(Ordering::Relaxed) > 0, "no cancel request did anything");
     house.watch().wait_until_settled();
+}
+
+/// The cancel connection gets no answer within `connect_timeout`. The signal may still come at any time, so that nobody else gets that server.
+fn a_request_that_is_stuck_hits_nobody(version: Version) {
+    let mut house = House::new(version, 1, "connect_timeout = 300\ncheckout_timeout = 20000\nclient_connection_recovery = \"recover\"");
+    let login = house.login("app");
+    let (mut client, mut other) = (house.client(), house.client());
+    let before = one(&mut client, "SELECT pg_backend_pid()");
+    let mut watch = house.watch();
+    client.send(&raw::query("SELECT pg_sleep(2)"));
+    watch.wait_for_sessions(1, "state = 'active' AND query LIKE '%pg_sleep%'");
+    // The postmaster, which would take the cancel connection, stands still; its children go on.
+    house.postgres.signal("STOP");
+    cancel(&login, client.key.as_ref().expect("it was told its key"));
+    let end = client.read_until_ready();
+    house.postgres.signal("CONT");
+    assert!(end.iter().all(|message| message.tag != b'E'), "nobody could cancel it: {end:?}");
+    wait_until("another server answers", SOON, || {
+        other.send(&raw::query("SELECT pg_backend_pid()"));
+        let rows = other.read_until_ready();
+        rows.iter().any(|message| message.tag == b'D' && message.text() != before)
+    });
+    watch.wait_until_settled();
 }

@@ -4,7 +4,13 @@ use super::house::{House, error, extended, general_of, one, tags};
 use super::support::{Dog, Postgres, Raw, SOON, Version, config, poll, query, raw, users, wait_until};
 use std::time::{Duration, Instant};
 
-crate::on_both!(down_at_start_and_then_up, idle_servers_that_end_are_replaced, a_busy_server_that_ends, a_crash_in_mid_query);
+crate::on_both!(
+    down_at_start_and_then_up,
+    the_minimum_is_restored,
+    idle_servers_that_end_are_replaced,
+    a_busy_server_that_ends,
+    a_crash_in_mid_query
+);
 
 fn down_at_start_and_then_up(version: Version) {
     let mut postgres = Postgres::start(version);
@@ -36,6 +42,26 @@ fn down_at_start_and_then_up(version: Version) {
     for i in 0..20 {
         assert_eq!(one(&mut other, &format!("SELECT {i}")), i.to_string());
     }
+}
+
+/// `min_pool_size` holds without a client: after servers have ended, and after the whole server was down.
+fn the_minimum_is_restored(version: Version) {
+    let mut postgres = Postgres::start(version);
+    let settings = general_of(4, "").replace("min_pool_size = 0", "min_pool_size = 3");
+    let _dog = Dog::start(&config(&postgres, &settings, ""), &users(&postgres, &[("app", "")]));
+    let pids = |postgres: &Postgres| -> Vec<String> {
+        let rows = postgres.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'app' ORDER BY pid");
+        rows.into_iter().map(|mut row| row.remove(0)).collect()
+    };
+    wait_until("three are open", SOON, || pids(&postgres).len() == 3);
+    let first = pids(&postgres);
+    postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'");
+    wait_until("three others are open", SOON, || {
+        let now = pids(&postgres);
+        now.len() == 3 && now.iter().all(|pid| !first.contains(pid))
+    });
+    postgres.crash_and_restart();
+    wait_until("three are open again", SOON, || pids(&postgres).len() == 3);
 }
 
 fn idle_servers_that_end_are_replaced(version: Version) {

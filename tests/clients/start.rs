@@ -98,3 +98,20 @@ fn hash_prints_a_verifier() {
     (login.user, login.password) = ("hashed".into(), "my-password".into());
     assert_eq!(super::house::one(&mut super::support::Raw::login(&login), "SELECT current_user"), "hashed");
 }
+
+/// A machine that grants too little: what is missing, and what to change, is said. (A kernel that forbids io_uring cannot be had in a test without
+/// forbidding it to everybody on the machine.)
+#[test]
+fn limits_that_are_too_low_are_named() {
+    let folder = Folder::new("limits", false);
+    let port = Port::claim();
+    std::fs::write(folder.0.join("pgdog.toml"), GOOD.replace("{port}", &port.number.to_string())).expect("our own folder");
+    std::fs::write(folder.0.join("users.toml"), USERS).expect("our own folder");
+    for (limit, because) in [("--nofile=64:64", "LimitNOFILE"), ("--memlock=65536:65536", "LimitMEMLOCK")] {
+        let mut command = Command::new("prlimit");
+        command.arg(limit).arg(env!("CARGO_BIN_EXE_pg_dog")).current_dir(&folder.0);
+        let output = run(&mut command, SOON);
+        assert_eq!(output.status.and_then(|status| status.code()), Some(1), "{}", output.stderr);
+        assert!(output.stderr.contains(because), "{because} is not in: {}", output.stderr);
+    }
+}
