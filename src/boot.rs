@@ -20,6 +20,9 @@ use crate::io::socket::{self, SocketOptions};
 use crate::io::{Fd, limits};
 use crate::mail::{Asker, Desk, Job, Padded, Poster, Shared, Word};
 
+/// Descriptors of one executor, and a few cancel requests.
+const FILES_PER_CORE: usize = 32;
+
 /// What the command line says, and what tests set besides.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -86,7 +89,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
     }
     let snapshot = loaded.snapshot;
     let cores = snapshot.general.workers;
-    check_machine(&snapshot)?;
+    let clients_max = check_machine(&snapshot)?;
     let address = listen_address(&snapshot)?;
     let options_tcp = socket_options(&snapshot.tcp);
     let listeners = listeners(&snapshot, &address, &options_tcp)?;
@@ -101,6 +104,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
         published: ArcSwap::from_pointee(published),
         version: AtomicU64::new(1),
         clients: (0..cores).map(|_| Padded::default()).collect(),
+        clients_max,
         next_client: AtomicU64::new(1),
         secret,
     });
@@ -194,14 +198,19 @@ fn run_control(control: Control, bells: Arc<Doorbells>, cpu: Option<usize>) -> R
     }
 }
 
-fn check_machine(snapshot: &Snapshot) -> Result<(), StartError> {
+/// What must hold before anything starts; returns how many clients there are descriptors for.
+fn check_machine(snapshot: &Snapshot) -> Result<usize, StartError> {
     let cores = snapshot.general.workers;
     if cores > CORES_MAX {
         return Err(StartError::Config(vec![format!("[general] workers = {cores}: at most {CORES_MAX} data cores are possible")]));
     }
     limits::io_uring().map_err(StartError::Machine)?;
-    limits::open_files().map_err(StartError::Machine)?;
-    limits::locked_memory(cores as u64 + 1).map_err(StartError::Machine)
+    let files = limits::open_files().map_err(StartError::Machine)? as usize;
+    limits::locked_memory(cores as u64 + 1).map_err(StartError::Machine)?;
+    // Servers, cancel requests and what a core opens for itself must find descriptors whatever clients do.
+    let servers: usize = snapshot.pools.iter().map(|pool| pool.pool_size).sum();
+    let own = FILES_PER_CORE * (cores + 1) + servers.min(files / 2);
+    Ok(files.saturating_sub(own).max(files / 4))
 }
 
 fn listen_address(snapshot: &Snapshot) -> Result<SocketAddr, StartError> {

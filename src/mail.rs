@@ -26,6 +26,19 @@ pub struct PoolState {
     pub parameters: ArcSwapOption<Vec<(String, String)>>,
     /// keys of our own login at the server, so that PBKDF2 runs once
     pub server_keys: ArcSwapOption<SaltedKeys>,
+    /// set while the server does not let us in
+    pub barred: ArcSwapOption<Barred>,
+}
+
+/// A server that refuses our login: until then nobody asks again, and clients are told at once.
+#[derive(Debug)]
+pub struct Barred {
+    /// ns of the monotonic clock
+    pub until: u64,
+    /// how long this pause is, ns; the next is longer
+    pub pause: u64,
+    pub code: String,
+    pub message: String,
 }
 
 /// One pool as all cores see it.
@@ -66,6 +79,8 @@ pub struct Shared {
     pub version: AtomicU64,
     /// clients on each core, for spreading fresh ones
     pub clients: Vec<Padded>,
+    /// clients that may be there at once, over all cores
+    pub clients_max: usize,
     /// next number for a client; never given twice
     pub next_client: AtomicU64,
     /// identifies this process to nobody but itself: salts for users that do not exist
@@ -95,6 +110,12 @@ pub struct ServerLink {
     pub sent: u64,
     /// when it last went to a client
     pub used_at: u64,
+    /// when its last reply was complete
+    pub heard_at: u64,
+    /// when it is old enough to be closed as soon as it is free
+    pub retire_at: u64,
+    /// how often it was asked whether it lives
+    pub checks: u64,
 }
 
 /// To a data core.

@@ -9,6 +9,7 @@ mod mailbox;
 
 #[path = "../src/pool"]
 mod pool {
+    mod leaving;
     pub mod ledger;
     pub mod queue;
     pub mod slice;
@@ -172,7 +173,7 @@ fn a_nudge_is_not_swallowed() {
             opened += usize::from(waiting.look(1) == After::Open);
             (opened, waiting)
         });
-        let after = home.open_failed(2, 0);
+        let after = home.open_failed(2, 0, false);
         let Ok((mut opened, mut waiting)) = thread.join() else { panic!("the waiting core panicked") };
         if after == (After::Nudge { core: 0 }) {
             opened += usize::from(waiting.nudged(2) == After::Open);
@@ -192,7 +193,7 @@ fn a_late_nudge_hides_no_new_permit() {
         assert_eq!(home.busy_died(1), After::Nudge { core: 0 });
         assert!(home.wanted_extra(1, 1));
         let thread = thread::spawn(move || (waiting.nudged(2), waiting));
-        let after = home.open_failed(2, 0);
+        let after = home.open_failed(2, 0, false);
         let Ok((first, mut waiting)) = thread.join() else { panic!("the waiting core panicked") };
         let again = if after == (After::Nudge { core: 0 }) { waiting.nudged(3) } else { After::Nothing };
         assert!((first == After::Open) != (again == After::Open), "forgotten: {first:?} {after:?} {again:?}");
@@ -277,7 +278,7 @@ fn exactly_the_excess_is_shed() {
             thread::spawn(move || {
                 let shed = ledger.try_shed();
                 if shed {
-                    ledger.give_back_shed();
+                    ledger.give_back_left();
                 }
                 shed
             })

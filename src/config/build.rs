@@ -9,7 +9,7 @@ use super::file::{Block, Source, Value, Which, read};
 use super::judge::{fill, judge, variables};
 use super::problem::{At, Findings, Problem, What, printed};
 use super::shown;
-use super::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, PoolSpec, PoolerMode, Snapshot, Tcp};
+use super::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, PoolSpec, PoolerMode, Recovery, Snapshot, Tcp};
 use super::table::{Preset, section_named};
 
 /// Names of the files in messages when the caller has none.
@@ -149,7 +149,7 @@ impl Block {
 }
 
 fn general_settings(block: &Block, findings: &mut Findings) -> General {
-    for key in ["connect_timeout", "checkout_timeout", "client_login_timeout", "rollback_timeout"] {
+    for key in ["connect_timeout", "checkout_timeout", "client_login_timeout", "rollback_timeout", "healthcheck_timeout"] {
         if let Some(entry) = block.entries.get(key).filter(|entry| entry.value == Value::Int(0)) {
             findings.warn(entry.at, format!("[general]: `{key}` = 0 means at once, not never"));
         }
@@ -166,10 +166,20 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
             _ => AuthType::Scram,
         },
         connect_timeout: limit("connect_timeout"),
+        connect_attempts: block.unsigned("connect_attempts").unwrap_or(1).max(1),
+        connect_attempt_delay: limit("connect_attempt_delay"),
+        server_connects: block.unsigned("server_connects").unwrap_or(1).max(1),
+        healthcheck_interval: limit("healthcheck_interval"),
+        healthcheck_timeout: limit("healthcheck_timeout"),
         checkout_timeout: limit("checkout_timeout"),
         client_login_timeout: limit("client_login_timeout"),
         rollback_timeout: limit("rollback_timeout"),
         shutdown_timeout: limit("shutdown_timeout"),
+        connection_recovery: match block.words("connection_recovery") {
+            Some("rollback_only") => Recovery::RollbackOnly,
+            Some("drop") => Recovery::Drop,
+            _ => Recovery::Recover,
+        },
         client_connection_recovery: match block.words("client_connection_recovery") {
             Some("recover") => ClientRecovery::Recover,
             _ => ClientRecovery::Drop,
@@ -296,6 +306,7 @@ impl<'b> Pools<'b> {
         let size = |key| user.unsigned(key).or_else(|| server.unsigned(key));
         let pool_size: usize = size("pool_size").or_else(|| self.general.unsigned("default_pool_size")).unwrap_or(1).max(1);
         let mut min_pool_size: usize = size("min_pool_size").or_else(|| self.general.unsigned("min_pool_size")).unwrap_or_default();
+        let time = |key| user.millis(key).or_else(|| server.millis(key)).or_else(|| self.general.millis(key)).unwrap_or_default();
         let who = format!("[[users]]: \"{}\" of \"{}\"", printed(name), printed(database));
         if client_password.is_none() && !self.trust {
             findings.warn(user.at, format!("{who} has no password, so it cannot log in"));
@@ -324,6 +335,9 @@ impl<'b> Pools<'b> {
                 .or_else(|| server.mode("pooler_mode"))
                 .or_else(|| self.general.mode("pooler_mode"))
                 .unwrap_or(PoolerMode::Transaction),
+            idle_timeout: time("idle_timeout"),
+            server_lifetime: time("server_lifetime"),
+            server_lifetime_jitter: time("server_lifetime_jitter"),
         }
     }
 }

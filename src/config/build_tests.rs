@@ -35,14 +35,7 @@ fn an_empty_configuration_has_pgdogs_defaults() {
     let Snapshot { number, general, cores, admin, tcp, pools, by_name, .. } =
         load(Some(Source { name: "m", text: "" }), Some(Source { name: "u", text: "" }), &no_env, [0xab; 16], 41).unwrap().snapshot;
     assert_eq!((number, pools.len(), by_name.len()), (41, 0, 0));
-    assert_eq!((general.host.as_str(), general.port, general.workers), ("0.0.0.0", 6432, 2));
-    assert_eq!(general.auth_type, AuthType::Scram);
-    let seconds = [general.connect_timeout, general.checkout_timeout, general.rollback_timeout].map(|limit| limit.as_secs());
-    assert_eq!(seconds, [5, 5, 5]);
-    assert_eq!((general.client_login_timeout.as_secs(), general.shutdown_timeout.as_secs()), (60, 60));
-    assert_eq!(general.client_connection_recovery, ClientRecovery::Drop);
-    assert_eq!((general.log_level.as_str(), general.log_format), ("info", LogFormat::Text));
-    assert!(general.log_connections && general.log_disconnections);
+    assert_eq!(general, General::default());
     assert_eq!((cores.pin.len(), cores.control, cores.spin_us, cores.spread, cores.listeners, cores.fair_us), (0, None, 0, true, 0, 3_000));
     assert_eq!((admin.database.as_str(), admin.user.as_str(), admin.password.as_str()), ("admin", "admin", "ab".repeat(16).as_str()));
     assert!(tcp.keepalive && tcp.time.is_none() && tcp.interval.is_none() && tcp.retries.is_none());
@@ -66,11 +59,17 @@ fn missing_files_are_warnings() {
 fn every_built_key_arrives() {
     let main = "[general]\nhost = \"::1\"\nport = 7000\nworkers = 3\nauth_type = \"md5\"\nconnect_timeout = 1\ncheckout_timeout = 2\n\
         client_login_timeout = 3\nrollback_timeout = 4\nshutdown_timeout = 9223372036854775807\nclient_connection_recovery = \"recover\"\n\
-        connection_recovery = \"recover\"\nlog_level = \"debug\"\nlog_format = \"json\"\nlog_connections = false\nlog_disconnections = false\n\
+        connection_recovery = \"rollback_only\"\nconnect_attempts = 3\nconnect_attempt_delay = 5\nserver_connects = 6\n\
+        healthcheck_interval = 7\nhealthcheck_timeout = 8\nserver_lifetime = 20\nserver_lifetime_jitter = 21\n\
+        log_level = \"debug\"\nlog_format = \"json\"\n\
+        log_connections = false\nlog_disconnections = false\n\
         [tcp]\nkeepalive = false\ntime = 1\ninterval = 2\nretries = 3\nuser_timeout = 4\ncongestion_control = \"bbr\"\n\
         [cores]\npin = [4, 5, 6]\ncontrol = 3\nspin_us = 50\nspread = false\nlisteners = 2\nfair_us = 10\n\
-        [[databases]]\nname = \"db\"\nhost = \"h\"\nport = 5433\ndatabase_name = \"real\"\n";
-    let users = user("password = \"c\"\nserver_user = \"su\"\nserver_password = \"sp\"\npool_size = 7\nmin_pool_size = 2\npooler_mode = \"session\"");
+        [[databases]]\nname = \"db\"\nhost = \"h\"\nport = 5433\ndatabase_name = \"real\"\nserver_lifetime = 10\n";
+    let users = user(
+        "password = \"c\"\nidle_timeout = 9\n\
+        server_user = \"su\"\nserver_password = \"sp\"\npool_size = 7\nmin_pool_size = 2\npooler_mode = \"session\"",
+    );
     let Loaded { snapshot, warnings } = loaded(main, &users);
     assert_eq!(warnings, [""; 0]);
     let general = &snapshot.general;
@@ -78,6 +77,9 @@ fn every_built_key_arrives() {
     let millis = [general.connect_timeout, general.checkout_timeout, general.client_login_timeout, general.rollback_timeout];
     assert_eq!(millis.map(|limit| limit.as_millis()), [1, 2, 3, 4]);
     assert_eq!((general.shutdown_timeout, general.client_connection_recovery), (NEVER, ClientRecovery::Recover));
+    assert_eq!((general.connection_recovery, general.connect_attempts, general.server_connects), (Recovery::RollbackOnly, 3, 6));
+    let millis = [general.connect_attempt_delay, general.healthcheck_interval, general.healthcheck_timeout];
+    assert_eq!(millis.map(|limit| limit.as_millis()), [5, 7, 8]);
     assert_eq!((general.log_level.as_str(), general.log_format), ("debug", LogFormat::Json));
     assert!(!general.log_connections && !general.log_disconnections);
     let tcp = &snapshot.tcp;
@@ -99,6 +101,9 @@ fn every_built_key_arrives() {
         pool_size: 7,
         min_pool_size: 2,
         mode: PoolerMode::Session,
+        idle_timeout: Duration::from_millis(9),
+        server_lifetime: Duration::from_millis(10),
+        server_lifetime_jitter: Duration::from_millis(21),
     };
     assert_eq!(snapshot.pools, std::slice::from_ref(&expected));
     assert_eq!(snapshot.pool("db", "u"), Some(&expected));

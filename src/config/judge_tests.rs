@@ -178,9 +178,9 @@ fn defaults_by_hand_are_neither_refused_nor_warned_about() {
 
 #[test]
 fn a_harmless_key_that_is_set_often_is_one_warning() {
-    let databases: String = (0..3).map(|n| format!("[[databases]]\nname = \"d{n}\"\nhost = \"h\"\nidle_timeout = 5\n")).collect();
+    let databases: String = (0..3).map(|n| format!("[[databases]]\nname = \"d{n}\"\nhost = \"h\"\nidle_timeout_primary = 5\n")).collect();
     let warnings = run(&databases, ADMIN, &|_| None).unwrap();
-    assert_eq!(warnings, ["pgdog.toml:4: [[databases]]: `idle_timeout` is not built yet and changes nothing (set 3 times)"]);
+    assert_eq!(warnings, ["pgdog.toml:4: [[databases]]: `idle_timeout_primary` is not built yet and changes nothing (set 3 times)"]);
 }
 
 #[test]
@@ -192,7 +192,6 @@ fn a_needed_key_from_the_environment_fails_too() {
         ("PGDOG_TLS_VERIFY", "verify-everything", "tls_verify"),
         ("PGDOG_QUERY_TIMEOUT", "1s", "query_timeout"),
         ("PGDOG_POOLER_MODE", "statement", "pooler_mode"),
-        ("PGDOG_CONNECTION_RECOVERY", "rollbackonly", "connection_recovery"),
     ] {
         let env = |asked: &str| (asked == name).then(|| value.to_owned());
         let problems = run(DATABASE, &format!("{ADMIN}{USER}"), &env).expect_err(name);

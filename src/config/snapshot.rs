@@ -32,6 +32,17 @@ pub enum ClientRecovery {
     Drop,
 }
 
+/// What is done with a server whose client went away in the middle of its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// replies are awaited, what is open is rolled back
+    Recover,
+    /// an open transaction between two statements is rolled back; anything else closes the connection
+    RollbackOnly,
+    /// the connection is closed
+    Drop,
+}
+
 /// Shape of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -40,7 +51,7 @@ pub enum LogFormat {
 }
 
 /// The built settings of `[general]`, in their own types.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct General {
     pub host: String,
     pub port: u16,
@@ -48,15 +59,53 @@ pub struct General {
     pub workers: usize,
     pub auth_type: AuthType,
     pub connect_timeout: Duration,
+    /// tries before waiting clients are told, at least 1
+    pub connect_attempts: u32,
+    pub connect_attempt_delay: Duration,
+    /// connections opened at one server at the same time, at least 1
+    pub server_connects: u32,
+    /// a server not heard of for so long is asked whether it lives before a client gets it; `NEVER` = not
+    pub healthcheck_interval: Duration,
+    pub healthcheck_timeout: Duration,
     pub checkout_timeout: Duration,
     pub client_login_timeout: Duration,
     pub rollback_timeout: Duration,
     pub shutdown_timeout: Duration,
+    pub connection_recovery: Recovery,
     pub client_connection_recovery: ClientRecovery,
     pub log_level: String,
     pub log_format: LogFormat,
     pub log_connections: bool,
     pub log_disconnections: bool,
+}
+
+impl Default for General {
+    /// What the table of settings says when nobody sets anything (a test compares the two).
+    fn default() -> General {
+        let seconds = Duration::from_secs;
+        General {
+            host: "0.0.0.0".into(),
+            port: 6432,
+            workers: 2,
+            auth_type: AuthType::Scram,
+            connect_timeout: seconds(5),
+            connect_attempts: 1,
+            connect_attempt_delay: Duration::ZERO,
+            server_connects: 16,
+            healthcheck_interval: seconds(30),
+            healthcheck_timeout: seconds(5),
+            checkout_timeout: seconds(5),
+            client_login_timeout: seconds(60),
+            rollback_timeout: seconds(5),
+            shutdown_timeout: seconds(60),
+            connection_recovery: Recovery::Recover,
+            client_connection_recovery: ClientRecovery::Drop,
+            log_level: "info".into(),
+            log_format: LogFormat::Text,
+            log_connections: true,
+            log_disconnections: true,
+        }
+    }
 }
 
 /// `[cores]`, ours: where data cores run and how long they look before they sleep.
@@ -123,6 +172,12 @@ pub struct PoolSpec {
     /// at most `pool_size`; 0 without a server password
     pub min_pool_size: usize,
     pub mode: PoolerMode,
+    /// how long a connection above `min_pool_size` may be idle
+    pub idle_timeout: Duration,
+    /// age at which a connection is closed when it is given back
+    pub server_lifetime: Duration,
+    /// spreads that age by up to so much either way
+    pub server_lifetime_jitter: Duration,
 }
 
 impl fmt::Debug for PoolSpec {
@@ -139,6 +194,9 @@ impl fmt::Debug for PoolSpec {
             .field("pool_size", &self.pool_size)
             .field("min_pool_size", &self.min_pool_size)
             .field("mode", &self.mode)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("server_lifetime", &self.server_lifetime)
+            .field("server_lifetime_jitter", &self.server_lifetime_jitter)
             .finish()
     }
 }

@@ -15,6 +15,9 @@ fn spec() -> PoolSpec {
         pool_size: 1,
         min_pool_size: 0,
         mode: PoolerMode::Transaction,
+        idle_timeout: NEVER,
+        server_lifetime: NEVER,
+        server_lifetime_jitter: std::time::Duration::ZERO,
     }
 }
 

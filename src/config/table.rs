@@ -173,6 +173,7 @@ pub static SECTIONS: &[Section] = &[
 ];
 
 /// Milliseconds; `UNLIMITED` means never.
+pub(super) const CONNECTS: Type = Type::Int { min: 1, max: 10_000, unit: "" };
 pub(super) const MS: Type = Type::Int { min: 0, max: i64::MAX, unit: "ms" };
 pub(super) const US: Type = Type::Int { min: 0, max: i64::MAX, unit: "us" };
 pub(super) const BYTES: Type = Type::Int { min: 0, max: i64::MAX, unit: "bytes" };

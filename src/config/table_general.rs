@@ -2,7 +2,7 @@
 //! Invariant and meaning of a row: see `table`. What concerns statements, shards and moving data stands in `table_routing`.
 
 use super::table::Preset::{Bool, Int, Text, Unset};
-use super::table::{BYTES, COUNT, MS, POOL, POOL_MIN, PORT, Setting, Type, UNLIMITED, WORKERS, built, harmless, needed};
+use super::table::{BYTES, CONNECTS, COUNT, MS, POOL, POOL_MIN, PORT, Setting, Type, UNLIMITED, WORKERS, built, harmless, needed};
 
 /// Words for `pooler_mode`, also in `[[databases]]` and `[[users]]`.
 pub(super) const MODES: Type = Type::Choice(&["transaction", "session", "statement"]);
@@ -27,8 +27,9 @@ pub(super) static KEYS: &[Setting] = &[
         .env("PGDOG_PASSTHROUGH_AUTH"),
     // Time limits.
     built("connect_timeout", MS, Int(5_000), "Time to reach a server and to log in there.").env("PGDOG_CONNECT_TIMEOUT"),
-    harmless("connect_attempts", COUNT, Int(1), "Tries to reach a server before a checkout fails.").env("PGDOG_CONNECT_ATTEMPTS"),
-    harmless("connect_attempt_delay", MS, Int(0), "Pause between two such tries.").env("PGDOG_CONNECT_ATTEMPT_DELAY"),
+    built("connect_attempts", COUNT, Int(1), "Tries to reach a server before a checkout fails.").env("PGDOG_CONNECT_ATTEMPTS"),
+    built("connect_attempt_delay", MS, Int(0), "Pause between two such tries.").env("PGDOG_CONNECT_ATTEMPT_DELAY"),
+    built("server_connects", CONNECTS, Int(16), "Connections that are opened at one server at the same time, for all its pools (ours)."),
     built("checkout_timeout", MS, Int(5_000), "Time a client waits for a server before it gets an error.").env("PGDOG_CHECKOUT_TIMEOUT"),
     // The name of the variable has no IN in it; that is how PgDog spells it.
     built("client_login_timeout", MS, Int(60_000), "Time a client has to log in.").env("PGDOG_CLIENT_LOG_TIMEOUT"),
@@ -40,9 +41,9 @@ pub(super) static KEYS: &[Setting] = &[
     needed("client_idle_timeout", MS, Int(UNLIMITED), "Closes clients that ask for nothing this long.").env("PGDOG_CLIENT_IDLE_TIMEOUT"),
     needed("client_idle_in_transaction_timeout", MS, Int(UNLIMITED), "Closes clients that leave a transaction open and idle this long.")
         .env("PGDOG_CLIENT_IDLE_IN_TRANSACTION_TIMEOUT"),
-    harmless("idle_timeout", MS, Int(60_000), "Closes server connections above the minimum that are idle this long.").env("PGDOG_IDLE_TIMEOUT"),
-    harmless("server_lifetime", MS, Int(86_400_000), "Retires server connections of this age at check-in.").env("PGDOG_SERVER_LIFETIME"),
-    harmless("server_lifetime_jitter", MS, Int(0), "Spreads that age by up to this much either way.").env("PGDOG_SERVER_LIFETIME_JITTER"),
+    built("idle_timeout", MS, Int(60_000), "Closes server connections above the minimum that are idle this long.").env("PGDOG_IDLE_TIMEOUT"),
+    built("server_lifetime", MS, Int(86_400_000), "Retires server connections of this age at check-in.").env("PGDOG_SERVER_LIFETIME"),
+    built("server_lifetime_jitter", MS, Int(0), "Spreads that age by up to this much either way.").env("PGDOG_SERVER_LIFETIME_JITTER"),
     // What is done when somebody leaves early.
     built(
         "connection_recovery",
@@ -50,8 +51,7 @@ pub(super) static KEYS: &[Setting] = &[
         Text("recover"),
         "What is done with a server left in mid-work.",
     )
-    .env("PGDOG_CONNECTION_RECOVERY")
-    .needs(&["rollback_only", "drop"]),
+    .env("PGDOG_CONNECTION_RECOVERY"),
     built("client_connection_recovery", Type::Choice(&["recover", "drop"]), Text("drop"), "Keeps or closes a client whose checkout failed.")
         .env("PGDOG_CLIENT_CONNECTION_RECOVERY"),
     needed(
@@ -75,11 +75,11 @@ pub(super) static KEYS: &[Setting] = &[
         .env("PGDOG_TLS_SERVER_CERTIFICATE"),
     needed("tls_server_private_key", Type::Text, Unset, "PEM file with its private key.").env("PGDOG_TLS_SERVER_PRIVATE_KEY"),
     // Health.
-    harmless("healthcheck_interval", MS, Int(30_000), "A server not checked for this long is checked at checkout.").env("PGDOG_HEALTHCHECK_INTERVAL"),
+    built("healthcheck_interval", MS, Int(30_000), "A server not checked for this long is checked at checkout.").env("PGDOG_HEALTHCHECK_INTERVAL"),
     harmless("idle_healthcheck_interval", MS, Int(30_000), "Pause between checks of a pool in the background; 0 is off.")
         .env("PGDOG_IDLE_HEALTHCHECK_INTERVAL"),
     harmless("idle_healthcheck_delay", MS, Int(5_000), "Wait before the first of them.").env("PGDOG_IDLE_HEALTHCHECK_DELAY"),
-    harmless("healthcheck_timeout", MS, Int(5_000), "Time one check may take.").env("PGDOG_HEALTHCHECK_TIMEOUT"),
+    built("healthcheck_timeout", MS, Int(5_000), "Time one check may take.").env("PGDOG_HEALTHCHECK_TIMEOUT"),
     harmless("healthcheck_port", PORT, Unset, "Port of an HTTP endpoint that says up or down.").env("PGDOG_HEALTHCHECK_PORT").restart(),
     harmless("require_healthcheck_on_discovery", Type::Bool, Bool(false), "New servers are checked before they get traffic.")
         .env("PGDOG_REQUIRE_HEALTHCHECK_ON_DISCOVERY"),

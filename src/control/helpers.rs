@@ -31,7 +31,10 @@ pub fn start(outside: &Arc<dyn Poster>, bells: &Arc<Doorbells>) -> io::Result<mp
             loop {
                 let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let Ok((asker, job)) = job else { return };
-                work(job);
+                // One job's bug must not take the thread with it: the asker is answered all the same, and finds nothing made.
+                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(job))).is_err() {
+                    tracing::error!("a helper panicked over one job; the login that asked for it fails");
+                }
                 if outside.post(asker.core, Mail::Made { slot: asker.slot, generation: asker.generation }) {
                     waker.wake(asker.core);
                 }

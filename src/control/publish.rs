@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::config::snapshot::{PoolSpec, Snapshot};
 use crate::config::{Loaded, Problem, Source, load};
 use crate::mail::{PoolState, Published, SharedPool};
-use crate::pool::ledger::Ledger;
+use crate::pool::ledger::{Gate, Ledger};
 
 /// Reads and checks both files. A file that is not there is None: defaults and a warning.
 pub fn read_files(config: &Path, users: &Path, random: [u8; 16], number: u64) -> Result<Loaded, Vec<String>> {
@@ -47,12 +47,22 @@ impl Publisher {
         let known: HashMap<(&str, &str), &Arc<SharedPool>> =
             before.iter().flat_map(|before| before.pools.iter()).map(|pool| ((pool.spec.database.as_str(), pool.spec.user.as_str()), pool)).collect();
         let mut pools = Vec::with_capacity(snapshot.pools.len());
+        // One gate per server, for pools of before and new ones alike.
+        let mut gates: HashMap<(String, u16), Arc<Gate>> = HashMap::new();
+        for pool in before.iter().flat_map(|before| before.pools.iter()) {
+            gates.entry((pool.spec.host.clone(), pool.spec.port)).or_insert_with(|| pool.state.ledger.gate().clone());
+        }
+        gates.values().for_each(|gate| gate.set_limit(snapshot.general.server_connects));
         for spec in &snapshot.pools {
             let old = known.get(&(spec.database.as_str(), spec.user.as_str())).copied();
             pools.push(match old {
                 Some(old) if old.spec == *spec => old.clone(),
                 Some(old) if same_server(&old.spec, spec) => Arc::new(kept(old, spec)),
-                _ => Arc::new(self.fresh(spec, cores, &mut resolved)),
+                _ => {
+                    let fresh = || Arc::new(Gate::new(snapshot.general.server_connects));
+                    let gate = gates.entry((spec.host.clone(), spec.port)).or_insert_with(fresh).clone();
+                    Arc::new(self.fresh(spec, cores, gate, &mut resolved))
+                }
             });
         }
         let same_admin = before.filter(|before| {
@@ -64,13 +74,14 @@ impl Publisher {
         Published { snapshot, pools, by_id, admin_verifier }
     }
 
-    fn fresh(&self, spec: &PoolSpec, cores: usize, resolved: &mut HashMap<(String, u16), Option<SocketAddr>>) -> SharedPool {
+    fn fresh(&self, spec: &PoolSpec, cores: usize, gate: Arc<Gate>, resolved: &mut HashMap<(String, u16), Option<SocketAddr>>) -> SharedPool {
         let address = *resolved.entry((spec.host.clone(), spec.port)).or_insert_with(|| resolve(&spec.host, spec.port));
         let state = PoolState {
-            ledger: Arc::new(Ledger::new(cores, spec.pool_size as u32)),
+            ledger: Arc::new(Ledger::behind(gate, cores, spec.pool_size as u32)),
             address: address.map(Arc::new).into(),
             parameters: None.into(),
             server_keys: None.into(),
+            barred: None.into(),
         };
         SharedPool { id: self.next_pool.fetch_add(1, Ordering::Relaxed), spec: spec.clone(), state: Arc::new(state), verifier: Arc::default() }
     }

@@ -7,7 +7,7 @@ use crate::mail::{Desk, Mail};
 use super::core::Core;
 use super::logins::place;
 use super::peers::{CancelLeg, NOBODY, Peer, ServerStage};
-use super::timers::Timer;
+use super::timers::{Timer, ns};
 
 impl<D: Door, K: Desk> Core<D, K> {
     /// A client asks, on a connection of its own, that a query be cancelled.
@@ -57,7 +57,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         let generation = self.links.generation(server);
         self.seat(slot, Peer::Leg(Box::new(CancelLeg { server, generation, pid, key })));
-        let timeout = self.published.snapshot.general.connect_timeout.as_nanos() as u64;
+        let timeout = ns(self.published.snapshot.general.connect_timeout);
         self.wheel.arm(self.now.saturating_add(timeout), Timer::Connect { slot, generation: self.links.generation(slot) });
     }
 

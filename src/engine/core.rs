@@ -15,7 +15,11 @@ use crate::session::parameters::Profile;
 use super::lend::Pool;
 use super::peers::{NOBODY, Peer};
 use super::post::Post;
-use super::timers::Timer;
+use super::timers::{Timer, ns};
+
+/// How long no client is accepted after an accept has failed, and how often that is said.
+const ACCEPT_PAUSE_NS: u64 = 100_000_000;
+const ACCEPT_SAID_NS: u64 = 1_000_000_000;
 
 /// What a core is made of.
 pub struct Parts<D: Door, K: Desk> {
@@ -64,9 +68,19 @@ pub struct Core<D: Door, K: Desk> {
     /// servers promised to other cores
     pub(super) lending: Vec<(u32, u32, usize)>,
     pub(super) moving: Vec<(usize, Moved)>,
+    /// pools that may not open connections before others of their servers have been opened
+    pub(super) gated: Vec<u32>,
     expired: Vec<Timer>,
     /// connects that failed at once, and why
     pub(super) unopened: Vec<(u32, String)>,
+    /// clients that began to wait while their server does not let us in
+    pub(super) barred: Vec<(u32, u32)>,
+    /// a server not heard of for longer is asked whether it lives before a client gets it
+    pub(super) stale_ns: u64,
+    /// the listening socket is being listened to
+    pub(super) accepting: bool,
+    /// when it was last said that no connection can be accepted
+    said_full_at: u64,
 }
 
 impl<D: Door, K: Desk> Core<D, K> {
@@ -100,12 +114,16 @@ impl<D: Door, K: Desk> Core<D, K> {
             again: VecDeque::with_capacity(64),
             lending: Vec::with_capacity(16),
             moving: Vec::with_capacity(16),
+            gated: Vec::new(),
             expired: Vec::new(),
             unopened: Vec::new(),
+            barred: Vec::new(),
+            stale_ns: 0,
+            accepting: false,
+            said_full_at: 0,
         };
-        if let Some(listener) = core.listener {
-            core.links.door.accept(listener, Token::new(Op::Accept, 0, 0));
-        }
+        core.stale_ns = ns(core.published.snapshot.general.healthcheck_interval);
+        core.accept_again();
         core.keep_minimum();
         core
     }
@@ -153,7 +171,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Nothing is left that this core can do without hearing of anything.
     fn nothing_waits(&self) -> bool {
         let parting = self.parting && !self.drained;
-        !parting && self.unopened.is_empty() && self.lending.is_empty() && self.granted.is_empty() && self.again.is_empty()
+        !parting && self.unopened.is_empty() && self.barred.is_empty() && self.lending.is_empty() && self.granted.is_empty() && self.again.is_empty()
     }
 
     /// Runs until the machine breaks; a core has no other end.
@@ -272,22 +290,44 @@ impl<D: Door, K: Desk> Core<D, K> {
     }
 
     fn accepted(&mut self, completion: &Completion) {
+        self.accepting = completion.more;
+        let failed = completion.res < 0 && completion.res != -libc::ECANCELED;
         if completion.res >= 0 {
             self.fresh_client(completion.res);
-        } else if completion.res != -libc::ECANCELED {
-            tracing::warn!("cannot accept a connection: {}", io::Error::from_raw_os_error(-completion.res));
+        } else if failed && self.now.saturating_sub(self.said_full_at) >= ACCEPT_SAID_NS {
+            self.said_full_at = self.now;
+            tracing::warn!("cannot accept a connection, new ones have to wait: {}", io::Error::from_raw_os_error(-completion.res));
         }
         if completion.more {
             return;
         }
         match self.listener {
             // Closed, so that the kernel refuses who comes now instead of letting them wait for the end.
-            Some(listener) if self.draining => {
-                self.listener = None;
-                self.links.door.close(listener);
-            }
-            Some(listener) => self.links.door.accept(listener, Token::new(Op::Accept, 0, 0)),
+            Some(_) if self.draining => self.stop_listening(),
+            // Out of descriptors or memory: asking again at once would fail at once.
+            Some(_) if failed => _ = self.wheel.arm(self.now + ACCEPT_PAUSE_NS, Timer::Accept),
+            Some(_) => self.accept_again(),
             None => {}
+        }
+    }
+
+    /// Takes clients (again).
+    pub(super) fn accept_again(&mut self) {
+        if let Some(listener) = self.listener
+            && !self.accepting
+            && !self.draining
+        {
+            self.accepting = true;
+            self.links.door.accept(listener, Token::new(Op::Accept, 0, 0));
+        }
+    }
+
+    /// Takes no more clients; the listening socket closes as soon as nothing is pending on it.
+    pub(super) fn stop_listening(&mut self) {
+        if self.accepting {
+            self.links.door.cancel(Token::new(Op::Accept, 0, 0));
+        } else if let Some(listener) = self.listener.take() {
+            self.links.door.close(listener);
         }
     }
 

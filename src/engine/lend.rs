@@ -12,7 +12,7 @@ use crate::pool::verdict::{After, Checkin, Checkout, Rules, Take};
 use super::accounts::Told;
 use super::core::Core;
 use super::peers::{ClientPeer, NOBODY, Peer, ServerPeer, ServerStage};
-use super::timers::Timer;
+use super::timers::{Timer, ns};
 
 /// One core's slice of a pool and what is counted about it.
 pub struct Pool {
@@ -27,12 +27,30 @@ pub struct Pool {
     /// waiters to be told of a failure; a buffer
     pub failed: Vec<u32>,
     pub said_down_at: u64,
+    /// of connects: rounds that have failed since the last that worked or was told, and when the last did
+    pub rounds: u32,
+    pub failed_at: u64,
     wait_timer: bool,
     minimum_timer: bool,
+    pub rest_timer: bool,
+    /// in the list of those that wait for a place at the gate
+    pub at_gate: bool,
     /// when `Slice::look` is due; checked every turn, so that it is on time while the core is busy
     pub look_at: u64,
     /// no longer in the configuration: its servers go when they are free
     pub retired: bool,
+}
+
+impl Pool {
+    /// Logs that no connection can be had, once a second at most.
+    pub fn say_down(&mut self, now: u64, code: &str, message: &str) {
+        if self.said_down_at == 0 || now.saturating_sub(self.said_down_at) > 1_000_000_000 {
+            self.said_down_at = now;
+            let spec = &self.shared.spec;
+            let server = format!("{}:{}", spec.host, spec.port);
+            tracing::error!(database = %spec.database, user = %spec.user, server, code, "no server connection: {message}");
+        }
+    }
 }
 
 /// How long a pool may be below `min_pool_size` before it is brought back to it; also the pause between attempts while the server is down.
@@ -64,8 +82,12 @@ impl<D: Door, K: Desk> Core<D, K> {
                 force_closed: 0,
                 failed: Vec::new(),
                 said_down_at: 0,
+                rounds: 0,
+                failed_at: 0,
                 wait_timer: false,
                 minimum_timer: false,
+                rest_timer: false,
+                at_gate: false,
                 look_at: u64::MAX,
                 retired: false,
             })
@@ -104,6 +126,9 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
                 self.arm_wait(pool);
                 self.after(pool, then);
+                if shared.state.barred.load().as_ref().is_some_and(|barred| now < barred.until) && shared.state.ledger.lasting() == 0 {
+                    self.barred.push((client, self.links.generation(client)));
+                }
                 false
             }
         }
@@ -151,6 +176,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 After::Lend { core, link } => self.lend(link, core),
                 After::Ask { core } => self.post.send(core, Mail::Take { pool, from: self.id }, &mut self.links.door),
                 After::Open => self.open_server(pool),
+                After::Gated => return self.wait_at_gate(pool),
                 After::Nudge { core } => self.post.send(core, Mail::Nudge { pool }, &mut self.links.door),
             }
             let now = self.now;
@@ -204,8 +230,12 @@ impl<D: Door, K: Desk> Core<D, K> {
                 self.granted.push_back((client, self.links.generation(client)));
             }
             Checkin::Lend { core, link } => self.lend(link, core),
-            Checkin::Idle { timer: Some(at) } => self.look_later(pool, at),
-            Checkin::Idle { timer: None } => {}
+            Checkin::Idle { timer } => {
+                if let Some(at) = timer {
+                    self.look_later(pool, at);
+                }
+                self.rest_later(pool);
+            }
             Checkin::Retire => {}
         }
     }
@@ -213,6 +243,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// A server whose login is through.
     pub(super) fn pool_opened(&mut self, slot: u32) {
         self.check_in(slot, |slice, now| slice.opened(slot, now));
+        self.look_at_gate();
     }
 
     /// A server is free: to the pool with it, unless a cancel request may still hit it.
@@ -224,9 +255,13 @@ impl<D: Door, K: Desk> Core<D, K> {
         if peer.leg {
             peer.stage = ServerStage::Cancelled;
             let generation = self.links.generation(slot);
-            let timeout = self.published.snapshot.general.rollback_timeout.as_nanos() as u64;
+            let timeout = ns(self.published.snapshot.general.rollback_timeout);
             self.wheel.arm(self.now.saturating_add(timeout), Timer::Clean { slot, generation });
             return;
+        }
+        peer.link.heard_at = self.now;
+        if self.now >= peer.link.retire_at {
+            return self.let_go(slot, false);
         }
         self.check_in(slot, |slice, now| slice.checkin(slot, now));
     }
@@ -239,71 +274,13 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(slice) = self.pools[pool as usize].as_mut() else { return };
         let verdict = place(&mut slice.slice, now);
         if verdict == Checkin::Retire {
-            return self.retire(slot);
+            return self.say_goodbye(slot);
         }
         let retired = slice.retired;
         self.placed(pool, verdict);
         if retired {
             self.dismiss_idle(pool);
         }
-    }
-
-    /// A pool that is no longer configured keeps no idle servers.
-    fn dismiss_idle(&mut self, pool: u32) {
-        let now = self.now;
-        loop {
-            let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
-            let Some(&slot) = slice.slice.idle_links().first() else { return };
-            if !slice.slice.withdraw(slot) {
-                return; // promised to another core, which dismisses it
-            }
-            self.peers[slot as usize] = Peer::None;
-            self.say_goodbye(slot);
-            if let Some(slice) = self.pools[pool as usize].as_mut() {
-                let after = slice.slice.busy_died(now);
-                self.after(pool, after);
-            }
-        }
-    }
-
-    fn retire(&mut self, slot: u32) {
-        let now = self.now;
-        let Peer::Server(peer) = std::mem::take(&mut self.peers[slot as usize]) else { return };
-        self.say_goodbye(slot);
-        if let Some(slice) = self.pools[peer.pool as usize].as_mut() {
-            let after = slice.slice.retired(now);
-            self.after(peer.pool, after);
-        }
-    }
-
-    fn say_goodbye(&mut self, slot: u32) {
-        let mut words = Vec::new();
-        crate::wire::client::terminate(&mut words);
-        self.links.say(slot, &words);
-        self.links.close(slot);
-    }
-
-    /// A server has ended: the pool is told.
-    pub(super) fn server_out(&mut self, slot: u32, peer: &ServerPeer) {
-        let now = self.now;
-        let Some(slice) = self.pools[peer.pool as usize].as_mut() else { return };
-        let after = match peer.stage {
-            ServerStage::Idle => {
-                // One that was promised to another core and has not left yet: the asker is told.
-                if let Some(at) = self.lending.iter().position(|&(lent, _, _)| lent == slot) {
-                    let (_, _, core) = self.lending.swap_remove(at);
-                    self.post.send(core, Mail::Refund { pool: peer.pool }, &mut self.links.door);
-                    // Its permit was on its way with it.
-                    slice.shared.state.ledger.give_back();
-                    slice.slice.look(now)
-                } else {
-                    slice.slice.idle_died(slot, now)
-                }
-            }
-            _ => slice.slice.busy_died(now),
-        };
-        self.after(peer.pool, after);
-        self.minimum_later(peer.pool);
     }
 
     /// Promises a server to another core; it leaves when nothing is on its way to or from it.
@@ -385,7 +362,7 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// One timer per pool for `checkout_timeout`: waiters stand in the order of their deadlines.
     fn arm_wait(&mut self, pool: u32) {
-        let timeout = self.published.snapshot.general.checkout_timeout.as_nanos() as u64;
+        let timeout = ns(self.published.snapshot.general.checkout_timeout);
         let Some(slice) = self.pools[pool as usize].as_mut() else { return };
         if slice.wait_timer {
             return;
@@ -397,7 +374,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     }
 
     pub(super) fn expire_waiters(&mut self, pool: u32) {
-        let timeout = self.published.snapshot.general.checkout_timeout.as_nanos() as u64;
+        let timeout = ns(self.published.snapshot.general.checkout_timeout);
         let now = self.now;
         loop {
             let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
@@ -417,10 +394,8 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn keep_minimum(&mut self) {
         let published = self.published.clone();
         for shared in published.pools.iter().filter(|shared| shared.spec.min_pool_size > 0) {
-            let now = self.now;
-            while self.pool(shared).slice.wanted_extra(shared.spec.min_pool_size as u32, now) {
-                self.open_server(shared.id);
-            }
+            self.pool(shared);
+            self.restore_minimum(shared.id);
         }
     }
 
@@ -434,14 +409,32 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.wheel.arm(self.now + MINIMUM_NS, Timer::Minimum { pool });
     }
 
+    /// The timer of `minimum_later`.
+    pub(super) fn minimum_due(&mut self, pool: u32) {
+        if let Some(Some(slice)) = self.pools.get_mut(pool as usize) {
+            slice.minimum_timer = false;
+        }
+        self.restore_minimum(pool);
+    }
+
+    /// Opens what a pool lacks of its minimum, as far as that can be done now.
     pub(super) fn restore_minimum(&mut self, pool: u32) {
         let now = self.now;
         loop {
             let draining = self.draining;
             let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
-            slice.minimum_timer = false;
             let minimum = slice.shared.spec.min_pool_size as u32;
-            if draining || slice.retired || !slice.slice.wanted_extra(minimum, now) {
+            if draining || slice.retired {
+                return;
+            }
+            if !slice.slice.wanted_extra(minimum, now) {
+                let ledger = &slice.shared.state.ledger;
+                let lacks = ledger.open() < minimum;
+                if lacks && now >= ledger.retry_at() && !ledger.paused() {
+                    self.wait_at_gate(pool);
+                } else if lacks {
+                    self.minimum_later(pool);
+                }
                 return;
             }
             self.open_server(pool);
@@ -455,6 +448,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             return;
         }
         self.version = published.snapshot.number;
+        self.stale_ns = ns(published.snapshot.general.healthcheck_interval);
         self.published = published.clone();
         for index in 0..self.pools.len() {
             let now = self.now;
@@ -465,7 +459,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             pool.slice.set_rules(Rules { fair: published.snapshot.cores.fair_us * 1000, ..Rules::default() });
             while let Some(slot) = self.pools[index].as_mut().and_then(|pool| pool.slice.shed()) {
-                self.retire(slot);
+                self.say_goodbye(slot);
             }
             let Some(pool) = self.pools[index].as_mut() else { continue };
             let (retired, after) = (pool.retired, pool.slice.look(now));

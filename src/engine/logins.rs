@@ -15,7 +15,7 @@ use crate::wire::server;
 
 use super::core::Core;
 use super::peers::{ClientCounts, ClientPeer, NOBODY, Peer, Stage};
-use super::timers::Timer;
+use super::timers::{Timer, ns};
 use super::{CLIENTS_MAX, CORES_MAX};
 
 /// Bits of a cancel key's pid that name the slot; the rest name the core.
@@ -59,7 +59,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         };
         self.clients += 1;
         self.seat(slot, Peer::Client(Box::new(peer)));
-        let timeout = self.published.snapshot.general.client_login_timeout.as_nanos() as u64;
+        let timeout = ns(self.published.snapshot.general.client_login_timeout);
         self.wheel.arm(self.now.saturating_add(timeout), Timer::Login { slot, generation: self.links.generation(slot) });
         self.links.resume(slot);
     }
@@ -122,6 +122,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         if self.draining {
             return self.client_fatal(slot, "57P01", "pg_dog is shutting down", None);
         }
+        if self.is_full_for(slot) {
+            let hint = "Fewer clients at once, or a higher limit of open files for pg_dog (`ulimit -n`, systemd LimitNOFILE=).";
+            return self.client_fatal(slot, "53300", "sorry, too many clients already", Some(hint));
+        }
         self.login_step(slot, |login, words| {
             let admin = &published.snapshot.admin;
             let how = published.snapshot.general.auth_type;
@@ -138,6 +142,15 @@ impl<D: Door, K: Desk> Core<D, K> {
             };
             login.identified(how, identity, &random, words)
         });
+    }
+
+    /// More clients are there than descriptors can be spared for. The operator gets in all the same.
+    fn is_full_for(&self, slot: u32) -> bool {
+        let admin = &self.published.snapshot.admin.database;
+        let clients: usize = self.shared.clients.iter().map(|clients| clients.0.load(Ordering::Relaxed)).sum();
+        let operator =
+            matches!(&self.peers[slot as usize], Peer::Client(peer) if matches!(&peer.stage, Stage::Login(login) if login.database == *admin));
+        clients > self.shared.clients_max && !operator
     }
 
     /// The cell in which the verifier of a client's user is, or will be.

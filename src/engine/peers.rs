@@ -92,6 +92,8 @@ pub enum ServerStage {
     Cleaning { discarded: bool },
     /// free, but a cancel request may still hit it
     Cancelled,
+    /// told goodbye; the other end has still to let go
+    Leaving,
 }
 
 /// One server.

@@ -87,6 +87,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             transactions: link.server.counts.transactions,
             queries: link.server.counts.queries,
             errors: link.server.counts.errors,
+            healthchecks: link.checks,
             bytes_received: link.received,
             bytes_sent: link.sent,
             age_s: elapsed / 1_000_000_000,
@@ -146,6 +147,7 @@ fn server_state(server: &ServerPeer) -> State {
     match (&server.stage, server.link.server.exchange.status()) {
         (ServerStage::Connecting | ServerStage::Greeting(_), _) => State::Login,
         (ServerStage::Idle | ServerStage::Cancelled, _) => State::Idle,
+        (ServerStage::Leaving, _) => State::Closing,
         _ if server.link.server.exchange.is_active() => State::Active,
         (_, Status::InTransaction) => State::IdleInTransaction,
         (_, Status::Failed) => State::FailedTransaction,

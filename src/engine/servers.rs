@@ -4,22 +4,36 @@ use std::sync::Arc;
 
 use crate::io::links::Bytes;
 use crate::io::{Completion, Door, Group};
-use crate::mail::{Asker, Desk, Job, ServerLink};
+use crate::mail::{Asker, Barred, Desk, Job, ServerLink};
 use crate::session::greeting::{Greeted, Greeting};
 use crate::session::server::{Heard, Server};
 use crate::session::{Verdict, Verdicts};
 
 use super::core::Core;
+use super::leaving::is_leaving;
 use super::peers::{NOBODY, Peer, ServerPeer, ServerStage};
-use super::timers::Timer;
+use super::timers::{Timer, ns};
 
 /// After a failed connect no core tries that pool again for so long.
 const RETRY_PAUSE_NS: u64 = 100_000_000;
+/// The same when the server does not let us in: at first, doubled with each further refusal, and at most. Whoever asks again and again with a wrong
+/// password is locked out by some providers.
+const BARRED_NS: u64 = 1_000_000_000;
+const BARRED_MAX_NS: u64 = 15_000_000_000;
+
+/// How a connect failed.
+#[derive(Clone, Copy)]
+struct Failure {
+    /// when it began
+    started: u64,
+    /// the server has heard of it and has still to let go
+    half_open: bool,
+}
 
 impl<D: Door, K: Desk> Core<D, K> {
     /// Opens a connection for a pool; the ledger has granted the permit.
     pub(super) fn open_server(&mut self, pool: u32) {
-        let Some(shared) = self.pools[pool as usize].as_ref().map(|pool| pool.shared.clone()) else { return };
+        let Some((shared, retire_at)) = self.pools[pool as usize].as_ref().map(|pool| (pool.shared.clone(), self.retire_at(pool))) else { return };
         let Some(address) = shared.state.address.load_full() else {
             self.desk.word(crate::mail::Word::Unreachable { pool });
             let why = format!("the address of the server {:?} is not known; see the log", shared.spec.host);
@@ -37,10 +51,13 @@ impl<D: Door, K: Desk> Core<D, K> {
             received: 0,
             sent: 0,
             used_at: 0,
+            heard_at: self.now,
+            retire_at,
+            checks: 0,
         });
         self.seat(slot, Peer::Server(ServerPeer::new(link, pool, ServerStage::Connecting)));
         let generation = self.links.generation(slot);
-        let timeout = self.published.snapshot.general.connect_timeout.as_nanos() as u64;
+        let timeout = ns(self.published.snapshot.general.connect_timeout);
         self.wheel.arm(self.now.saturating_add(timeout), Timer::Connect { slot, generation });
         if let Some(counts) = self.pool_counts(pool) {
             counts.connect_count += 1;
@@ -50,9 +67,27 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// Connects that failed at once. Told only now, when whoever asked for them keeps its request where it can be answered.
     pub(super) fn fail_unopened(&mut self) {
+        let started = self.now;
         for (pool, why) in std::mem::take(&mut self.unopened) {
-            self.no_server(pool, "08001", &why);
+            self.no_server(pool, Failure { started, half_open: false }, "08001", &why);
         }
+        for (client, generation) in std::mem::take(&mut self.barred) {
+            self.turn_away(client, generation);
+        }
+    }
+
+    /// A client that began to wait while its server does not let us in.
+    fn turn_away(&mut self, client: u32, generation: u32) {
+        if !self.links.is_open(client, generation) {
+            return;
+        }
+        let Some(peer) = self.peers[client as usize].client() else { return };
+        let Some(barred) = peer.pool.as_ref().and_then(|pool| pool.state.barred.load_full()) else { return };
+        let (Some(ticket), Some(pool)) = (peer.ticket.take(), peer.pool.as_ref().map(|pool| pool.id)) else { return };
+        if let Some(Some(slice)) = self.pools.get_mut(pool as usize) {
+            slice.slice.cancel_wait(ticket);
+        }
+        self.checkout_failed(client, &barred.code, &barred.message);
     }
 
     /// A connect is done, of a server or of a cancel request.
@@ -68,7 +103,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Peer::Leg(_) => self.leg_connected(slot, completion.res),
             Peer::Server(_) if completion.res < 0 => {
                 let why = std::io::Error::from_raw_os_error(-completion.res);
-                self.open_failed(slot, "08001", &format!("could not connect to the server: {why}"));
+                self.open_failed(slot, true, "08001", &format!("could not connect to the server: {why}"));
             }
             Peer::Server(peer) => {
                 let mut words = Vec::new();
@@ -84,8 +119,10 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Bytes from a server.
     pub(super) fn server_bytes(&mut self, slot: u32, bytes: Bytes) {
         let generation = self.links.generation(slot);
-        if let Some(peer) = self.peers[slot as usize].server() {
-            peer.link.received += bytes.view().len() as u64;
+        let Some(peer) = self.peers[slot as usize].server() else { return };
+        peer.link.received += bytes.view().len() as u64;
+        if is_leaving(peer) {
+            return; // whatever it still says is for nobody
         }
         if self.links.held(slot) == 0 {
             let consumed = self.feed_server(slot, bytes);
@@ -137,7 +174,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
                 Heard::OutOfStep(kind) => {
                     tracing::error!(kind = %char::from(kind), "a server sent a message that it cannot send here; its connection is closed");
-                    self.server_lost(slot, "08P01", "the server broke the protocol");
+                    self.server_lost(slot, false, "08P01", "the server broke the protocol");
                     return len;
                 }
             }
@@ -174,10 +211,12 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// A ReadyForQuery left nothing outstanding.
     fn became_free(&mut self, slot: u32) {
+        let now = self.now;
         let Some(peer) = self.peers[slot as usize].server() else { return };
         let client = peer.client;
         match peer.stage {
             ServerStage::Fitting => {
+                peer.link.heard_at = now;
                 if peer.link.server.exchange.take_ours_failed() {
                     let (code, message) = peer.link.server.ours_error.take().unwrap_or_default();
                     self.client_fatal(client, &code, &message, Some("A parameter that the client asked for when it connected was refused."));
@@ -236,7 +275,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
             }
             Greeted::Ready => self.server_ready(slot),
-            Greeted::Failed { code, message } => self.open_failed(slot, &code, &message),
+            Greeted::Failed { code, message } => self.open_failed(slot, false, &code, &message),
         }
     }
 
@@ -258,41 +297,63 @@ impl<D: Door, K: Desk> Core<D, K> {
         let (key, parameters) = greeting.into_parts();
         peer.link.server.key = key;
         peer.link.pool.state.parameters.store(Some(Arc::new(parameters)));
+        peer.link.heard_at = now;
         let (pool, took) = (peer.pool, now.saturating_sub(peer.link.connected_at));
-        if let Some(counts) = self.pool_counts(pool) {
-            counts.connect_time += took / 1000;
+        if let Some(Some(pool)) = self.pools.get_mut(pool as usize) {
+            pool.counts.connect_time += took / 1000;
+            pool.rounds = 0;
+            if pool.shared.state.barred.load().is_some() {
+                pool.shared.state.barred.store(None);
+            }
         }
         self.pool_opened(slot);
     }
 
-    /// A connection could not be made or logged in.
-    pub(super) fn open_failed(&mut self, slot: u32, code: &str, message: &str) {
-        let Peer::Server(peer) = std::mem::take(&mut self.peers[slot as usize]) else { return };
-        self.links.abort(slot);
-        self.desk.word(crate::mail::Word::Unreachable { pool: peer.pool });
-        self.no_server(peer.pool, code, message);
+    /// A connection could not be made or logged in. `ended`: there is none, or the other end has closed it.
+    pub(super) fn open_failed(&mut self, slot: u32, ended: bool, code: &str, message: &str) {
+        let Some(peer) = self.peers[slot as usize].server() else { return };
+        let (pool, started) = (peer.pool, peer.link.connected_at);
+        let half_open = !ended && matches!(peer.stage, ServerStage::Greeting(_));
+        if half_open {
+            self.say_goodbye(slot);
+        } else {
+            self.peers[slot as usize] = Peer::None;
+            self.links.abort(slot);
+        }
+        self.desk.word(crate::mail::Word::Unreachable { pool });
+        self.no_server(pool, Failure { started, half_open }, code, message);
     }
 
-    /// No connection came of a permit: waiters are told, the permit goes back.
-    fn no_server(&mut self, pool: u32, code: &str, message: &str) {
+    /// No connection came of a permit: it goes back, and waiters are told if that was the last try.
+    fn no_server(&mut self, pool: u32, failure: Failure, code: &str, message: &str) {
         let now = self.now;
+        let general = &self.published.snapshot.general;
+        let (attempts, delay) = (general.connect_attempts, ns(general.connect_attempt_delay));
         let Some(slice) = self.pools[pool as usize].as_mut() else { return };
-        if slice.said_down_at == 0 || now.saturating_sub(slice.said_down_at) > 1_000_000_000 {
-            slice.said_down_at = now;
-            let spec = &slice.shared.spec;
-            let server = format!("{}:{}", spec.host, spec.port);
-            tracing::error!(database = %spec.database, user = %spec.user, server, code, "no server connection: {message}");
-        }
+        slice.say_down(now, code, message);
         slice.counts.errors += 1;
-        let alone = slice.shared.state.ledger.open() <= 1;
-        // The client that has waited longest hears of it; if the pool has no other connection at all, everybody does.
-        while let Some(waiter) = slice.slice.expired(now, 0) {
-            slice.failed.push(waiter.client);
-            if !alone {
-                break;
+        // Connects that ran side by side are one try.
+        slice.rounds += u32::from(failure.started >= slice.failed_at);
+        slice.failed_at = now;
+        let barred = code.starts_with("28") || matches!(code, "3D000" | "0A000");
+        let last = barred || slice.rounds >= attempts;
+        let mut pause = if last { RETRY_PAUSE_NS } else { delay };
+        if barred {
+            let before = slice.shared.state.barred.load().as_ref().map(|before| before.pause);
+            pause = before.map_or(BARRED_NS, |pause| (pause * 2).min(BARRED_MAX_NS));
+            let barred = Barred { until: now.saturating_add(pause), pause, code: code.to_string(), message: message.to_string() };
+            slice.shared.state.barred.store(Some(Arc::new(barred)));
+        }
+        // While the pool has other connections its clients are served by those; otherwise nobody who waits here can be.
+        if last && slice.shared.state.ledger.lasting() <= 1 {
+            while let Some(waiter) = slice.slice.expired(now, 0) {
+                slice.failed.push(waiter.client);
             }
         }
-        let after = slice.slice.open_failed(now, RETRY_PAUSE_NS);
+        if last {
+            slice.rounds = 0;
+        }
+        let after = slice.slice.open_failed(now, pause, failure.half_open);
         let failed = std::mem::take(&mut slice.failed);
         for &client in &failed {
             if let Some(peer) = self.peers[client as usize].client() {
@@ -305,6 +366,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             slice.failed.clear();
         }
         self.after(pool, after);
+        self.look_at_gate();
         self.minimum_later(pool);
     }
 
@@ -312,8 +374,11 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn server_ended(&mut self, slot: u32) {
         let Some(peer) = self.peers[slot as usize].server() else { return };
         match peer.stage {
-            ServerStage::Connecting | ServerStage::Greeting(_) => self.open_failed(slot, "08006", "the server closed the connection during login"),
-            _ => self.server_lost(slot, "08006", "the server closed the connection unexpectedly"),
+            ServerStage::Connecting | ServerStage::Greeting(_) => {
+                self.open_failed(slot, true, "08006", "the server closed the connection during login");
+            }
+            ServerStage::Leaving => self.left(slot),
+            _ => self.server_lost(slot, true, "08006", "the server closed the connection unexpectedly"),
         }
     }
 
@@ -328,58 +393,47 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             self.client_gone(client);
         }
-        self.server_lost(slot, "08006", "the server closed the connection unexpectedly");
+        self.server_lost(slot, false, "08006", "the server closed the connection unexpectedly");
     }
 
-    /// The connection to the server is gone. A client whose request has not reached it gets another server; one whose request has, an error: nobody
-    /// knows whether it was carried out.
-    pub(super) fn server_lost(&mut self, slot: u32, code: &str, message: &str) {
-        let Peer::Server(peer) = std::mem::take(&mut self.peers[slot as usize]) else { return };
-        self.links.abort(slot);
-        self.server_out(slot, &peer);
-        let client = peer.client;
+    /// The connection to the server is gone (`ended`), or worthless. A client whose request has not reached it gets another server; one whose
+    /// request has, an error: nobody knows whether it was carried out.
+    pub(super) fn server_lost(&mut self, slot: u32, ended: bool, code: &str, message: &str) {
+        let Some(peer) = self.peers[slot as usize].server() else { return };
+        let (client, pool) = (peer.client, peer.pool);
+        let untouched = matches!(peer.stage, ServerStage::Granted | ServerStage::Fitting);
+        let at_boundary = peer.link.server.at_boundary();
+        if let Some(client) = self.peers.get_mut(client as usize).and_then(Peer::client) {
+            client.server = NOBODY;
+        }
+        self.let_go(slot, ended);
         if client == NOBODY {
             return;
         }
-        if let Some(client) = self.peers[client as usize].client() {
-            client.server = NOBODY;
-        }
-        if matches!(peer.stage, ServerStage::Granted | ServerStage::Fitting) {
+        if untouched {
             if self.checkout(client) {
                 self.begin(client);
             }
             return;
         }
-        if let Some(counts) = self.pool_counts(peer.pool) {
+        if let Some(counts) = self.pool_counts(pool) {
             counts.errors += 1;
         }
-        if !peer.link.server.at_boundary() {
+        if !at_boundary {
             // The client has the first part of a message; words of ours would be taken for the rest.
             return self.client_gone(client);
         }
         self.client_fatal(client, code, message, Some("The statement that was running may or may not have been carried out."));
     }
 
-    /// Closes a server that cannot be brought back; what runs on it is cancelled.
-    pub(super) fn give_up_server(&mut self, slot: u32) {
-        if let Some(peer) = self.peers[slot as usize].server()
-            && peer.link.server.exchange.is_active()
-        {
-            self.send_cancel(slot);
-        }
-        if let Peer::Server(peer) = std::mem::take(&mut self.peers[slot as usize]) {
-            self.links.abort(slot);
-            self.server_out(slot, &peer);
-            if let Some(pool) = self.pools[peer.pool as usize].as_mut() {
-                pool.out_of_sync += 1;
-            }
-        }
-    }
-
-    /// Makes a server's session fit the client at hand; true when the client's messages can go to it now.
+    /// Makes a server's session fit the client at hand; true when the client's messages can go to it now. A server that was not heard of for a long
+    /// time is asked whether it lives first: a network may have forgotten the connection without a word, and a request must not be lost to find out.
     pub(super) fn fit(&mut self, client: u32, server: u32) -> bool {
+        let (now, stale_ns) = (self.now, self.stale_ns);
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return false };
-        if link.link.server.fits(&peer.profile, peer.number) {
+        let fits = link.link.server.fits(&peer.profile, peer.number);
+        let stale = now.saturating_sub(link.link.heard_at) > stale_ns;
+        if fits && !stale {
             link.stage = ServerStage::Busy;
             return true;
         }
@@ -388,7 +442,15 @@ impl<D: Door, K: Desk> Core<D, K> {
         let mut verdicts = std::mem::take(&mut self.verdicts);
         verdicts.clear();
         if let Some(link) = self.peers[server as usize].server() {
-            link.link.server.bring_to(&profile, number, &mut verdicts);
+            if !fits {
+                link.link.server.bring_to(&profile, number, &mut verdicts);
+            }
+            if stale {
+                if verdicts.words.is_empty() {
+                    link.link.server.ask_if_alive(&mut verdicts);
+                }
+                link.link.checks += 1;
+            }
         }
         self.links.say(server, &verdicts.words);
         let nothing = verdicts.words.is_empty();
@@ -396,6 +458,24 @@ impl<D: Door, K: Desk> Core<D, K> {
         if nothing && let Some(link) = self.peers[server as usize].server() {
             link.stage = ServerStage::Busy;
         }
+        if stale {
+            let generation = self.links.generation(server);
+            let timeout = ns(self.published.snapshot.general.healthcheck_timeout);
+            self.wheel.arm(now.saturating_add(timeout), Timer::Probe { slot: server, generation });
+        }
         nothing
+    }
+
+    /// A server that was asked whether it lives has not answered in time: its client gets another.
+    pub(super) fn probe_due(&mut self, slot: u32) {
+        let timeout = ns(self.published.snapshot.general.healthcheck_timeout);
+        let now = self.now;
+        let Some(peer) = self.peers[slot as usize].server() else { return };
+        if matches!(peer.stage, ServerStage::Fitting) && now.saturating_sub(peer.granted_at) >= timeout {
+            let spec = &peer.link.pool.spec;
+            let server = format!("{}:{}", spec.host, spec.port);
+            tracing::warn!(database = %spec.database, user = %spec.user, server, "a connection that was idle for long gives no answer; it is closed");
+            self.server_lost(slot, false, "08006", "the server does not answer");
+        }
     }
 }

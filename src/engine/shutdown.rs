@@ -1,17 +1,19 @@
 //! Ends: of a client's hold on its server, and of the core's work.
 
-use crate::io::{Door, Op, Token};
+use crate::config::snapshot::Recovery;
+use crate::io::Door;
 use crate::mail::{Desk, Word};
 use crate::session::client::Client;
 
 use super::core::Core;
 use super::peers::{NOBODY, Peer, ServerStage, Stage};
-use super::timers::Timer;
+use super::timers::{Timer, ns};
 
 impl<D: Door, K: Desk> Core<D, K> {
     /// The client of this server has gone: the server is brought back to a clean state, or dropped when that cannot be.
     pub(super) fn client_left(&mut self, server: u32, client: &mut Client) {
         self.account(server);
+        let recovery = self.published.snapshot.general.connection_recovery;
         let Some(link) = self.peers[server as usize].server() else { return };
         client.detached(&mut link.link.server.exchange);
         let session = client.mode() == crate::config::snapshot::PoolerMode::Session;
@@ -25,10 +27,19 @@ impl<D: Door, K: Desk> Core<D, K> {
             return self.give_up_server(server);
         }
         let Some(link) = self.peers[server as usize].server() else { return };
-        let in_transaction = !link.link.server.exchange.is_free();
+        let exchange = &link.link.server.exchange;
+        let in_transaction = !exchange.is_free();
+        let spared = match recovery {
+            Recovery::Recover => true,
+            Recovery::RollbackOnly => exchange.is_quiet(),
+            Recovery::Drop => !in_transaction,
+        };
         let pool = link.pool;
         if in_transaction && let Some(counts) = self.pool_counts(pool) {
             counts.rollbacks += 1;
+        }
+        if !spared {
+            return self.give_up_server(server);
         }
         self.start_cleaning(server, !session);
     }
@@ -42,7 +53,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(link) = self.peers[server as usize].server() else { return };
         link.stage = ServerStage::Cleaning { discarded };
         let generation = self.links.generation(server);
-        let timeout = self.published.snapshot.general.rollback_timeout.as_nanos() as u64;
+        let timeout = ns(self.published.snapshot.general.rollback_timeout);
         self.wheel.arm(self.now.saturating_add(timeout), Timer::Clean { slot: server, generation });
         self.go_on_cleaning(server);
     }
@@ -91,9 +102,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             let (grants, lent, asked, surplus) = (read(&counts.grants), read(&counts.lent), read(&counts.asked), read(&counts.surplus));
             tracing::debug!(core = self.id, database = %pool.shared.spec.database, grants, lent, asked, surplus, "lending so far");
         }
-        if self.listener.is_some() {
-            self.links.door.cancel(Token::new(Op::Accept, 0, 0));
-        }
+        self.stop_listening();
         for slot in 0..self.peers.len() as u32 {
             let Peer::Client(peer) = &self.peers[slot as usize] else { continue };
             let idle = match &peer.stage {

@@ -1,6 +1,8 @@
 //! What a core does when time passes. Deadlines are coarse (see `io::timer`); each names the use of the slot it was set for, so that a late one
 //! does nothing.
 
+use std::time::Duration;
+
 use crate::io::Door;
 use crate::mail::Desk;
 
@@ -22,8 +24,23 @@ pub enum Timer {
     Wait { pool: u32 },
     /// a pool may hold fewer servers than it should always have
     Minimum { pool: u32 },
+    /// the server that rests longest may have rested long enough
+    Rest { pool: u32 },
+    /// pools that wait for a place at their server's gate look again
+    Gate,
+    /// a server must have let go of a connection that was closed here
+    Leave { slot: u32, generation: u32 },
+    /// a server that was long unheard of must have answered
+    Probe { slot: u32, generation: u32 },
+    /// clients may be taken again
+    Accept,
     /// one period of a pool's averages is over
     Period { pool: u32 },
+}
+
+/// Nanoseconds; a duration too long for them is as good as never.
+pub fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl<D: Door, K: Desk> Core<D, K> {
@@ -38,7 +55,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             Timer::Connect { slot, generation } if self.links.is_open(slot, generation) => match &self.peers[slot as usize] {
                 Peer::Server(server) if matches!(server.stage, ServerStage::Connecting | ServerStage::Greeting(_)) => {
-                    self.open_failed(slot, "08001", "the server did not answer within connect_timeout");
+                    self.open_failed(slot, false, "08001", "the server did not answer within connect_timeout");
                 }
                 Peer::Leg(_) => self.leg_given_up(slot),
                 _ => {}
@@ -51,7 +68,12 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             Timer::Linger { slot, generation } => self.links.abort_if(slot, generation),
             Timer::Wait { pool } => self.expire_waiters(pool),
-            Timer::Minimum { pool } => self.restore_minimum(pool),
+            Timer::Minimum { pool } => self.minimum_due(pool),
+            Timer::Rest { pool } => self.close_rested(pool),
+            Timer::Gate => self.look_at_gate(),
+            Timer::Leave { slot, generation } if self.links.is_parting(slot, generation) => self.cut_off(slot),
+            Timer::Probe { slot, generation } if self.links.is_open(slot, generation) => self.probe_due(slot),
+            Timer::Accept => self.accept_again(),
             Timer::Period { pool } => self.period_over(pool),
             _ => {}
         }

@@ -68,10 +68,21 @@ enum Recv {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Open,
+    /// says what it has to say, then ends its own direction and waits for the other side to end its
+    Parting,
+    /// has ended its own direction
+    Parted,
     /// says what it has to say, then closes
     Closing,
     /// the descriptor is another core's now
     Given,
+}
+
+impl End {
+    /// What the other side says is still of interest.
+    fn listens(self) -> bool {
+        matches!(self, End::Open | End::Parting | End::Parted)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -280,7 +291,7 @@ impl<D: Door> Links<D> {
 
     fn arm(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        if slot.end != End::Open {
+        if !slot.end.listens() {
             return;
         }
         slot.recv = Recv::Armed;
@@ -307,7 +318,7 @@ impl<D: Door> Links<D> {
             }
         }
         let slot = &mut self.slots[index as usize];
-        let open = slot.end == End::Open;
+        let open = slot.end.listens();
         match completion.res {
             n if n > 0 => {
                 if ended && slot.wanted && open {
@@ -387,6 +398,22 @@ impl<D: Door> Links<D> {
         fd
     }
 
+    /// Says no more after what is queued; then the other side is heard to its end, whatever it still says.
+    pub fn part(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if slot.end == End::Open && slot.in_use {
+            slot.end = End::Parting;
+            self.closing.push(index);
+            self.resume(index);
+        }
+    }
+
+    /// Whether that use of the slot lasts and waits for the other side to end.
+    pub fn is_parting(&self, index: u32, generation: u32) -> bool {
+        let slot = self.slots.get(index as usize).filter(|slot| slot.in_use && slot.generation & 0xff_ffff == generation);
+        slot.is_some_and(|slot| matches!(slot.end, End::Parting | End::Parted))
+    }
+
     /// Closes after what is queued has gone out.
     pub fn close(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
@@ -426,13 +453,20 @@ impl<D: Door> Links<D> {
         if !slot.in_use || slot.end == End::Open {
             return true;
         }
-        if slot.end == End::Closing {
+        if matches!(slot.end, End::Closing | End::Parting) {
             if slot.flying != NONE || slot.first != NONE {
                 return false;
             }
             if slot.backlog.is_some() || slot.sending {
                 return true; // its Sent completion brings it back here
             }
+        }
+        if slot.end == End::Parting {
+            slot.end = End::Parted;
+            self.door.finish(slot.fd);
+        }
+        if slot.end == End::Parted {
+            return true;
         }
         match slot.recv {
             Recv::Armed => {

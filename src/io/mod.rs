@@ -151,6 +151,8 @@ pub trait Door {
     fn send_wait(&mut self, fd: Fd, segment: Segment, token: Token);
     /// Ends both directions of a socket at once, without closing it.
     fn shutdown(&mut self, fd: Fd);
+    /// Ends our direction of a socket at once: the other side reads what was sent, then the end. What it says can still be received.
+    fn finish(&mut self, fd: Fd);
     /// Closes a descriptor on which nothing is pending any more.
     fn close(&mut self, fd: Fd);
     /// Rings once at `at` (nanoseconds of `now`), or soon after.

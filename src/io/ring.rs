@@ -258,7 +258,11 @@ impl Door for RingDoor {
     }
 
     fn shutdown(&mut self, fd: Fd) {
-        socket::shutdown(fd);
+        socket::shutdown(fd, std::net::Shutdown::Both);
+    }
+
+    fn finish(&mut self, fd: Fd) {
+        socket::shutdown(fd, std::net::Shutdown::Write);
     }
 
     fn close(&mut self, fd: Fd) {

@@ -159,6 +159,13 @@ impl Door for SimDoor {
         connection.to_peer.finish(at, End::Fin);
     }
 
+    fn finish(&mut self, fd: Fd) {
+        let mut state = self.state.borrow_mut();
+        let index = state.socket(self.core, fd, "finish");
+        let at = state.latency();
+        state.connections[index].to_peer.finish(at, End::Fin);
+    }
+
     fn close(&mut self, fd: Fd) {
         let mut state = self.state.borrow_mut();
         if matches!(state.descriptor(self.core, fd, "close").kind, Kind::Socket(_)) {

@@ -77,12 +77,12 @@ pub fn outgoing(to: &SocketAddr, options: &SocketOptions) -> io::Result<Fd> {
     Ok(socket.into_raw_fd())
 }
 
-/// Ends both directions at once; the peer sees the end, our pending operations complete.
-pub fn shutdown(fd: Fd) {
+/// Ends directions at once; the peer sees the end, pending operations of that direction complete.
+pub fn shutdown(fd: Fd, how: std::net::Shutdown) {
     // SAFETY: only borrowed for this call; the caller owns the descriptor and has not closed it.
     let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
     // An error means that the peer is gone already, which is what we want.
-    let _ = SockRef::from(&borrowed).shutdown(std::net::Shutdown::Both);
+    let _ = SockRef::from(&borrowed).shutdown(how);
 }
 
 /// Address of the other end, for what people read.

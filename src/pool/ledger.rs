@@ -1,7 +1,8 @@
 //! What all cores know of one pool: how many connections are open, who has idle ones, who waits and since when.
 //!
 //! Invariants:
-//! - `open` never rises above the limit: it grows by `try_reserve` alone, before the connect, and falls after the close. A lower limit
+//! - `open` never rises above the limit: it grows by `try_reserve` alone, before the connect, and falls when the server is known to have let
+//!   go of the connection, not when we did: else the server would hold more of them than the limit for a moment. A lower limit
 //!   makes nobody close at once; `try_shed` names exactly as many connections as are too many.
 //! - `idle` and `need` of a core are semaphores. Only their core raises them. Whoever lowers `idle` owns one of that core's idle servers;
 //!   whoever lowers `need` owes that core one server. So an ask never hears "no" and two cores never serve one waiter.
@@ -17,13 +18,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use std::sync::Arc;
 use std::sync::atomic as plain;
 
 /// `oldest` of a core where nobody waits uncovered.
 pub const NOBODY: u64 = u64::MAX;
 
-/// `open` lies in the low half of the word of permits, the connections among them that are being shed in the high half.
-const SHED: u64 = 1 << 32;
+/// `open` lies in the low half of the word of permits, the connections among them that are on their way out in the high half.
+const LEAVING: u64 = 1 << 32;
 
 /// Loom takes a sequentially consistent access for an acquiring and releasing one, so there a fence says what the accesses themselves say
 /// to the memory model (and to the processor: on x86-64 the locked instruction is the barrier).
@@ -171,6 +173,57 @@ impl Line {
     }
 }
 
+/// How many connections may be opened at one server at the same time, over all its pools and all cores. A server forks a process for each: a
+/// thousand at once, after its restart or ours, would delay every one of them.
+#[derive(Debug)]
+pub struct Gate {
+    inside: AtomicU32,
+    limit: AtomicU32,
+}
+
+impl Gate {
+    /// At most `limit` at once; 0 is taken as 1.
+    pub fn new(limit: u32) -> Gate {
+        Gate { inside: AtomicU32::new(0), limit: AtomicU32::new(limit.max(1)) }
+    }
+
+    /// A reload changed the limit. Who is inside stays.
+    pub fn set_limit(&self, limit: u32) {
+        self.limit.store(limit.max(1), Ordering::Relaxed);
+    }
+
+    /// True: the caller may open a connection, and says `leave` when that has worked or failed.
+    pub fn enter(&self) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let mut seen = self.inside.load(Ordering::Relaxed);
+        while seen < limit {
+            match self.inside.compare_exchange_weak(seen, seen + 1, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return true,
+                Err(now) => seen = now,
+            }
+        }
+        false
+    }
+
+    /// The connection that `enter` was for is open, or will never be.
+    pub fn leave(&self) {
+        let before = self.inside.fetch_sub(1, Ordering::SeqCst);
+        debug_assert!(before > 0, "somebody left the gate who had not come in");
+    }
+
+    /// Connections being opened.
+    pub fn inside(&self) -> u32 {
+        self.inside.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Gate {
+    /// As good as none.
+    fn default() -> Gate {
+        Gate::new(u32::MAX)
+    }
+}
+
 /// One pool, as all cores see it. Shared by `Arc`, one line per data core.
 #[derive(Debug)]
 pub struct Ledger {
@@ -179,18 +232,30 @@ pub struct Ledger {
     paused: AtomicBool,
     /// no connect before this time, ns
     retry_at: AtomicU64,
+    gate: Arc<Gate>,
     lines: Box<[Line]>,
     statistics: Box<[Statistics]>,
 }
 
+/// Connections of the word that are not on their way out.
+fn lasting(word: u64) -> u64 {
+    u64::from(word as u32).saturating_sub(word >> 32)
+}
+
 impl Ledger {
-    /// A pool over `cores` data cores that may hold `limit` connections in all.
+    /// A pool over `cores` data cores that may hold `limit` connections in all, at a server without a gate.
     pub fn new(cores: usize, limit: u32) -> Ledger {
+        Ledger::behind(Arc::default(), cores, limit)
+    }
+
+    /// The same, at a server whose pools share `gate`.
+    pub fn behind(gate: Arc<Gate>, cores: usize, limit: u32) -> Ledger {
         Ledger {
             permits: AtomicU64::new(0),
             limit: AtomicU32::new(limit),
             paused: AtomicBool::new(false),
             retry_at: AtomicU64::new(0),
+            gate,
             lines: (0..cores).map(|_| Line::new()).collect(),
             statistics: (0..cores).map(|_| Statistics::default()).collect(),
         }
@@ -249,24 +314,44 @@ impl Ledger {
         debug_assert!(before as u32 > 0, "a permit was returned twice");
     }
 
-    /// True when a connection of the caller has to close because the limit was lowered. Its permit returns by `give_back_shed`.
+    /// True when a connection of the caller has to close because the limit was lowered. Its permit returns by `give_back_left`.
     pub fn try_shed(&self) -> bool {
-        let limit = u64::from(self.limit());
-        let excess = |word: u64| u64::from(word as u32).saturating_sub(word >> 32) > limit;
+        self.leave_above(self.limit())
+    }
+
+    /// True when more than `keep` connections are open that are not on their way out already: one of the caller's has to close.
+    /// Its permit returns by `give_back_left`.
+    pub fn leave_above(&self, keep: u32) -> bool {
+        let excess = |word: u64| lasting(word) > u64::from(keep);
         // The plain look first: a check-in must not write to this line.
         excess(self.permits.load(Ordering::Relaxed))
-            && self.permits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| excess(word).then(|| word + SHED)).is_ok()
+            && self.permits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| excess(word).then(|| word + LEAVING)).is_ok()
+    }
+
+    /// A connection of the caller closes, for whatever reason. Its permit returns by `give_back_left`.
+    pub fn leave(&self) {
+        self.permits.fetch_add(LEAVING, Ordering::SeqCst);
     }
 
     /// The caller found nothing to close after all.
-    pub fn keep_shed(&self) {
-        self.permits.fetch_sub(SHED, Ordering::SeqCst);
+    pub fn stay(&self) {
+        self.permits.fetch_sub(LEAVING, Ordering::SeqCst);
     }
 
-    /// A shed connection was closed.
-    pub fn give_back_shed(&self) {
-        self.permits.fetch_sub(SHED + 1, Ordering::SeqCst);
+    /// A connection on its way out is closed at both ends.
+    pub fn give_back_left(&self) {
+        self.permits.fetch_sub(LEAVING + 1, Ordering::SeqCst);
         after_publishing();
+    }
+
+    /// Connections open or being opened that are not on their way out.
+    pub fn lasting(&self) -> u32 {
+        lasting(self.permits.load(Ordering::Relaxed)) as u32
+    }
+
+    /// What all pools of this server share.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
     /// PAUSE: nobody is served until RESUME.

@@ -24,15 +24,16 @@
 //! costs about 6 us all in (2.2 us in the quietest pair of runs): two cancelled receives, two submissions, one wake-up, and smaller batches on both
 //! sides.
 //!
-//! //! Sans-io: no clock, no mail, no socket. `engine` carries the verdicts out; the ledger's atomics are tried in every order by
+//! Sans-io: no clock, no mail, no socket. `engine` carries the verdicts out; the ledger's atomics are tried in every order by
 //! `tests/loom.rs`, the slices by a random simulation over several cores beside them.
 
+mod leaving;
 pub mod ledger;
 pub mod queue;
 pub mod slice;
 pub mod verdict;
 
-pub use ledger::Ledger;
+pub use ledger::{Gate, Ledger};
 pub use queue::{Ticket, Waiter};
 pub use slice::Slice;
 pub use verdict::{After, Checkin, Checkout, LinkId, Rules, Take};

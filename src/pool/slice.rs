@@ -4,7 +4,8 @@
 //! the engine must carry it out or say why it could not (`refunded`, `undeliverable`, `open_failed`).
 //!
 //! Invariants (`check` tests those that one core can see):
-//! - Every server of this core is idle here, busy, being opened, or leaving, and holds one permit in each. A server handed over is nobody's
+//! - Every server of this core is idle here, busy, being opened, or leaving (closed by us, the other end still has to let go), and holds one
+//!   permit in each. A server handed over is nobody's
 //!   until it arrives and keeps its permit meanwhile: open = idle + busy + opening + leaving over all cores + in flight.
 //! - `shown` = the semaphore `idle` + takes on their way to us. It equals the idle servers, unless more are promised than are left (some
 //!   died): the next idle one then fills the gap, or a take ends `Broken`.
@@ -28,18 +29,26 @@ const TRIES: usize = 8;
 /// waits longer, so that the others lend a little early.
 const COVERED_SEEN: u32 = 64;
 
+/// A server that rests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    pub link: LinkId,
+    /// ns
+    pub since: u64,
+}
+
 /// See the head of this file.
 #[derive(Debug)]
 pub struct Slice {
-    ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<Ledger>,
     me: usize,
     rules: Rules,
     /// newest last
-    idle: Vec<LinkId>,
+    pub(super) idle: Vec<Rest>,
     queue: Queue,
-    busy: u32,
-    opening: u32,
-    leaving: u32,
+    pub(super) busy: u32,
+    pub(super) opening: u32,
+    pub(super) leaving: u32,
     shown: u32,
     asked: u32,
     timer: Option<u64>,
@@ -106,6 +115,7 @@ impl Slice {
     /// A connection that `Open` or `wanted_extra` asked for is there.
     pub fn opened(&mut self, link: LinkId, now: u64) -> Checkin {
         self.set_opening(less(self.opening));
+        self.ledger.gate().leave();
         self.ledger.set_retry_at(0);
         add(&self.statistics().opened, 1);
         let verdict = self.place(link, now, true);
@@ -124,9 +134,9 @@ impl Slice {
     pub fn take(&mut self) -> Take {
         self.shown = less(self.shown);
         let verdict = match self.idle.pop() {
-            Some(link) => {
+            Some(rest) => {
                 add(&self.statistics().lent, 1);
-                Take::Hand(link)
+                Take::Hand(rest.link)
             }
             None => {
                 add(&self.statistics().broken, 1);
@@ -144,62 +154,13 @@ impl Slice {
         self.look(now)
     }
 
-    /// An idle server ended. Nothing happens if it is not idle here (any more): it was handed over before.
-    pub fn idle_died(&mut self, link: LinkId, now: u64) -> After {
-        let Some(at) = self.idle.iter().rposition(|&idle| idle == link) else { return After::Nothing };
-        self.idle.remove(at);
-        self.settle_idle();
-        self.freed(now)
-    }
-
-    /// A server in use ended; call it when its connection is closed.
-    pub fn busy_died(&mut self, now: u64) -> After {
-        self.busy = less(self.busy);
-        self.freed(now)
-    }
-
-    /// A connection could not be opened. No core tries again before `now + pause` ns. Whether a waiter is told is up to the engine
-    /// (`expired` with a timeout of 0 takes the first).
-    pub fn open_failed(&mut self, now: u64, pause: u64) -> After {
-        self.set_opening(less(self.opening));
-        self.ledger.set_retry_at(if pause == 0 { 0 } else { now.saturating_add(pause) });
-        add(&self.statistics().failed, 1);
-        self.ledger.give_back();
-        self.look(now)
-    }
-
-    /// A server that had to `Retire` is closed.
-    pub fn retired(&mut self, now: u64) -> After {
-        self.leaving = less(self.leaving);
-        add(&self.statistics().closed, 1);
-        self.ledger.give_back_shed();
-        self.look(now)
-    }
-
-    /// After a lowered limit: an idle server to close, then call `retired`. Until None.
-    pub fn shed(&mut self) -> Option<LinkId> {
-        if self.idle.is_empty() || !self.ledger.try_shed() {
-            return None;
-        }
-        if !self.take_own_idle() {
-            self.ledger.keep_shed();
-            return None;
-        }
-        self.leaving += 1;
-        // The oldest: the newest is the warmest.
-        let link = self.idle.remove(0);
-        self.show_gauges();
-        Some(link)
-    }
-
     /// Takes an idle server out of the pool, to check or to close it; it then counts as busy (`checkin` or `busy_died` ends that). False
     /// when it is not idle here, or all are promised to others.
     pub fn withdraw(&mut self, link: LinkId) -> bool {
-        let Some(at) = self.idle.iter().rposition(|&idle| idle == link) else { return false };
-        if !self.take_own_idle() {
+        if !self.idle.iter().any(|idle| idle.link == link) || !self.take_own_idle() {
             return false;
         }
-        self.idle.remove(at);
+        self.remove_idle(link);
         self.busy += 1;
         self.show_gauges();
         true
@@ -207,7 +168,7 @@ impl Slice {
 
     /// True when the pool holds fewer than `min` connections: open one here.
     pub fn wanted_extra(&mut self, min: u32, now: u64) -> bool {
-        let wanted = now >= self.ledger.retry_at() && !self.ledger.paused() && self.ledger.reserve_below(min);
+        let wanted = now >= self.ledger.retry_at() && !self.ledger.paused() && self.ledger.open() < min && self.enter_gate(min);
         if wanted {
             self.set_opening(self.opening + 1);
             self.show_gauges();
@@ -273,13 +234,16 @@ impl Slice {
         while self.line().need.take() {}
         while self.line().idle.take() {}
         let permits = self.idle.len() as u32 + self.busy + self.opening;
+        for _ in 0..self.opening {
+            self.ledger.gate().leave();
+        }
         self.idle.clear();
         self.set_opening(0);
         for _ in 0..permits {
             self.ledger.give_back();
         }
         for _ in 0..self.leaving {
-            self.ledger.give_back_shed();
+            self.ledger.give_back_left();
         }
         (self.busy, self.leaving, self.shown, self.asked) = (0, 0, 0, 0);
         self.show_oldest();
@@ -297,8 +261,8 @@ impl Slice {
     }
 
     /// The idle servers, the one that rests longest first.
-    pub fn idle_links(&self) -> &[LinkId] {
-        &self.idle
+    pub fn idle_links(&self) -> impl Iterator<Item = LinkId> {
+        self.idle.iter().map(|rest| rest.link)
     }
 
     /// Servers in use here.
@@ -311,7 +275,7 @@ impl Slice {
         self.opening
     }
 
-    /// Servers that retired and are not closed yet.
+    /// Servers that are being closed.
     pub fn leaving(&self) -> u32 {
         self.leaving
     }
@@ -359,7 +323,7 @@ impl Slice {
             self.serve_first(first, now);
             return Checkin::Serve { client: first.client, link, waited_since: first.since };
         }
-        self.idle.push(link);
+        self.idle.push(Rest { link, since: now });
         self.settle_idle();
         if paused {
             return Checkin::Idle { timer: None };
@@ -433,14 +397,31 @@ impl Slice {
             return After::Nothing;
         }
         let retry_at = self.ledger.retry_at();
-        if now < retry_at {
-            return if self.ledger.has_room() { self.arm(retry_at) } else { After::Nothing };
-        }
-        if !self.ledger.try_reserve() {
+        if !self.ledger.has_room() {
             return After::Nothing;
+        }
+        if now < retry_at {
+            return self.arm(retry_at);
+        }
+        if !self.enter_gate(u32::MAX) {
+            // No room after all: who makes some tells us. A full gate: the engine looks again.
+            return if self.ledger.has_room() { After::Gated } else { After::Nothing };
         }
         self.set_opening(self.opening + 1);
         After::Open
+    }
+
+    /// Takes what one more connection needs: a place at the server's gate and a permit, while fewer than `below` are open.
+    fn enter_gate(&self, below: u32) -> bool {
+        let gate = self.ledger.gate();
+        if !gate.enter() {
+            return false;
+        }
+        let reserved = self.ledger.reserve_below(below);
+        if !reserved {
+            gate.leave();
+        }
+        reserved
     }
 
     /// Y: looks for a waiter elsewhere, old enough to get an idle server of ours. With `later` none is old enough yet.
@@ -464,13 +445,13 @@ impl Slice {
                 continue;
             }
             add(&self.statistics().lent, 1);
-            return self.idle.pop().map_or(After::Nothing, |link| After::Lend { core, link });
+            return self.idle.pop().map_or(After::Nothing, |rest| After::Lend { core, link: rest.link });
         }
         self.arm(now.saturating_add(self.rules.young))
     }
 
     /// A connection of ours is closed: its permit is free.
-    fn freed(&mut self, now: u64) -> After {
+    pub(super) fn freed(&mut self, now: u64) -> After {
         add(&self.statistics().closed, 1);
         self.ledger.give_back();
         self.look(now)
@@ -492,7 +473,7 @@ impl Slice {
         self.ledger.line(self.me)
     }
 
-    fn statistics(&self) -> &Statistics {
+    pub(super) fn statistics(&self) -> &Statistics {
         self.ledger.statistics(self.me)
     }
 
@@ -516,7 +497,7 @@ impl Slice {
     }
 
     /// Takes one of our own idle servers from the semaphore: it is not promised to anybody. The caller takes it from the list.
-    fn take_own_idle(&mut self) -> bool {
+    pub(super) fn take_own_idle(&mut self) -> bool {
         let taken = self.line().idle.take();
         if taken {
             self.shown = less(self.shown);
@@ -526,11 +507,11 @@ impl Slice {
 
     /// The newest idle server, unless all are promised.
     fn claim_idle(&mut self) -> Option<LinkId> {
-        if self.take_own_idle() { self.idle.pop() } else { None }
+        if self.take_own_idle() { self.idle.pop().map(|rest| rest.link) } else { None }
     }
 
     /// Brings the semaphore `idle` in line with the list.
-    fn settle_idle(&mut self) {
+    pub(super) fn settle_idle(&mut self) {
         let idle = self.idle.len() as u32;
         while self.shown > idle && self.take_own_idle() {}
         while self.shown < idle {
@@ -563,12 +544,12 @@ impl Slice {
         }
     }
 
-    fn set_opening(&mut self, opening: u32) {
+    pub(super) fn set_opening(&mut self, opening: u32) {
         self.opening = opening;
         self.line().show_opening(opening);
     }
 
-    fn show_gauges(&self) {
+    pub(super) fn show_gauges(&self) {
         let statistics = self.statistics();
         set(&statistics.waiting, u64::from(self.queue.len()));
         set(&statistics.idle, self.idle.len() as u64);
@@ -586,7 +567,7 @@ impl Drop for Slice {
 }
 
 /// One less of something that is there. (The engine says everything once; if it ever does not, the count stays at 0.)
-fn less(count: u32) -> u32 {
+pub(super) fn less(count: u32) -> u32 {
     debug_assert!(count > 0, "something ended that had not begun");
     count.saturating_sub(1)
 }

@@ -5,13 +5,18 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::*;
+use crate::pool::ledger::Gate;
 
 const MS: u64 = 1_000_000;
 
 fn pool(cores: usize, limit: u32) -> (Arc<Ledger>, Vec<Slice>) {
     let ledger = Arc::new(Ledger::new(cores, limit));
-    let slices = (0..cores).map(|core| Slice::new(ledger.clone(), core, Rules::default())).collect();
+    let slices = slices_of(&ledger);
     (ledger, slices)
+}
+
+fn slices_of(ledger: &Arc<Ledger>) -> Vec<Slice> {
+    (0..ledger.cores()).map(|core| Slice::new(ledger.clone(), core, Rules::default())).collect()
 }
 
 /// Opens `links` on that slice; they rest there.
@@ -198,7 +203,7 @@ fn a_free_permit_reaches_a_waiter_on_another_core_once() {
 fn a_failed_connect_returns_its_permit_and_holds_back_all_cores() {
     let (ledger, mut slices) = pool(2, 5);
     assert_eq!(wait(&mut slices[0], 10, 0).1, After::Open);
-    assert_eq!(slices[0].open_failed(MS, 20 * MS), After::Timer { at: 21 * MS });
+    assert_eq!(slices[0].open_failed(MS, 20 * MS, false), After::Timer { at: 21 * MS });
     assert_eq!(ledger.open(), 0);
     assert_eq!(wait(&mut slices[1], 11, 2 * MS).1, After::Timer { at: 21 * MS });
     assert!(!slices[1].wanted_extra(2, 2 * MS));
@@ -216,7 +221,7 @@ fn held_back_cores_do_not_send_a_permit_round_in_circles() {
         assert_eq!(wait(slice, core as u32, 0).1, After::Open);
     }
     for slice in &mut slices {
-        assert_eq!(slice.open_failed(MS, 20 * MS), After::Timer { at: 21 * MS });
+        assert_eq!(slice.open_failed(MS, 20 * MS, false), After::Timer { at: 21 * MS });
     }
     for slice in &mut slices {
         assert_eq!((slice.nudged(2 * MS), slice.look(2 * MS)), (After::Nothing, After::Nothing));
@@ -255,9 +260,9 @@ fn a_lower_limit_retires_exactly_the_excess() {
     assert_eq!(slices[0].checkin(a, 1), Checkin::Idle { timer: Some(300_000) }, "enough have gone");
     assert_eq!((ledger.open(), slices[0].leaving(), slices[1].leaving()), (4, 1, 1), "permits return when closed");
     assert!(!ledger.try_reserve());
-    assert_eq!(slices[0].retired(2), After::Nothing);
+    assert_eq!(slices[0].left(2), After::Nothing);
     ledger.set_limit(5);
-    assert_eq!(slices[1].retired(2), After::Ask { core: 0 }, "an idle server goes before a new one");
+    assert_eq!(slices[1].left(2), After::Ask { core: 0 }, "an idle server goes before a new one");
     assert_eq!((ledger.open(), slices[0].leaving(), slices[1].leaving()), (2, 0, 0));
 }
 
@@ -267,7 +272,7 @@ fn withdrawn_servers_are_not_lent() {
     fill(&mut slices[0], 1..3);
     assert!(!slices[0].withdraw(9));
     assert!(slices[0].withdraw(1));
-    assert_eq!((slices[0].idle_links(), slices[0].active(), ledger.line(0).idle.count()), (&[2][..], 1, 1));
+    assert_eq!((slices[0].idle_links().collect::<Vec<_>>(), slices[0].active(), ledger.line(0).idle.count()), (vec![2], 1, 1));
     assert_eq!(wait(&mut slices[1], 10, 0).1, After::Ask { core: 0 });
     assert!(!slices[0].withdraw(2), "promised");
     assert_eq!(slices[0].busy_died(0), After::Nothing);
@@ -391,6 +396,7 @@ struct World {
     /// (when, to, what)
     mail: Vec<(u64, usize, Mail)>,
     timers: Vec<Option<u64>>,
+    gated: Vec<Option<u64>>,
     /// (when, where)
     opening: Vec<(u64, usize)>,
     links: HashMap<LinkId, Place>,
@@ -405,7 +411,9 @@ struct World {
 
 impl World {
     fn new(seed: u64, cores: usize) -> World {
-        let (ledger, slices) = pool(cores, 1 + (seed % 9) as u32);
+        let gate = Arc::new(if seed.is_multiple_of(2) { Gate::default() } else { Gate::new(1 + (seed % 3) as u32) });
+        let ledger = Arc::new(Ledger::behind(gate, cores, 1 + (seed % 9) as u32));
+        let slices = slices_of(&ledger);
         World {
             seed,
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
@@ -414,6 +422,7 @@ impl World {
             slices,
             mail: Vec::new(),
             timers: vec![None; cores],
+            gated: vec![None; cores],
             opening: Vec::new(),
             links: HashMap::new(),
             queues: vec![VecDeque::new(); cores],
@@ -468,6 +477,10 @@ impl World {
                 self.coming[core] += 1;
                 self.post(of, Mail::Take { from: core });
             }
+            After::Gated => {
+                // The engine looks again when a connection has been opened somewhere, or a little later.
+                self.gated[core].get_or_insert(self.now + 10 * MS);
+            }
             After::Open => {
                 let at = self.now + 100_000 + self.roll(5 * MS);
                 self.opening.push((at, core));
@@ -481,7 +494,7 @@ impl World {
     fn look(&mut self, core: usize, mut after: After) {
         for _ in 0..1000 {
             self.carry_out(core, after);
-            if matches!(after, After::Timer { .. }) {
+            if matches!(after, After::Timer { .. } | After::Gated) {
                 return;
             }
             let again = self.slices[core].look(self.now);
@@ -557,8 +570,12 @@ impl World {
             let verdict = self.slices[core].opened(link, self.now);
             self.placed(core, link, verdict);
         } else {
-            let pause = self.roll(2) * MS;
-            let after = self.slices[core].open_failed(self.now, pause);
+            let (pause, half_open) = (self.roll(2) * MS, self.roll(2) == 0);
+            let after = self.slices[core].open_failed(self.now, pause, half_open);
+            if half_open {
+                self.next += 1;
+                self.links.insert(self.next, Place::Leaving(core));
+            }
             self.look(core, after);
             if self.roll(2) == 0
                 && let Some(told) = self.slices[core].expired(self.now, 0)
@@ -580,8 +597,9 @@ impl World {
             self.connected(core, works);
         }
         for core in 0..self.slices.len() {
-            if self.timers[core].is_some_and(|at| at <= self.now) {
-                self.timers[core] = None;
+            let now = self.now;
+            let rang = [&mut self.timers, &mut self.gated].map(|rings| rings[core].take_if(|at| *at <= now).is_some());
+            if rang.contains(&true) {
                 self.look(core, After::Nothing);
             }
         }
@@ -651,17 +669,32 @@ impl World {
             }
             70..73 => {
                 if let Some((link, core)) = self.some_busy() {
-                    self.links.remove(&link);
-                    let after = self.slices[core].busy_died(self.now);
-                    self.look(core, after);
+                    if self.roll(2) == 0 {
+                        self.slices[core].leave();
+                        self.links.insert(link, Place::Leaving(core));
+                    } else {
+                        self.links.remove(&link);
+                        let after = self.slices[core].busy_died(self.now);
+                        self.look(core, after);
+                    }
                 }
             }
             73..76 => {
                 if let Some((link, core)) = self.some_link(|place| if let Place::Idle(core) = place { Some(core) } else { None }) {
-                    if self.roll(2) == 0 {
+                    let fate = self.roll(4);
+                    if fate == 0 {
                         self.links.remove(&link);
                         let after = self.slices[core].idle_died(link, self.now);
                         self.look(core, after);
+                    } else if fate == 1 {
+                        assert!(self.slices[core].leave_idle(link));
+                        self.links.insert(link, Place::Leaving(core));
+                    } else if fate == 2 {
+                        let keep = self.roll(4) as u32;
+                        while let Some(link) = self.slices[core].rested(self.now, 100_000, keep) {
+                            assert!(self.ledger.lasting() >= keep, "seed {}: fewer are left than should be kept", self.seed);
+                            assert_eq!(self.links.insert(link, Place::Leaving(core)), Some(Place::Idle(core)));
+                        }
                     } else if self.slices[core].withdraw(link) {
                         self.links.insert(link, Place::Busy(core));
                     }
@@ -709,7 +742,7 @@ impl World {
         let leaving = self.some_link(|place| if let Place::Leaving(core) = place { Some(core) } else { None });
         if let Some((link, core)) = leaving {
             self.links.remove(&link);
-            let after = self.slices[core].retired(self.now);
+            let after = self.slices[core].left(self.now);
             self.look(core, after);
         }
         leaving.is_some()
@@ -735,6 +768,7 @@ impl World {
     /// Sums add up, each slice holds its invariants, each server has one owner.
     fn check(&self) {
         let seed = self.seed;
+        assert_eq!(self.ledger.gate().inside() as usize, self.opening.len(), "seed {seed}: at the gate");
         assert_eq!(self.ledger.open(), self.links.len() as u32 + self.opening.len() as u32, "seed {seed}: permits");
         for (core, slice) in self.slices.iter().enumerate() {
             assert_eq!(slice.check(), Ok(()), "seed {seed}: core {core}");
@@ -756,8 +790,12 @@ impl World {
     fn quiet(&mut self) {
         self.set_paused(false);
         for _ in 0..10_000 {
-            let times =
-                self.mail.iter().map(|&(at, ..)| at).chain(self.timers.iter().filter_map(|&at| at)).chain(self.opening.iter().map(|&(at, _)| at));
+            let times = self
+                .mail
+                .iter()
+                .map(|&(at, ..)| at)
+                .chain(self.timers.iter().chain(&self.gated).filter_map(|&at| at))
+                .chain(self.opening.iter().map(|&(at, _)| at));
             let Some(next) = times.min() else {
                 if self.close_one() {
                     continue;

@@ -46,6 +46,8 @@ pub enum After {
     Ask { core: usize },
     /// open a connection here; `opened` or `open_failed` is the answer
     Open,
+    /// as many connections as may be are being opened at this server: call `look` when one of them has ended, or a little later
+    Gated,
     /// tell that core that a permit is free; it calls `nudged`
     Nudge { core: usize },
     /// call `look` at this time (ns), or soon after. Replaces an earlier timer of this slice
@@ -62,7 +64,7 @@ pub enum Checkin {
     Lend { core: usize, link: LinkId },
     /// it rests here; with `timer`, call `look` at that time (ns), or soon after
     Idle { timer: Option<u64> },
-    /// the limit was lowered: close it, then call `retired`
+    /// the limit was lowered: close it, then call `left`
     Retire,
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::auth::exchange::ServerExchange;
 use crate::auth::scram::{Verifier, salted_password};
-use crate::config::snapshot::PoolerMode;
+use crate::config::snapshot::{NEVER, PoolerMode};
 use crate::wire::server as write;
 
 const RANDOM: [u8; 18] = [7; 18];
@@ -22,6 +22,9 @@ fn spec(password: Option<&str>) -> PoolSpec {
         pool_size: 1,
         min_pool_size: 0,
         mode: PoolerMode::Transaction,
+        idle_timeout: NEVER,
+        server_lifetime: NEVER,
+        server_lifetime_jitter: std::time::Duration::ZERO,
     }
 }
 

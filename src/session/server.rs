@@ -7,7 +7,7 @@ use crate::wire::frame::{self, Header};
 use crate::wire::server::{ErrorFields, error, error_fields, parse_parameter_status};
 
 use super::Verdicts;
-use super::exchange::{Exchange, Reply, Status};
+use super::exchange::{Exchange, OUR_QUERY, Reply, Status};
 use super::parameters::{Given, Profile, dirties};
 
 /// Messages that are looked into are waited for up to this size; larger ones pass unseen.
@@ -73,6 +73,13 @@ impl Server {
         }
         let Server { given, exchange, .. } = self;
         out.to_server(|words| given.bring_to(profile, client, exchange, words));
+    }
+
+    /// Asks for nothing, to hear whether there is an answer.
+    pub fn ask_if_alive(&mut self, out: &mut Verdicts) {
+        // Fixed and short.
+        out.to_server(|words| _ = crate::wire::client::query(words, b";"));
+        self.exchange.sent(OUR_QUERY);
     }
 
     /// Makes the session like new (a client in session mode has gone).

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use pg_dog::config::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PoolSpec, PoolerMode, Snapshot, Tcp};
+use pg_dog::config::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, NEVER, PoolSpec, PoolerMode, Recovery, Snapshot, Tcp};
 use pg_dog::engine::{Core, Outside, Parts, mailboxes};
 use pg_dog::io::sim::{Dice, SimDoor, World};
 use pg_dog::mail::Poster as _;
 use pg_dog::mail::{Asker, Desk, Job, Mail, PoolState, Published, Shared, SharedPool, Word};
-use pg_dog::pool::ledger::Ledger;
+use pg_dog::pool::ledger::{Gate, Ledger};
 
 use crate::house::CoreUnderTest;
 
@@ -33,7 +33,14 @@ pub struct Setup {
     /// None: never
     pub checkout_timeout: Option<Duration>,
     pub connect_timeout: Duration,
+    pub connect_attempts: u32,
+    pub connect_attempt_delay: Duration,
+    pub server_connects: u32,
     pub login_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub server_lifetime: Duration,
+    pub healthcheck_interval: Duration,
+    pub connection_recovery: Recovery,
 }
 
 /// The control core and the helpers are not simulated: what is said to them is dropped, and logins here need no helper.
@@ -86,6 +93,7 @@ impl Proxy {
             published: ArcSwap::from_pointee(published(setup, address)),
             version: AtomicU64::new(1),
             clients: (0..setup.cores).map(|_| Default::default()).collect(),
+            clients_max: usize::MAX,
             next_client: AtomicU64::new(1),
             secret: [7; 32],
         });
@@ -175,12 +183,14 @@ impl Proxy {
 
 fn published(setup: &Setup, address: SocketAddr) -> Published {
     let snapshot = snapshot(setup, address);
+    let gate = Arc::new(Gate::new(setup.server_connects));
     let pools = snapshot.pools.iter().enumerate().map(|(id, spec)| {
         let state = PoolState {
-            ledger: Arc::new(Ledger::new(setup.cores, spec.pool_size as u32)),
+            ledger: Arc::new(Ledger::behind(gate.clone(), setup.cores, spec.pool_size as u32)),
             address: ArcSwapOption::from_pointee(address),
             parameters: ArcSwapOption::empty(),
             server_keys: ArcSwapOption::empty(),
+            barred: ArcSwapOption::empty(),
         };
         Arc::new(SharedPool { id: id as u32, spec: spec.clone(), state: Arc::new(state), verifier: Arc::new(ArcSwapOption::empty()) })
     });
@@ -202,6 +212,9 @@ fn snapshot(setup: &Setup, address: SocketAddr) -> Snapshot {
         pool_size: setup.pool_size,
         min_pool_size: setup.min_pool_size,
         mode: setup.mode,
+        idle_timeout: setup.idle_timeout,
+        server_lifetime: setup.server_lifetime,
+        server_lifetime_jitter: setup.server_lifetime / 4,
     });
     let pools: Vec<PoolSpec> = pools.collect();
     let by_name: HashMap<(String, String), usize> =
@@ -214,15 +227,17 @@ fn snapshot(setup: &Setup, address: SocketAddr) -> Snapshot {
             workers: setup.cores,
             auth_type: setup.auth,
             connect_timeout: setup.connect_timeout,
+            connect_attempts: setup.connect_attempts,
+            connect_attempt_delay: setup.connect_attempt_delay,
+            healthcheck_interval: setup.healthcheck_interval,
+            healthcheck_timeout: Duration::from_millis(500),
             checkout_timeout: setup.checkout_timeout.unwrap_or(NEVER),
             client_login_timeout: setup.login_timeout,
-            rollback_timeout: Duration::from_secs(5),
-            shutdown_timeout: Duration::from_secs(60),
+            connection_recovery: setup.connection_recovery,
             client_connection_recovery: setup.recovery,
-            log_level: "info".to_string(),
-            log_format: LogFormat::Text,
             log_connections: false,
             log_disconnections: false,
+            ..General::default()
         },
         cores: Cores { spread: setup.spread, fair_us: setup.fair_us, ..Cores::default() },
         admin: Admin { database: "admin".to_string(), user: "admin".to_string(), password: "secret".to_string() },
