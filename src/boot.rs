@@ -8,6 +8,7 @@ use std::sync::{Arc, mpsc};
 use arc_swap::ArcSwap;
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
+use crate::admin::report::MemoryRow;
 use crate::config::snapshot::{LogFormat, Snapshot, Tcp};
 use crate::control::helpers;
 use crate::control::inbox::{Heard, Inbox};
@@ -132,7 +133,8 @@ pub fn start(options: Options) -> Result<(), StartError> {
     }
     tracing::info!(%address, cores, "pg_dog {} is ready", env!("CARGO_PKG_VERSION"));
     let files = Files { config: options.config, users: options.users };
-    run_control(Control::new(files, publisher, shared, outside, inbox), bells, control_cpu)
+    let control = Control::new(files, publisher, shared, outside, inbox).with_fixed_memory(receive_buffers(&options.sizes, cores));
+    run_control(control, bells, control_cpu)
 }
 
 /// What a data core is given besides its desk.
@@ -196,6 +198,15 @@ fn run_control(control: Control, bells: Arc<Doorbells>, cpu: Option<usize>) -> R
         Ok(end) => end.map_err(StartError::Machine),
         Err(error) => Err(StartError::Machine(format!("the control core ended: {error}"))),
     }
+}
+
+/// What the rings receive into. The kernel uses them in turn, so that all count as used.
+fn receive_buffers(sizes: &RingSizes, cores: usize) -> Vec<MemoryRow> {
+    let row = |name, (count, size): (u16, u32)| {
+        let used = u64::from(count) * cores as u64;
+        MemoryRow { name, size: u64::from(size), used, free: 0, bytes: used * u64::from(size) }
+    };
+    vec![row("client_receive_buffer", sizes.client_buffers), row("server_receive_buffer", sizes.server_buffers)]
 }
 
 /// What must hold before anything starts; returns how many clients there are descriptors for.

@@ -43,7 +43,6 @@ const UNBUILT_SHOWS: &[&str] = &[
     "dns_zones",
     "fds",
     "help",
-    "mem",
     "peer_pools",
     "sockets",
     "state",

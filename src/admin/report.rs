@@ -402,6 +402,29 @@ impl Lists {
     }
 }
 
+/// A row of SHOW MEM: memory of one use, over all cores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryRow {
+    pub name: &'static str,
+    /// bytes of one piece; 0 = pieces differ
+    pub size: u64,
+    /// pieces in use, and pieces kept for later
+    pub used: u64,
+    pub free: u64,
+    /// bytes of both
+    pub bytes: u64,
+}
+
+impl MemoryRow {
+    /// Adds another core's.
+    pub fn merge(&mut self, other: &MemoryRow) {
+        self.size = self.size.max(other.size);
+        self.used = self.used.saturating_add(other.used);
+        self.free = self.free.saturating_add(other.free);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
 /// All that the SHOW commands print. Its size is bounded by what it lists: clients, server connections and pools have their limits elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -412,6 +435,8 @@ pub struct Report {
     /// (name, value) in the order of SHOW CONFIG; filled by `control` alone
     pub config: Vec<(String, String)>,
     pub lists: Lists,
+    /// the same uses in the same order from every core
+    pub memory: Vec<MemoryRow>,
     /// what SHOW VERSION and SHOW server_version print; filled by `control` alone
     pub version: String,
 }
@@ -424,6 +449,12 @@ impl Report {
         join(&mut self.pools, other.pools, |row| row.id, PoolRow::merge);
         join(&mut self.stats, other.stats, |row| row.pool_id, StatsRow::merge);
         self.lists.merge(&other.lists);
+        for row in other.memory {
+            match self.memory.iter_mut().find(|known| known.name == row.name) {
+                Some(known) => known.merge(&row),
+                None => self.memory.push(row),
+            }
+        }
         if self.config.is_empty() {
             self.config = other.config;
         }

@@ -84,6 +84,7 @@ pub const SHOWS: &[ShowDef] = &[
     ShowDef { name: "stats", columns: &STATS, kept: None, rows: stats },
     ShowDef { name: "config", columns: &[("name", Text), ("value", Text)], kept: None, rows: config },
     ShowDef { name: "lists", columns: LISTS, kept: None, rows: lists },
+    ShowDef { name: "mem", columns: MEM, kept: None, rows: mem },
     ShowDef { name: "version", columns: &[("version", Text)], kept: None, rows: version },
 ];
 
@@ -338,6 +339,15 @@ fn lists(report: &Report, sink: &mut Sink<'_>) {
         Cell::Number(lists.free_servers),
         Cell::Number(lists.used_servers),
     ]);
+}
+
+/// As PgBouncer has it.
+const MEM: &[Column] = &[("name", Text), ("size", Int8), ("used", Int8), ("free", Int8), ("memtotal", Int8)];
+
+fn mem(report: &Report, sink: &mut Sink<'_>) {
+    for row in &report.memory {
+        sink(&[Cell::Text(row.name), Cell::Number(row.size), Cell::Number(row.used), Cell::Number(row.free), Cell::Number(row.bytes)]);
+    }
 }
 
 fn version(report: &Report, sink: &mut Sink<'_>) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::admin::console::parse;
-use crate::admin::report::{ClientRow, Counts, Lists, Period, PoolRow, Role, ServerRow, State, StatsRow};
+use crate::admin::report::{ClientRow, Counts, Lists, MemoryRow, Period, PoolRow, Role, ServerRow, State, StatsRow};
 
 /// An answer, taken apart.
 #[derive(Debug, Default)]
@@ -328,6 +328,17 @@ fn config_lists_and_version() {
     let answer = ask(&report, "SHOW VERSION");
     check(&answer, &columns("version", &[], &["version"], &[]));
     assert_eq!(answer.rows, [[Some("pg_dog 0.1.0".to_owned())].to_vec()]);
+}
+
+#[test]
+fn memory_is_shown_as_pgbouncer_shows_it_and_adds_up_over_cores() {
+    let row = |name, used, bytes| MemoryRow { name, size: 8, used, free: 1, bytes };
+    let mut report = Report { memory: vec![row("client", 2, 30), row("server", 1, 10)], ..Report::default() };
+    report.absorb(Report { memory: vec![row("client", 3, 40), row("pool", 1, 5)], ..Report::default() });
+    let answer = ask(&report, "SHOW MEM");
+    check(&answer, &columns("name size used free memtotal", &["size", "used", "free", "memtotal"], &["name"], &[]));
+    let expected = [["client", "8", "5", "2", "70"], ["server", "8", "1", "1", "10"], ["pool", "8", "1", "1", "5"]];
+    assert_eq!(answer.rows, expected.map(|row| row.map(|value| Some(value.to_owned())).to_vec()));
 }
 
 #[test]

@@ -70,6 +70,7 @@ impl Control {
         let published = self.shared.published.load();
         let report = &mut asked.report;
         report.config = published.snapshot.shown.clone();
+        report.memory.extend(&self.fixed);
         report.version = format!("pg_dog {}", env!("CARGO_PKG_VERSION"));
         let mut databases: Vec<&str> = published.pools.iter().map(|pool| pool.spec.database.as_str()).collect();
         databases.sort_unstable();

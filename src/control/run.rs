@@ -10,7 +10,7 @@ use glommio::timer::TimerActionOnce;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::admin::report::Report;
+use crate::admin::report::{MemoryRow, Report};
 use crate::config::shown::needs_restart;
 use crate::io::clock;
 use crate::io::ring::Waker;
@@ -39,6 +39,8 @@ pub struct Control {
     resolved_at: HashMap<u32, u64>,
     ending: bool,
     drained: Vec<bool>,
+    /// memory that is the same all the time: the rings' receive buffers
+    pub(super) fixed: Vec<MemoryRow>,
 }
 
 /// Watches signals on a thread of its own.
@@ -78,7 +80,14 @@ impl Control {
             resolved_at: HashMap::new(),
             ending: false,
             drained: vec![false; cores],
+            fixed: Vec::new(),
         }
+    }
+
+    /// Adds rows to SHOW MEM that no core has to be asked for.
+    pub fn with_fixed_memory(mut self, rows: Vec<MemoryRow>) -> Control {
+        self.fixed = rows;
+        self
     }
 
     /// Runs until all data cores have drained, `shutdown_timeout` is over, or one of them fails.

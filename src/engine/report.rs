@@ -1,8 +1,8 @@
 //! What this core has, as plain rows for the admin console.
 
-use crate::admin::report::{ClientRow, Lists, PoolRow, Report, Role, ServerRow, State, StatsRow};
+use crate::admin::report::{ClientRow, Lists, MemoryRow, PoolRow, Report, Role, ServerRow, State, StatsRow};
 use crate::io::Door;
-use crate::mail::{Desk, Word};
+use crate::mail::{Desk, ServerLink, Word};
 use crate::session::exchange::Status;
 
 use super::core::Core;
@@ -34,7 +34,46 @@ impl<D: Door, K: Desk> Core<D, K> {
             free_servers: report.servers.len() as u64 - busy,
             ..Lists::default()
         };
+        report.memory = self.memory_rows();
         self.desk.word(Word::Report { request, report: Box::new(report) });
+    }
+
+    /// What this core's memory is used for. Vectors count with their room, not with their length.
+    fn memory_rows(&self) -> Vec<MemoryRow> {
+        let row = |name, size: usize, used: usize, free: usize, bytes: usize| MemoryRow {
+            name,
+            size: size as u64,
+            used: used as u64,
+            free: free as u64,
+            bytes: bytes as u64,
+        };
+        let (mut clients, mut servers, mut statements, mut statement_bytes) = (0, 0, 0, 0);
+        for peer in &self.peers {
+            match peer {
+                Peer::Client(client) => {
+                    clients += 1;
+                    let kept = client.client.memory();
+                    statements += usize::from(kept > 0);
+                    statement_bytes += kept;
+                }
+                Peer::Server(_) => servers += 1,
+                _ => {}
+            }
+        }
+        let links = self.links.memory();
+        let pools = self.pools.iter().flatten().count();
+        let (slot, client, server, pool) =
+            (links.slot_bytes + size_of::<Peer>(), size_of::<ClientPeer>(), size_of::<ServerLink>(), size_of::<Pool>());
+        vec![
+            row("socket", slot, clients + servers, links.slots.saturating_sub(clients + servers), links.slots * slot),
+            row("client", client, clients, 0, clients * client),
+            row("server", server, servers, 0, servers * server),
+            row("pool", pool, pools, 0, pools * pool),
+            row("unnamed_statement", 0, statements, 0, statement_bytes),
+            row("received", 0, links.held, 0, links.held_bytes),
+            row("unsent", 0, links.backlogs, 0, links.backlog_bytes),
+            row("spare_block", 0, 0, 0, links.kept),
+        ]
     }
 
     fn client_row(&self, slot: u32, client: &ClientPeer) -> ClientRow {

@@ -123,6 +123,21 @@ pub(super) struct Slot {
     in_use: bool,
 }
 
+/// What a core's sockets keep.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    pub slots: usize,
+    pub slot_bytes: usize,
+    /// sockets with bytes that were received and not consumed, and those bytes
+    pub held: usize,
+    pub held_bytes: usize,
+    /// sockets that take less than is sent, and the bytes that wait
+    pub backlogs: usize,
+    pub backlog_bytes: usize,
+    /// bytes of blocks kept for later
+    pub kept: usize,
+}
+
 /// All sockets of one core.
 pub struct Links<D: Door> {
     pub door: D,
@@ -362,6 +377,20 @@ impl<D: Door> Links<D> {
             self.blocks.give(old);
         }
         self.slots[index as usize].held.extend_from_slice(bytes);
+    }
+
+    /// Bytes that are kept for whatever reason: received and not consumed, waiting for room in a socket, blocks for later.
+    pub fn memory(&self) -> Memory {
+        let mut memory = Memory { slots: self.slots.len(), slot_bytes: size_of::<Slot>(), kept: self.blocks.kept(), ..Memory::default() };
+        for slot in self.slots.iter().filter(|slot| slot.in_use) {
+            memory.held += usize::from(slot.held.capacity() > 0);
+            memory.held_bytes += slot.held.capacity();
+            if let Some(backlog) = &slot.backlog {
+                memory.backlogs += 1;
+                memory.backlog_bytes += backlog.blocks.iter().map(Vec::capacity).sum::<usize>();
+            }
+        }
+        memory
     }
 
     /// What was held, to be handed to `keep` or back to `hold`.

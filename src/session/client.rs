@@ -93,6 +93,11 @@ impl Client {
         self.mode
     }
 
+    /// Bytes kept of its statements.
+    pub fn memory(&self) -> usize {
+        self.unnamed.parse.capacity()
+    }
+
     /// Between two messages.
     pub fn at_boundary(&self) -> bool {
         self.body == 0
