@@ -122,7 +122,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             return;
         }
         let (timeout, keep) = resting(slice);
-        if let Some(at) = slice.slice.next_rested(timeout, keep) {
+        if timeout != u64::MAX
+            && let Some(at) = slice.slice.next_rested(timeout, keep)
+        {
             slice.rest_timer = true;
             self.wheel.arm(at, Timer::Rest { pool });
         }
