@@ -14,6 +14,8 @@ mod cancel;
 mod checkout;
 #[path = "clients/drivers.rs"]
 mod drivers;
+#[path = "clients/gauge.rs"]
+mod gauge;
 #[path = "clients/hostile.rs"]
 mod hostile;
 #[path = "clients/house.rs"]
@@ -34,5 +36,7 @@ mod soak;
 mod start;
 #[path = "clients/state.rs"]
 mod state;
+#[path = "clients/storm.rs"]
+mod storm;
 #[path = "clients/vanish.rs"]
 mod vanish;

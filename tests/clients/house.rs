@@ -1,7 +1,7 @@
 //! A pg_dog between clients and one PostgreSQL, as most of these tests need it, and a look at both from outside.
 
 use super::support::raw::{self, Message};
-use super::support::{Dog, Login, Postgres, Raw, SOON, Version, config, users, wait_until};
+use super::support::{Dog, Login, Postgres, Raw, SOON, Version, config, config_at, users, wait_until};
 use std::collections::HashMap;
 
 /// Makes one test per PostgreSQL of each function.
@@ -34,6 +34,12 @@ impl House {
     pub fn around(postgres: Postgres, size: usize, general: &str, names: &[(&str, &str)]) -> House {
         let dog = Dog::start(&config(&postgres, &general_of(size, general), ""), &users(&postgres, names));
         House { dog, postgres }
+    }
+
+    /// The same, and pg_dog reaches PostgreSQL at another port: somebody stands between them.
+    pub fn behind(postgres: Postgres, port: u16, size: usize, general: &str) -> House {
+        let users = users(&postgres, &[("app", ""), ("other", "")]);
+        House { dog: Dog::start(&config_at(port, &general_of(size, general), ""), &users), postgres }
     }
 
     /// How a user of `Postgres` logs in through pg_dog.

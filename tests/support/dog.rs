@@ -14,11 +14,15 @@ const ADMIN_PASSWORD: &str = "admin-secret";
 
 /// A pgdog.toml for one database `app` on `postgres`: `general` holds more lines for `[general]`, `rest` more sections.
 pub fn config(postgres: &Postgres, general: &str, rest: &str) -> String {
+    config_at(postgres.port, general, rest)
+}
+
+/// The same for whatever listens on that port of this machine.
+pub fn config_at(server: u16, general: &str, rest: &str) -> String {
     format!(
         "[general]\nhost = \"127.0.0.1\"\nport = {{port}}\nworkers = 2\n{general}\n\
          [admin]\npassword = \"{ADMIN_PASSWORD}\"\n\
-         [[databases]]\nname = \"app\"\nhost = \"127.0.0.1\"\nport = {}\n{rest}\n",
-        postgres.port
+         [[databases]]\nname = \"app\"\nhost = \"127.0.0.1\"\nport = {server}\n{rest}\n"
     )
 }
 

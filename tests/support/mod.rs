@@ -6,14 +6,18 @@
 #![allow(clippy::disallowed_methods, reason = "tests run on real machines with a real clock; `poll` is their only wait")]
 
 pub mod dog;
+pub mod fake;
 pub mod place;
 pub mod postgres;
 pub mod raw;
+pub mod shim;
 pub mod tools;
 
-pub use dog::{Dog, admin, config, users};
+pub use dog::{Dog, admin, config, config_at, users};
+pub use fake::Fake;
 pub use postgres::{Postgres, Version};
 pub use raw::Raw;
+pub use shim::{Cut, Shim};
 pub use tools::{Login, Output, node, pgbench, psql, python, query};
 
 use std::time::{Duration, Instant};
