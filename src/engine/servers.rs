@@ -423,6 +423,10 @@ impl<D: Door, K: Desk> Core<D, K> {
             // The client has the first part of a message; words of ours would be taken for the rest.
             return self.client_gone(client);
         }
+        if code == "08006" && peer.link.server.exchange.committing {
+            let hint = "The transaction may or may not have been committed: look at the data before it is tried again.";
+            return self.client_fatal(client, "08007", "the server closed the connection while it was asked to commit", Some(hint));
+        }
         self.client_fatal(client, code, message, Some("The statement that was running may or may not have been carried out."));
     }
 

@@ -207,6 +207,7 @@ impl Client {
         match header.kind {
             b'Q' => {
                 self.requests += 1;
+                link.committing |= commits(&rest[frame::HEADER..]);
                 if self.unnamed.tag != 0 && !link.is_copying() && !link.is_skipping() {
                     self.forget_unnamed();
                 }
@@ -227,8 +228,12 @@ impl Client {
             _ => {}
         }
         link.sent(header.kind);
-        if header.kind == b'P' && tells {
-            link.unnamed = self.unnamed.tag;
+        if header.kind == b'P' {
+            let mut parts = rest[frame::HEADER..].splitn(2, |byte| *byte == 0);
+            link.committing |= parts.nth(1).is_some_and(commits);
+            if tells {
+                link.unnamed = self.unnamed.tag;
+            }
         }
         out.forward(at..at + 5);
         self.body = header.body;
@@ -301,6 +306,16 @@ impl Client {
         link.unnamed = self.unnamed.tag;
         Named::Forward
     }
+}
+
+/// Whether this text, as far as it is there, begins with COMMIT or END. It only decides what a client is told when its server is lost meanwhile, so
+/// that comments and several statements in one text need not be understood.
+fn commits(sql: &[u8]) -> bool {
+    let sql = sql.trim_ascii_start();
+    [&b"COMMIT"[..], b"END"].iter().any(|word| {
+        let begins = sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+        begins && !sql.get(word.len()).is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_')
+    })
 }
 
 enum Named {

@@ -356,3 +356,24 @@ fn a_question_of_ours_waits_for_the_end_of_a_message() {
     desk.hear(b"3Z");
     assert!(desk.link.as_ref().expect("a server").is_free());
 }
+
+#[test]
+fn a_commit_is_outstanding_until_its_end() {
+    for text in ["COMMIT", " commit;", "\n\tEnd", "END TRANSACTION", "COMMIT PREPARED 'x'", "Commit and chain"] {
+        for bytes in [words(|out| query(out, text.as_bytes()).expect("short")), [unnamed(text), bind(), synced()].concat()] {
+            let mut desk = Desk::attached();
+            desk.say(&bytes);
+            assert!(desk.link.as_ref().is_some_and(|link| link.committing), "{text}: {}", bytes.escape_ascii());
+            let replies: &[u8] = if bytes[0] == b'Q' { b"CZ" } else { b"12Z" };
+            desk.hear(&replies[..replies.len() - 1]);
+            assert!(desk.link.as_ref().is_some_and(|link| link.committing), "{text} has not ended");
+            desk.hear(b"Z");
+            assert!(desk.link.as_ref().is_some_and(|link| !link.committing), "{text} has ended");
+        }
+    }
+    for text in ["", "BEGIN", "SELECT 'COMMIT'", "COMMITS", "ending", "end_1", "COM"] {
+        let mut desk = Desk::attached();
+        desk.say(&words(|out| query(out, text.as_bytes()).expect("short")));
+        assert!(desk.link.as_ref().is_some_and(|link| !link.committing), "{text}");
+    }
+}

@@ -83,6 +83,8 @@ pub struct Exchange {
     lost: bool,
     /// the client's last message has only been sent in part: nothing of ours may come in between
     pub cut: bool,
+    /// a COMMIT is among what has not been answered
+    pub committing: bool,
     /// a query of our own failed
     ours_failed: bool,
     /// whose unnamed statement the server holds (see `client`); 0 = nobody's
@@ -103,6 +105,7 @@ impl Default for Exchange {
             extra: 0,
             lost: false,
             cut: false,
+            committing: false,
             ours_failed: false,
             unnamed: 0,
             unnamed_lost: false,
@@ -273,6 +276,7 @@ impl Exchange {
         }
         self.pop();
         self.copying = false;
+        self.committing &= !self.expected.is_empty();
         // Ends of copies that never were lie in front of nothing now.
         self.head_past_copy_ends();
         if head.is_some_and(is_ours) { Reply::Swallow } else { Reply::Forward }

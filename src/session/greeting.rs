@@ -105,8 +105,9 @@ impl Greeting {
         match (kind, &self.state) {
             (b'N' | b'v', _) => Greeted::More,
             (b'E', _) => match error_fields(body) {
+                Ok(fields) if fields.message.is_empty() => failed(fields.sqlstate(), "the server refused the login without saying why"),
                 Ok(fields) => failed(fields.sqlstate(), fields.text().into_owned()),
-                Err(_) => failed("08P01", "the server refused the login without saying why"),
+                Err(_) => failed("08P01", "the server refused the login, and its reason cannot be read"),
             },
             (b'R', State::In) => failed("08P01", "the server asked for a proof again"),
             (b'R', _) => match parse_authentication(body) {

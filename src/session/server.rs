@@ -122,6 +122,10 @@ impl Server {
             let rest = &bytes[at..];
             let header = match frame::header(rest) {
                 Ok(Some(header)) => header,
+                // Nobody asked for anything: whoever comes next must not find the first bytes of a message that cannot be.
+                Ok(None) if self.exchange.is_free() && rest.first().is_some_and(|kind| !matches!(kind, b'N' | b'A' | b'S' | b'E')) => {
+                    return (at, Heard::OutOfStep(rest[0]));
+                }
                 Ok(None) => return (at, Heard::More),
                 Err(_) => return (at, Heard::OutOfStep(rest[0])),
             };
