@@ -14,6 +14,8 @@ mod cancel;
 mod checkout;
 #[path = "clients/drivers.rs"]
 mod drivers;
+#[path = "clients/faults.rs"]
+mod faults;
 #[path = "clients/gauge.rs"]
 mod gauge;
 #[path = "clients/hostile.rs"]
@@ -22,6 +24,8 @@ mod hostile;
 mod house;
 #[path = "clients/large.rs"]
 mod large;
+#[path = "clients/network.rs"]
+mod network;
 #[path = "clients/outage.rs"]
 mod outage;
 #[path = "clients/programs.rs"]

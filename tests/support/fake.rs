@@ -27,11 +27,24 @@ struct State {
     cancels: AtomicUsize,
 }
 
+/// What a script did about a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Odd {
+    /// nothing: it is answered as usual
+    No,
+    /// it has been answered
+    Done,
+    /// the connection ends
+    End,
+}
+
 /// One connection, as its script sees it.
 pub struct Talk {
     stream: TcpStream,
     /// of this connection, from 0
     pub number: usize,
+    /// what ReadyForQuery says after an ordinary answer
+    status: u8,
 }
 
 impl Fake {
@@ -57,7 +70,7 @@ impl Fake {
                     }
                     let number = state.connections.fetch_add(1, Ordering::Relaxed);
                     state.open.fetch_add(1, Ordering::Relaxed);
-                    script(&mut Talk { stream, number });
+                    script(&mut Talk { stream, number, status: b'I' });
                     state.open.fetch_sub(1, Ordering::Relaxed);
                 });
             }
@@ -121,18 +134,32 @@ impl Talk {
         known
     }
 
-    /// Answers requests as a server whose every query returns the query's own text, until `odd` says something else about one of them (true) or the
-    /// connection ends.
-    pub fn serve(&mut self, mut odd: impl FnMut(&mut Talk, &str) -> bool) {
+    /// Answers requests as a server whose every query returns the query's own text. `odd` sees each query first and may do something else. Ends with
+    /// the connection; after the answer to `SELECT 'bye'`; or when `odd` wants it.
+    pub fn serve(&mut self, mut odd: impl FnMut(&mut Talk, &str) -> Odd) {
         while let Some((tag, body)) = self.message() {
             match tag {
                 b'Q' => {
                     let text = String::from_utf8_lossy(&body[..body.len().saturating_sub(1)]).into_owned();
-                    if !odd(self, &text) {
-                        self.say(&answer(&text));
+                    match odd(self, &text) {
+                        Odd::No => {
+                            self.status = match text.as_str() {
+                                "BEGIN" => b'T',
+                                "COMMIT" | "ROLLBACK" => b'I',
+                                _ => self.status,
+                            };
+                            let mut words = answer(&text);
+                            *words.last_mut().expect("it ends with ReadyForQuery") = self.status;
+                            self.say(&words);
+                        }
+                        Odd::Done => continue,
+                        Odd::End => return,
+                    }
+                    if text == "SELECT 'bye'" {
+                        return;
                     }
                 }
-                b'S' => self.say(&ready(b'I')),
+                b'S' => self.say(&ready(self.status)),
                 b'X' => return,
                 _ => {}
             }
