@@ -24,10 +24,14 @@ mod hostile;
 mod house;
 #[path = "clients/large.rs"]
 mod large;
+#[path = "clients/limits.rs"]
+mod limits;
 #[path = "clients/network.rs"]
 mod network;
 #[path = "clients/outage.rs"]
 mod outage;
+#[path = "clients/pressure.rs"]
+mod pressure;
 #[path = "clients/programs.rs"]
 mod programs;
 #[path = "clients/rust_driver.rs"]
@@ -40,6 +44,8 @@ mod soak;
 mod start;
 #[path = "clients/state.rs"]
 mod state;
+#[path = "clients/step.rs"]
+mod step;
 #[path = "clients/storm.rs"]
 mod storm;
 #[path = "clients/vanish.rs"]

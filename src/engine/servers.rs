@@ -403,6 +403,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let (client, pool) = (peer.client, peer.pool);
         let untouched = matches!(peer.stage, ServerStage::Granted | ServerStage::Fitting);
         let at_boundary = peer.link.server.at_boundary();
+        let committing = code == "08006" && peer.link.server.exchange.committing;
         if let Some(client) = self.peers.get_mut(client as usize).and_then(Peer::client) {
             client.server = NOBODY;
         }
@@ -423,7 +424,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             // The client has the first part of a message; words of ours would be taken for the rest.
             return self.client_gone(client);
         }
-        if code == "08006" && peer.link.server.exchange.committing {
+        if committing {
             let hint = "The transaction may or may not have been committed: look at the data before it is tried again.";
             return self.client_fatal(client, "08007", "the server closed the connection while it was asked to commit", Some(hint));
         }

@@ -53,7 +53,16 @@ impl Dog {
 
     /// The same, with environment variables.
     pub fn start_with(config: &str, users: &str, environment: &[(&str, &str)]) -> Dog {
-        let mut dog = Dog::spawn(config, users, environment);
+        Dog::spawn(config, users, environment, None).accepts()
+    }
+
+    /// The same, with no more than so many open files.
+    pub fn start_limited(config: &str, users: &str, files: usize) -> Dog {
+        Dog::spawn(config, users, &[], Some(files)).accepts()
+    }
+
+    fn accepts(self) -> Dog {
+        let mut dog = self;
         let port = dog.port;
         let up = poll(SOON, || dog.process.exited().is_some() || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
         let ended = dog.process.exited();
@@ -63,12 +72,12 @@ impl Dog {
 
     /// Starts pg_dog with files that it should refuse; its exit status and its log.
     pub fn refused(config: &str, users: &str) -> (ExitStatus, String) {
-        let mut dog = Dog::spawn(config, users, &[]);
+        let mut dog = Dog::spawn(config, users, &[], None);
         let status = dog.process.end(SOON).expect("pg_dog should have refused to start");
         (status, dog.log())
     }
 
-    fn spawn(config: &str, users: &str, environment: &[(&str, &str)]) -> Dog {
+    fn spawn(config: &str, users: &str, environment: &[(&str, &str)], files: Option<usize>) -> Dog {
         assert!(config.contains("{port}"), "the configuration has no place for the port: write `port = {{port}}`");
         let folder = Folder::new("dog", false);
         let port = Port::claim();
@@ -76,7 +85,11 @@ impl Dog {
         let admin = admin_login(config, port.number);
         fs::write(folder.0.join("pgdog.toml"), config.replace("{port}", &port.number.to_string())).expect("our own folder");
         fs::write(folder.0.join("users.toml"), users).expect("our own folder");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pg_dog"));
+        let program = env!("CARGO_BIN_EXE_pg_dog");
+        let mut command = Command::new(if files.is_some() { "prlimit" } else { program });
+        if let Some(files) = files {
+            command.arg(format!("--nofile={files}:{files}")).arg(program);
+        }
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PGDOG_")) {
             command.env_remove(name);
         }
