@@ -1,44 +1,90 @@
-//! Everything at once for ten seconds: sixty clients on three servers and two cores do what clients do, among them some that vanish and some that
-//! cancel, while servers are ended under them. Each request carries a tag of its own, and every row that comes back must carry the same.
+//! Everything at once: two hundred clients of three pools of two to eight servers on two cores do what clients do, among them some that vanish and
+//! some that cancel, while servers are ended under them and PostgreSQL is restarted, in an orderly way and as by a crash.
+//!
+//! Each request carries a tag of its own, and every row that comes back must carry the same. Each row that was stored is stored once if its client
+//! was told so, at most once if it heard nothing, and not at all if it was rolled back. Somebody looks at PostgreSQL directly all the time: never
+//! more sessions than the pool's size, and what a dead client began is gone within a second. In the end nothing is left over.
+//! `PG_DOG_SOAK_SECONDS` makes it longer.
 
 use super::house::{House, cancel, extended};
-use super::support::raw::{self, Raw};
-use super::support::{Login, Version};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use super::support::raw::{self, Message, Raw};
+use super::support::{Login, Postgres, Version, wait_until};
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-const CLIENTS: usize = 60;
-const SERVERS: usize = 3;
-const LASTS: Duration = Duration::from_secs(10);
+const CLIENTS: usize = 200;
+
+/// Users, and the sizes of their pools.
+const POOLS: [(&str, usize); 3] = [("app", 2), ("other", 4), ("md5user", 8)];
+
+/// PostgreSQL is restarted this often, or three times if that is more.
+const RESTARTS: Duration = Duration::from_secs(20);
+
+/// How long a dead client's transaction may be seen.
+const GONE_IN: Duration = Duration::from_secs(1);
+
+/// What a client may hear when its server, or PostgreSQL as a whole, ends.
+const OUTAGES: [&str; 7] = ["57P01", "57P02", "57P03", "08001", "08006", "08007", "53300"];
 
 /// What happened, over all clients.
 #[derive(Default)]
 struct Tally {
     rows: AtomicUsize,
+    stored: AtomicUsize,
     vanished: AtomicUsize,
     cancelled: AtomicUsize,
     lost: AtomicUsize,
 }
 
+/// What everybody shares.
+struct Scene {
+    logins: Vec<Login>,
+    tally: Tally,
+    begun: Instant,
+    /// per client: the last transaction that it left behind, and when (milliseconds), as one number
+    deaths: Vec<AtomicU64>,
+    over: AtomicBool,
+}
+
+/// What one client knows of the rows it wanted stored.
+#[derive(Default)]
+struct Ledger {
+    once: Vec<String>,
+    at_most_once: Vec<String>,
+    never: Vec<String>,
+}
+
 /// One client; `cancels` says whether 57014 may ever come its way.
 struct Walker<'a> {
+    scene: &'a Scene,
     login: &'a Login,
-    tally: &'a Tally,
     client: Raw,
     number: usize,
     request: usize,
     cancels: bool,
     chance: u64,
+    ledger: Ledger,
 }
 
 /// How a request ended.
-#[derive(PartialEq)]
+#[derive(Debug, PartialEq)]
 enum End {
-    Ready,
+    /// the last CommandComplete
+    Done(String),
+    Failed,
     Gone,
 }
 
 impl Walker<'_> {
+    fn new(scene: &Scene, number: usize) -> Walker<'_> {
+        let login = &scene.logins[number % POOLS.len()];
+        let chance = 0x9E37_79B9_7F4A_7C15 ^ (u64::from(std::process::id()) << 20) ^ (number as u64 + 1);
+        let cancels = number / POOLS.len() % 5 == 0;
+        Walker { scene, login, client: connect(login), number, request: 0, cancels, chance, ledger: Ledger::default() }
+    }
+
     /// A small generator of its own (xorshift), so that each client goes its own way, and another one in the next run.
     fn dice(&mut self, sides: u64) -> u64 {
         self.chance ^= self.chance << 13;
@@ -54,36 +100,60 @@ impl Walker<'_> {
 
     /// Reads until as many ReadyForQuery as given; every row's first column has to be the tag.
     fn answers(&mut self, tag: &str, mut readies: usize) -> End {
+        let mut end = End::Failed;
+        let mut failed = false;
         while readies > 0 {
-            let Ok(message) = self.client.try_read() else {
-                self.tally.lost.fetch_add(1, Ordering::Relaxed);
-                return End::Gone;
+            let message = match self.client.try_read() {
+                Ok(message) => message,
+                Err(error) => {
+                    assert_ne!(error.kind(), ErrorKind::WouldBlock, "client {}, {tag}: silence", self.number);
+                    self.scene.tally.lost.fetch_add(1, Ordering::Relaxed);
+                    return End::Gone;
+                }
             };
             match message.tag {
                 b'D' => {
                     assert_eq!(message.text(), tag, "client {} got somebody else's row", self.number);
-                    self.tally.rows.fetch_add(1, Ordering::Relaxed);
+                    self.scene.tally.rows.fetch_add(1, Ordering::Relaxed);
+                }
+                b'd' => {
+                    assert_eq!(String::from_utf8_lossy(&message.body).trim_end(), tag, "client {} got somebody else's copy", self.number);
+                    self.scene.tally.rows.fetch_add(1, Ordering::Relaxed);
+                }
+                b'G' => {
+                    let bytes = [raw::copy_data(tag.as_bytes()), raw::copy_data(b"\n"), raw::copy_done()].concat();
+                    let _ = self.client.try_send(&bytes); // if it has gone, so says the next read
                 }
                 b'Z' => readies -= 1,
-                b'E' => match message.sqlstate().as_str() {
-                    "57014" if self.cancels => drop(self.tally.cancelled.fetch_add(1, Ordering::Relaxed)),
-                    // What came of a request that was cancelled: its transaction has failed, its statement was not prepared.
-                    "25P02" | "26000" if self.cancels => {}
-                    "57P01" | "08006" => {}
-                    _ => panic!("client {}, {tag}: {message:?}", self.number),
-                },
-                b'1' | b'2' | b'T' | b'C' | b'I' | b'S' => {}
+                b'E' => {
+                    failed = true;
+                    self.judge(tag, &message);
+                }
+                b'C' => end = End::Done(message.text()),
+                b'1' | b'2' | b'T' | b'I' | b'S' | b'H' | b'c' | b'n' | b'N' => {}
                 _ => panic!("client {}, {tag}: {message:?}", self.number),
             }
         }
-        End::Ready
+        if failed { End::Failed } else { end }
+    }
+
+    fn judge(&self, tag: &str, message: &Message) {
+        match message.sqlstate().as_str() {
+            "57014" if self.cancels => drop(self.scene.tally.cancelled.fetch_add(1, Ordering::Relaxed)),
+            // What came of a request that was cancelled: its transaction has failed, its statement was not prepared.
+            "25P02" | "26000" if self.cancels => {}
+            code if OUTAGES.contains(&code) => {}
+            _ => panic!("client {}, {tag}: {:?}", self.number, message.fields()),
+        }
     }
 
     /// Sends, reads; comes back with a new connection if this one broke.
     fn ask(&mut self, tag: &str, bytes: &[u8], readies: usize) -> End {
-        let end = if self.client.try_send(bytes).is_ok() { self.answers(tag, readies) } else { End::Gone };
+        let end = if self.client.try_send(bytes).is_ok() { self.answers(tag, readies) } else { self.answers(tag, readies + 1) };
         if end == End::Gone {
-            self.client = Raw::login(self.login);
+            self.client = connect(self.login);
+            // Not a storm of logins while PostgreSQL is away.
+            std::thread::sleep(Duration::from_millis(20));
         }
         end
     }
@@ -99,33 +169,91 @@ impl Walker<'_> {
             }
         }
         let end = ["COMMIT", "ROLLBACK"][self.dice(2) as usize];
-        let mut ended = self.ask(tag, &raw::query(end), 1);
-        if self.cancels && self.client.status != b'I' {
-            // The end was what the cancel request hit.
-            ended = self.ask(tag, &raw::query("ROLLBACK"), 1);
+        let ended = self.ask(tag, &raw::query(end), 1);
+        self.leave_transaction(tag, &ended);
+    }
+
+    /// After the end of a transaction: a cancel request may have hit that end itself.
+    fn leave_transaction(&mut self, tag: &str, ended: &End) {
+        if *ended == End::Gone {
+            return;
         }
-        if ended == End::Ready && !self.cancels {
-            assert_eq!(self.client.status, b'I', "client {} is still in a transaction", self.number);
+        if self.cancels && self.client.status != b'I' && self.ask(tag, &raw::query("ROLLBACK"), 1) == End::Gone {
+            return;
         }
+        assert_eq!(self.client.status, b'I', "client {} is still in a transaction", self.number);
+    }
+
+    /// Has a row stored, in one of five ways, and notes what it was told about it.
+    fn store(&mut self, tag: String) {
+        self.scene.tally.stored.fetch_add(1, Ordering::Relaxed);
+        let insert = format!("INSERT INTO ledger VALUES ('{tag}')");
+        let end = match self.dice(5) {
+            0 => self.ask(&tag, &raw::query(&insert), 1),
+            1 => self.ask(&tag, &[extended("INSERT INTO ledger VALUES ($1)", &[Some(&tag)]), raw::sync()].concat(), 1),
+            2 => self.ask(&tag, &raw::query("COPY ledger FROM STDIN"), 1),
+            way => {
+                for sql in ["BEGIN", insert.as_str()] {
+                    match self.ask(&tag, &raw::query(sql), 1) {
+                        End::Gone => return self.ledger.at_most_once.push(tag),
+                        End::Done(_) => {}
+                        End::Failed => {
+                            let end = self.ask(&tag, &raw::query("ROLLBACK"), 1);
+                            self.leave_transaction(&tag, &end);
+                            return self.ledger.never.push(tag);
+                        }
+                    }
+                }
+                let last = if way == 3 { raw::query("COMMIT") } else { raw::query("ROLLBACK") };
+                let end = self.ask(&tag, &last, 1);
+                self.leave_transaction(&tag, &end);
+                end
+            }
+        };
+        let list = match end {
+            End::Done(done) if done == "ROLLBACK" => &mut self.ledger.never,
+            End::Done(_) => &mut self.ledger.once,
+            End::Failed => &mut self.ledger.never,
+            End::Gone => &mut self.ledger.at_most_once,
+        };
+        list.push(tag);
     }
 
     fn vanish(&mut self, tag: &str) {
-        let bytes = match self.dice(5) {
+        let bytes = match self.dice(6) {
             0 => raw::query(&format!("SELECT '{tag}', pg_sleep(0.002)")),
             1 => extended(&format!("SELECT '{tag}', i FROM generate_series(1, 2000) i"), &[]),
-            2 => raw::query(&format!("BEGIN; SELECT '{tag}'")),
-            3 => raw::query(&format!("SELECT '{tag}'"))[..8].to_vec(),
-            _ => raw::query("COPY noted FROM STDIN"),
+            2 => raw::query(&format!("SELECT '{tag}'"))[..8].to_vec(),
+            3 => raw::query("COPY ledger FROM STDIN"),
+            _ => return self.die_in_a_transaction(tag),
         };
-        let fresh = Raw::login(self.login);
-        let mut old = std::mem::replace(&mut self.client, fresh);
+        let mut old = std::mem::replace(&mut self.client, connect(self.login));
         let _ = old.try_send(&bytes);
+        self.go(old);
+    }
+
+    fn go(&mut self, old: Raw) {
         if self.dice(2) == 0 {
             old.reset()
         } else {
             drop(old)
         }
-        self.tally.vanished.fetch_add(1, Ordering::Relaxed);
+        self.scene.tally.vanished.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Leaves a transaction that has stored a row, and notes when.
+    fn die_in_a_transaction(&mut self, tag: &str) {
+        let fresh = connect(self.login);
+        self.ledger.never.push(tag.to_string());
+        for sql in ["BEGIN".to_string(), format!("INSERT INTO ledger VALUES ('{tag}')"), format!("SELECT '{tag}', 'doomed-{tag}.'")] {
+            if self.client.try_send(&raw::query(&sql)).is_err() || self.answers(tag, 1) == End::Gone {
+                break;
+            }
+        }
+        let old = std::mem::replace(&mut self.client, fresh);
+        self.go(old);
+        let now = self.scene.begun.elapsed().as_millis() as u64;
+        self.scene.deaths[self.number].store((self.request as u64) << 32 | now, Ordering::Release);
     }
 
     /// Asks for a cancel of its own request, which may come in time or not.
@@ -135,13 +263,13 @@ impl Walker<'_> {
             cancel(self.login, &key);
         }
         if self.answers(tag, 1) == End::Gone {
-            self.client = Raw::login(self.login);
+            self.client = connect(self.login);
         }
     }
 
     fn step(&mut self) {
         let tag = self.tag();
-        let (request, readies) = match self.dice(12) {
+        let (request, readies) = match self.dice(16) {
             0..3 => (raw::query(&format!("SELECT '{tag}', pg_sleep(0.0005 * {})", self.request % 5)), 1),
             3..5 => ([extended("SELECT $1, i FROM generate_series(1, 30) i", &[Some(&tag)]), raw::sync()].concat(), 1),
             5 => {
@@ -155,47 +283,169 @@ impl Walker<'_> {
                 }
                 ([raw::bind("", "", &[Some(&tag)]), raw::execute("", 0), raw::sync()].concat(), 1)
             }
-            7..10 => return self.transaction(&tag),
-            10 => return self.vanish(&tag),
+            7 => (raw::query(&format!("COPY (SELECT '{tag}' FROM generate_series(1, 200)) TO STDOUT")), 1),
+            8..10 => return self.transaction(&tag),
+            10..13 => return self.store(tag),
+            13 => return self.vanish(&tag),
             _ if self.cancels => return self.cancelled(&tag),
-            _ => (raw::query(&format!("SELECT '{tag}', repeat('x', 20000) FROM generate_series(1, 20)")), 1),
+            _ => (raw::query(&format!("SELECT '{tag}', repeat('x', 20000) FROM generate_series(1, 5)")), 1),
         };
         self.ask(&tag, &request, readies);
     }
 }
 
+/// A client that may wait long: the machine is busy, and PostgreSQL away at times.
+fn connect(login: &Login) -> Raw {
+    let mut client = Raw::login(login);
+    client.set_deadline(Duration::from_secs(60));
+    client
+}
+
+/// What was wrong with PostgreSQL's sessions, as seen from outside, and how often somebody looked.
+#[derive(Debug, Default)]
+struct Seen {
+    looks: usize,
+    too_many: Vec<String>,
+    too_long: Vec<String>,
+}
+
+/// Looks at PostgreSQL's sessions until all is over. PostgreSQL may be away; then it looks again.
+fn look(scene: &Scene, postgres: &Login) -> Seen {
+    let sql = "SELECT usename, count(*), coalesce(string_agg(substring(query FROM 'doomed-([0-9]+-[0-9]+)\\.'), ',')
+        FILTER (WHERE state LIKE 'idle in transaction%'), '')
+        FROM pg_stat_activity WHERE usename <> 'postgres' AND backend_type = 'client backend' GROUP BY usename";
+    let mut seen = Seen::default();
+    while !scene.over.load(Ordering::Relaxed) {
+        let Ok(Ok(mut eye)) = Raw::reach(postgres) else {
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        };
+        while !scene.over.load(Ordering::Relaxed) {
+            let asked = scene.begun.elapsed().as_millis() as u64;
+            if eye.try_send(&raw::query(sql)).is_err() {
+                break;
+            }
+            let mut messages: Vec<Message> = Vec::new();
+            while messages.last().is_none_or(|message| message.tag != b'Z') {
+                let Ok(message) = eye.try_read() else { break };
+                messages.push(message);
+            }
+            if messages.last().is_none_or(|message| message.tag != b'Z') {
+                break;
+            }
+            seen.looks += 1;
+            for row in messages.iter().filter(|message| message.tag == b'D') {
+                note(scene, asked, row, &mut seen);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    seen
+}
+
+fn note(scene: &Scene, asked: u64, row: &Message, seen: &mut Seen) {
+    let values: Vec<String> = row.columns().into_iter().map(|value| String::from_utf8_lossy(&value.unwrap_or_default()).into_owned()).collect();
+    let size = POOLS.iter().find(|(user, _)| *user == values[0]).map_or(0, |(_, size)| *size);
+    if values[1].parse::<usize>().expect("a count") > size {
+        seen.too_many.push(format!("{} of {size} for {} at {asked} ms", values[1], values[0]));
+    }
+    for doomed in values[2].split(',').filter(|doomed| !doomed.is_empty()) {
+        let (number, request) = doomed.split_once('-').expect("as it was written");
+        let death = scene.deaths[number.parse::<usize>().expect("a number")].load(Ordering::Acquire);
+        let (which, died) = (death >> 32, death & 0xFFFF_FFFF);
+        if which == request.parse::<u64>().expect("a number") && asked.saturating_sub(died) > GONE_IN.as_millis() as u64 {
+            seen.too_long.push(format!("{doomed}, which died {} ms before", asked - died));
+        }
+    }
+}
+
+/// Ends servers one by one, and now and then all of them with their PostgreSQL; how many times each.
+fn disturb(postgres: &mut Postgres, lasts: Duration, begun: Instant) -> (usize, usize) {
+    let (mut ended, mut restarts) = (0, 0);
+    let every = RESTARTS.min(lasts / 3);
+    while begun.elapsed() < lasts {
+        if begun.elapsed() > every * (restarts as u32 + 1) {
+            postgres.restart(["INT", "QUIT"][restarts % 2]);
+            restarts += 1;
+        }
+        let Ok(Ok(mut hand)) = Raw::reach(&postgres.login("postgres")) else { continue };
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename <> 'postgres' AND backend_type = 'client backend'
+            ORDER BY random() LIMIT 1";
+        ended += hand.rows(sql).len();
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    (ended, restarts)
+}
+
+/// Compares what is stored with what the clients were told.
+fn audit(postgres: &Postgres, ledgers: Vec<Ledger>) {
+    let rows = postgres.sql("SELECT tag, count(*) FROM ledger GROUP BY tag");
+    let mut stored: HashMap<String, usize> = rows.into_iter().map(|mut row| (row.remove(0), row.remove(0).parse().expect("a count"))).collect();
+    let (mut once, mut unsure) = (0, 0);
+    for ledger in ledgers {
+        for tag in ledger.once {
+            assert_eq!(stored.remove(&tag), Some(1), "{tag} was told to be stored");
+            once += 1;
+        }
+        for tag in ledger.at_most_once {
+            assert!(stored.remove(&tag).unwrap_or(0) <= 1, "{tag} is stored twice");
+            unsure += 1;
+        }
+        for tag in ledger.never {
+            assert_eq!(stored.remove(&tag), None, "{tag} was told not to be stored");
+        }
+    }
+    assert!(stored.is_empty(), "nobody stored {stored:?}");
+    println!("{once} rows are stored as told, of {unsure} nobody could know");
+    assert!(once > 100, "too little was stored");
+}
+
 fn soak(version: Version) {
-    let house =
-        House::new(version, SERVERS, "checkout_timeout = 20000\nrollback_timeout = 2000\nlog_connections = false\nlog_disconnections = false");
-    house.postgres.sql("CREATE TABLE noted (a int); GRANT ALL ON noted TO app");
-    let (login, tally, mut watch) = (&house.login("app"), &Tally::default(), house.watch());
-    house.warm_up();
-    let end = Instant::now() + LASTS;
-    let mut ended = 0;
-    std::thread::scope(|scope| {
-        for number in 0..CLIENTS {
-            scope.spawn(move || {
-                let chance = 0x9E37_79B9_7F4A_7C15 ^ (u64::from(std::process::id()) << 20) ^ (number as u64 + 1);
-                let mut walker = Walker { login, tally, client: Raw::login(login), number, request: 0, cancels: number % 6 == 0, chance };
-                while Instant::now() < end {
+    let lasts = std::env::var("PG_DOG_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).map_or(Duration::from_secs(30), Duration::from_secs);
+    // What was committed must outlive a crash of the server (not of the machine).
+    let postgres = Postgres::start_with(version, "synchronous_commit = on\n");
+    let lines = POOLS.map(|(_, size)| format!("pool_size = {size}"));
+    let users: Vec<(&str, &str)> = POOLS.iter().zip(&lines).map(|((user, _), line)| (*user, line.as_str())).collect();
+    let general = "checkout_timeout = 40000\nrollback_timeout = 800\nlog_connections = false\nlog_disconnections = false\n\
+        server_lifetime = 5000\nserver_lifetime_jitter = 2000\nidle_timeout = 2000";
+    let mut house = House::around(postgres, 1, general, &users);
+    house.postgres.sql("CREATE TABLE ledger (tag text); GRANT ALL ON ledger TO PUBLIC");
+    let logins = POOLS.map(|(user, _)| house.login(user)).to_vec();
+    logins.iter().for_each(|login| wait_until("the first login", Duration::from_secs(20), || Raw::try_login(login, &[]).is_ok()));
+    let deaths = (0..CLIENTS).map(|_| AtomicU64::new(0)).collect();
+    let scene = &Scene { logins, tally: Tally::default(), begun: Instant::now(), deaths, over: AtomicBool::new(false) };
+    let eye = house.postgres.login("postgres");
+    let (ledgers, seen, (ended, restarts)) = std::thread::scope(|scope| {
+        let walk = |number: usize| {
+            move || {
+                let mut walker = Walker::new(scene, number);
+                while scene.begun.elapsed() < lasts {
                     walker.step();
                 }
-            });
-        }
-        while Instant::now() < end {
-            let sql = "SELECT pg_terminate_backend(pid), pg_sleep(0.25) FROM pg_stat_activity WHERE usename = 'app' ORDER BY random() LIMIT 1";
-            ended += watch.direct.rows(sql).len();
-        }
+                walker.ledger
+            }
+        };
+        let walkers: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(walk(number))).collect();
+        let looks = scope.spawn(|| look(scene, &eye));
+        let disturbed = disturb(&mut house.postgres, lasts, scene.begun);
+        let ledgers: Vec<_> = walkers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        scene.over.store(true, Ordering::Relaxed);
+        let seen = looks.join().expect("it only looks");
+        let ledgers: Vec<Ledger> = ledgers.into_iter().map(|ledger| ledger.expect("a client was content")).collect();
+        (ledgers, seen, disturbed)
     });
-    let seen = [&tally.rows, &tally.vanished, &tally.cancelled, &tally.lost].map(|count| count.load(Ordering::Relaxed));
-    println!("rows, vanished, cancelled, lost: {seen:?}; servers ended: {ended}");
-    assert!(seen[0] > 1000 && seen[1] > 10 && seen[2] > 0 && ended > 5, "too little happened: {seen:?}, {ended}");
-    // A client loses its connection only when its server ends, or while PostgreSQL is not there for a new one.
-    assert!(seen[3] <= ended, "{} clients lost their connection, {ended} servers ended", seen[3]);
+    let tally = &scene.tally;
+    let counts = [&tally.rows, &tally.stored, &tally.vanished, &tally.cancelled, &tally.lost].map(|count| count.load(Ordering::Relaxed));
+    println!("rows, stored, vanished, cancelled, lost: {counts:?}; servers ended: {ended}, restarts: {restarts}, looks: {}", seen.looks);
+    assert!(counts[..4].iter().all(|count| *count > 10) && ended > 5 && restarts >= 2 && seen.looks > 100, "too little happened");
+    audit(&house.postgres, ledgers);
+    assert!(seen.too_many.is_empty(), "more sessions than the pool may have, {} times: {:?}", seen.too_many.len(), seen.too_many.first());
+    assert!(seen.too_long.is_empty(), "a dead client's transaction lived on, {} times: {:?}", seen.too_long.len(), seen.too_long.first());
+    let mut watch = house.watch();
     watch.wait_until_settled();
-    assert!(watch.sessions("true") <= SERVERS as u64, "a server was left over");
-    assert!(watch.show("CLIENTS").iter().all(|row| row["user"] != "app"), "a client was left over");
-    assert_eq!(house.postgres.sql("SELECT count(*) FROM noted"), [["0"]]);
+    let sizes: usize = POOLS.iter().map(|(_, size)| size).sum();
+    assert!(watch.sessions("true") <= sizes as u64, "a server was left over");
+    assert!(watch.show("CLIENTS").iter().all(|row| row["user"] == "admin"), "a client was left over");
 }
 
 crate::on_both!(soak);

@@ -155,7 +155,13 @@ impl Postgres {
 
     /// Ends the server as a crash would, and starts it again on the same data and port.
     pub fn crash_and_restart(&mut self) {
-        self.stop();
+        self.restart("QUIT");
+    }
+
+    /// Ends the server by a signal (INT: everybody is thrown out in an orderly way; QUIT: as a crash would) and starts it again.
+    pub fn restart(&mut self, signal: &str) {
+        self.process.signal(signal);
+        self.process.end(SOON);
         let log = fs::OpenOptions::new().append(true).open(self.folder.0.join("postgres.log")).expect("our own folder");
         let mut command = unprivileged_command(binaries(self.version).join("postgres"));
         command.arg("-D").arg(self.folder.0.join("data")).args(["-p", &self.port.to_string(), "-k"]).arg(&self.folder.0);

@@ -87,7 +87,10 @@ pub struct Raw {
 impl Raw {
     /// Connects, and says nothing yet.
     pub fn connect(port: u16) -> Raw {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap_or_else(|error| panic!("port {port}: {error}"));
+        Raw::over(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap_or_else(|error| panic!("port {port}: {error}")))
+    }
+
+    fn over(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).expect("a TCP socket");
         let mut raw = Raw { stream, buffer: Vec::new(), parameters: HashMap::new(), key: None, status: 0 };
         raw.set_deadline(DEADLINE);
@@ -109,31 +112,41 @@ impl Raw {
         Ok(raw)
     }
 
+    /// The same, and the end of the connection is no failure of the test: for servers that come and go.
+    pub fn reach(login: &Login) -> io::Result<Result<Raw, Message>> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, login.port))?;
+        let mut raw = Raw::over(stream);
+        raw.try_send(&startup(&[("user", login.user.as_str()), ("database", login.database.as_str())]))?;
+        Ok(raw.try_authenticate(&login.user, &login.password)?.map(|()| raw))
+    }
+
     /// Answers the server's questions until it is ready, or refuses. For use after a start-up message.
     pub fn authenticate(&mut self, user: &str, password: &str) -> Result<(), Message> {
+        self.try_authenticate(user, password).unwrap_or_else(|error| panic!("no message during login: {error}"))
+    }
+
+    fn try_authenticate(&mut self, user: &str, password: &str) -> io::Result<Result<(), Message>> {
         let mut scram = None;
         loop {
-            let message = self.read();
-            match (message.tag, message.body.get(..4)) {
-                (b'E', _) => return Err(message),
-                (b'Z', _) => return Ok(()),
-                (b'R', Some([0, 0, 0, 0])) => {}
-                (b'R', Some([0, 0, 0, 3])) => self.send(&frame(b'p', &zero(password))),
-                (b'R', Some([0, 0, 0, 5])) => self.send(&frame(b'p', &zero(&md5_answer(user, password, &message.body[4..8])))),
-                (b'R', Some([0, 0, 0, 10])) => {
-                    let first = Scram::new(password);
-                    self.send(&frame(b'p', &first.first()));
-                    scram = Some(first);
-                }
+            let message = self.try_read()?;
+            let answer = match (message.tag, message.body.get(..4)) {
+                (b'E', _) => return Ok(Err(message)),
+                (b'Z', _) => return Ok(Ok(())),
+                (b'R', Some([0, 0, 0, 3])) => zero(password),
+                (b'R', Some([0, 0, 0, 5])) => zero(&md5_answer(user, password, &message.body[4..8])),
+                (b'R', Some([0, 0, 0, 10])) => scram.insert(Scram::new(password)).first(),
                 (b'R', Some([0, 0, 0, 11])) => {
                     let scram = scram.as_mut().expect("the server continues what it began");
-                    let answer = scram.answer(&message.body[4..]);
-                    self.send(&frame(b'p', &answer));
+                    scram.answer(&message.body[4..])
                 }
-                (b'R', Some([0, 0, 0, 12])) => scram.as_ref().expect("the server ends what it began").check(&message.body[4..]),
-                (b'S' | b'K' | b'N' | b'v', _) => {}
+                (b'R', Some([0, 0, 0, 12])) => {
+                    scram.as_ref().expect("the server ends what it began").check(&message.body[4..]);
+                    continue;
+                }
+                (b'R', Some([0, 0, 0, 0])) | (b'S' | b'K' | b'N' | b'v', _) => continue,
                 _ => panic!("unexpected during login: {message:?}"),
-            }
+            };
+            self.try_send(&frame(b'p', &answer))?;
         }
     }
 
