@@ -108,13 +108,13 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// Asks for a server; true when it is there at once (`Granted`), false when the client waits or has been told that there is none.
     pub(super) fn checkout(&mut self, client: u32) -> bool {
-        let Some(shared) = self.pool_of(client) else {
+        let Some(pool) = self.pool_of(client) else {
             self.client_fatal(client, "3D000", "this database is no longer configured", None);
             return false;
         };
         let now = self.now;
-        let pool = shared.id;
-        match self.pool(&shared).slice.checkout(client, now) {
+        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return false };
+        match slice.slice.checkout(client, now) {
             Checkout::Grant(server) => {
                 self.attach(client, server);
                 true
@@ -126,7 +126,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
                 self.arm_wait(pool);
                 self.after(pool, then);
-                if shared.state.barred.load().as_ref().is_some_and(|barred| now < barred.until) && shared.state.ledger.lasting() == 0 {
+                if self.is_barred(pool) {
                     self.barred.push((client, self.links.generation(client)));
                 }
                 false
@@ -134,15 +134,28 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
     }
 
-    /// The pool a client belongs to, found again after a reload.
-    fn pool_of(&mut self, client: u32) -> Option<Arc<SharedPool>> {
-        let (version, published) = (self.version, self.published.clone());
+    /// The server does not let us in, and there is no connection of before.
+    fn is_barred(&self, pool: u32) -> bool {
+        let Some(Some(pool)) = self.pools.get(pool as usize) else { return false };
+        let state = &pool.shared.state;
+        state.ledger.lasting() == 0 && state.barred.load().as_ref().is_some_and(|barred| self.now < barred.until)
+    }
+
+    /// The pool a client belongs to, found again after a reload; its slice is there.
+    fn pool_of(&mut self, client: u32) -> Option<u32> {
+        let version = self.version;
         let peer = self.peers[client as usize].client()?;
         if peer.version != version {
             peer.version = version;
-            peer.pool = published.find(&peer.database, &peer.user).cloned();
+            peer.pool = self.published.find(&peer.database, &peer.user).cloned();
         }
-        peer.pool.clone()
+        let shared = peer.pool.as_ref()?;
+        let id = shared.id;
+        if !matches!(self.pools.get(id as usize), Some(Some(_))) {
+            let shared = shared.clone();
+            self.pool(&shared);
+        }
+        Some(id)
     }
 
     fn attach(&mut self, client: u32, server: u32) {
