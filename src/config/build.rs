@@ -50,7 +50,7 @@ pub fn load(
     judge(&blocks, &mut findings);
     let [general, admin, tcp, cores, memory] = &singles;
 
-    let settings = general_settings(general, &mut findings);
+    let settings = General { memory_limit: memory.unsigned("limit").unwrap_or_default(), ..general_settings(general, &mut findings) };
     let admin = admin_settings(admin, random, &mut findings);
     let cores_settings = cores_settings(cores, settings.workers, &mut findings);
     // Half a configuration would only produce wrong remarks about the other half.
@@ -184,6 +184,7 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
             Some("recover") => ClientRecovery::Recover,
             _ => ClientRecovery::Drop,
         },
+        memory_limit: 0,
         log_level: block.owned("log_level").unwrap_or_default(),
         log_format: match block.words("log_format") {
             Some("json" | "json_flattened") => LogFormat::Json,

@@ -63,7 +63,7 @@ fn every_built_key_arrives() {
         healthcheck_interval = 7\nhealthcheck_timeout = 8\nserver_lifetime = 20\nserver_lifetime_jitter = 21\n\
         log_level = \"debug\"\nlog_format = \"json\"\n\
         log_connections = false\nlog_disconnections = false\n\
-        [tcp]\nkeepalive = false\ntime = 1\ninterval = 2\nretries = 3\nuser_timeout = 4\ncongestion_control = \"bbr\"\n\
+        [memory]\nlimit = 99\n[tcp]\nkeepalive = false\ntime = 1\ninterval = 2\nretries = 3\nuser_timeout = 4\ncongestion_control = \"bbr\"\n\
         [cores]\npin = [4, 5, 6]\ncontrol = 3\nspin_us = 50\nspread = false\nlisteners = 2\nfair_us = 10\n\
         [[databases]]\nname = \"db\"\nhost = \"h\"\nport = 5433\ndatabase_name = \"real\"\nserver_lifetime = 10\n";
     let users = user(
@@ -80,6 +80,7 @@ fn every_built_key_arrives() {
     assert_eq!((general.connection_recovery, general.connect_attempts, general.server_connects), (Recovery::RollbackOnly, 3, 6));
     let millis = [general.connect_attempt_delay, general.healthcheck_interval, general.healthcheck_timeout];
     assert_eq!(millis.map(|limit| limit.as_millis()), [5, 7, 8]);
+    assert_eq!(general.memory_limit, 99);
     assert_eq!((general.log_level.as_str(), general.log_format), ("debug", LogFormat::Json));
     assert!(!general.log_connections && !general.log_disconnections);
     let tcp = &snapshot.tcp;

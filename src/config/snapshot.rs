@@ -73,6 +73,8 @@ pub struct General {
     pub shutdown_timeout: Duration,
     pub connection_recovery: Recovery,
     pub client_connection_recovery: ClientRecovery,
+    /// bytes of unfinished requests and unread replies, over all cores, beyond which no more clients get in; 0 = half of what the machine has
+    pub memory_limit: u64,
     pub log_level: String,
     pub log_format: LogFormat,
     pub log_connections: bool,
@@ -100,6 +102,7 @@ impl Default for General {
             shutdown_timeout: seconds(60),
             connection_recovery: Recovery::Recover,
             client_connection_recovery: ClientRecovery::Drop,
+            memory_limit: 0,
             log_level: "info".into(),
             log_format: LogFormat::Text,
             log_connections: true,

@@ -110,6 +110,12 @@ pub(super) static MEMORY: &[Setting] = &[
     harmless("net_buffer", BYTES, Int(4_096), "Buffer of one socket."),
     harmless("message_buffer", BYTES, Int(4_096), "Buffer for one message."),
     harmless("stack_size", BYTES, Int(2_097_152), "Stack of one thread."),
+    built(
+        "limit",
+        BYTES,
+        Int(0),
+        "Bytes of unfinished requests and unread replies beyond which no more clients get in; 0 is half of what there is (ours).",
+    ),
 ];
 
 pub(super) static REWRITE: &[Setting] = &[

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::io::links::{Links, Received};
 use crate::io::timer::Timers;
-use crate::io::{Completion, Door, Fd, Group, Op, Token};
+use crate::io::{Completion, Door, Fd, Group, Op, Token, limits};
 use crate::mail::{Desk, Moved, Published, Shared};
 use crate::session::Verdicts;
 use crate::session::parameters::Profile;
@@ -77,6 +77,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) barred: Vec<(u32, u32)>,
     /// a server not heard of for longer is asked whether it lives before a client gets it
     pub(super) stale_ns: u64,
+    /// bytes of blocks in use on this core beyond which no more clients get in
+    pub(super) memory_max: usize,
     /// the listening socket is being listened to
     pub(super) accepting: bool,
     /// when it was last said that no connection can be accepted
@@ -119,13 +121,22 @@ impl<D: Door, K: Desk> Core<D, K> {
             unopened: Vec::new(),
             barred: Vec::new(),
             stale_ns: 0,
+            memory_max: usize::MAX,
             accepting: false,
             said_full_at: 0,
         };
-        core.stale_ns = ns(core.published.snapshot.general.healthcheck_interval);
+        core.note_settings();
         core.accept_again();
         core.keep_minimum();
         core
+    }
+
+    /// What is looked at often comes out of the snapshot once.
+    pub(super) fn note_settings(&mut self) {
+        let general = &self.published.snapshot.general;
+        self.stale_ns = ns(general.healthcheck_interval);
+        let limit = if general.memory_limit == 0 { limits::memory() / 2 } else { general.memory_limit };
+        self.memory_max = usize::try_from(limit).unwrap_or(usize::MAX) / self.shared.clients.len();
     }
 
     /// One turn. Errors mean that the machine itself is broken.

@@ -461,8 +461,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             return;
         }
         self.version = published.snapshot.number;
-        self.stale_ns = ns(published.snapshot.general.healthcheck_interval);
         self.published = published.clone();
+        self.note_settings();
         for index in 0..self.pools.len() {
             let now = self.now;
             let Some(pool) = self.pools[index].as_mut() else { continue };

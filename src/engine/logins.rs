@@ -122,9 +122,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         if self.draining {
             return self.client_fatal(slot, "57P01", "pg_dog is shutting down", None);
         }
-        if self.is_full_for(slot) {
-            let hint = "Fewer clients at once, or a higher limit of open files for pg_dog (`ulimit -n`, systemd LimitNOFILE=).";
-            return self.client_fatal(slot, "53300", "sorry, too many clients already", Some(hint));
+        if let Some((code, message, hint)) = self.has_no_room_for(slot) {
+            return self.client_fatal(slot, code, message, Some(hint));
         }
         self.login_step(slot, |login, words| {
             let admin = &published.snapshot.admin;
@@ -144,13 +143,23 @@ impl<D: Door, K: Desk> Core<D, K> {
         });
     }
 
-    /// More clients are there than descriptors can be spared for. The operator gets in all the same.
-    fn is_full_for(&self, slot: u32) -> bool {
+    /// Why no more clients get in, and what to do about it. The operator gets in all the same.
+    fn has_no_room_for(&self, slot: u32) -> Option<(&'static str, &'static str, &'static str)> {
         let admin = &self.published.snapshot.admin.database;
-        let clients: usize = self.shared.clients.iter().map(|clients| clients.0.load(Ordering::Relaxed)).sum();
         let operator =
             matches!(&self.peers[slot as usize], Peer::Client(peer) if matches!(&peer.stage, Stage::Login(login) if login.database == *admin));
-        clients > self.shared.clients_max && !operator
+        let clients: usize = self.shared.clients.iter().map(|clients| clients.0.load(Ordering::Relaxed)).sum();
+        if operator {
+            None
+        } else if clients > self.shared.clients_max {
+            let hint = "Fewer clients at once, or a higher limit of open files for pg_dog (`ulimit -n`, systemd LimitNOFILE=).";
+            Some(("53300", "sorry, too many clients already", hint))
+        } else if self.links.blocks.in_use() > self.memory_max {
+            let hint = "Clients that send much before they read, or read slowly, fill pg_dog's memory; try again, or raise [memory] limit.";
+            Some(("53200", "sorry, no memory for more clients", hint))
+        } else {
+            None
+        }
     }
 
     /// The cell in which the verifier of a client's user is, or will be.

@@ -36,6 +36,8 @@ pub struct Blocks {
     shelves: [Shelf; CLASSES.len()],
     bound: usize,
     counts: Counts,
+    /// bytes of blocks that were taken and have not come back; about, because a block may grow meanwhile
+    out: usize,
 }
 
 impl Default for Blocks {
@@ -47,7 +49,7 @@ impl Default for Blocks {
 impl Blocks {
     /// No blocks yet; each class will keep up to `bound` bytes.
     pub fn new(bound: usize) -> Blocks {
-        Blocks { shelves: Default::default(), bound, counts: Counts::default() }
+        Blocks { shelves: Default::default(), bound, counts: Counts::default(), out: 0 }
     }
 
     /// An empty block with room for at least `len` bytes.
@@ -60,16 +62,19 @@ impl Blocks {
             shelf.bytes -= block.capacity();
             Some(block)
         });
-        kept.unwrap_or_else(|| {
+        let block = kept.unwrap_or_else(|| {
             self.counts.allocated += 1;
             Vec::with_capacity(class.map_or(len, |class| CLASSES[class]))
-        })
+        });
+        self.out += block.capacity();
+        block
     }
 
     /// Gives a block back, whatever became of it since: it may have grown, or come from elsewhere.
     pub fn give(&mut self, mut block: Vec<u8>) {
         self.counts.given += 1;
         let capacity = block.capacity();
+        self.out = self.out.saturating_sub(capacity);
         let class = CLASSES.iter().rposition(|&size| size <= capacity);
         match class {
             Some(class) if capacity <= CLASSES[CLASSES.len() - 1] && self.shelves[class].bytes + capacity <= self.bound => {
@@ -80,6 +85,11 @@ impl Blocks {
             }
             _ => self.counts.freed += 1,
         }
+    }
+
+    /// Bytes of blocks in use now.
+    pub fn in_use(&self) -> usize {
+        self.out
     }
 
     /// Bytes kept now.

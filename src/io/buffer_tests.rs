@@ -17,6 +17,16 @@ fn a_block_fits_and_is_empty() {
 }
 
 #[test]
+fn blocks_in_use_are_counted() {
+    let mut blocks = Blocks::new(8 << 10);
+    let many: Vec<_> = [100, 4096, 1 << 20].into_iter().map(|len| blocks.take(len)).collect();
+    assert_eq!(blocks.in_use(), 256 + 4096 + (1 << 20));
+    many.into_iter().for_each(|block| blocks.give(block));
+    blocks.give(Vec::with_capacity(512));
+    assert_eq!(blocks.in_use(), 0, "one that comes from elsewhere counts for nothing");
+}
+
+#[test]
 fn the_steady_state_allocates_nothing() {
     let mut blocks = Blocks::default();
     let mut held = Vec::new();

@@ -55,6 +55,17 @@ pub fn locked_memory(threads: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// Bytes of memory that this process may use: the machine's, or its control group's if that has less.
+pub fn memory() -> u64 {
+    // SAFETY: takes no memory of ours.
+    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    let machine = u64::try_from(pages).unwrap_or(0).saturating_mul(u64::try_from(size).unwrap_or(0));
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    // A machine that does not say how much it has is not limited here.
+    let machine = if machine == 0 { u64::MAX } else { machine };
+    group.unwrap_or(u64::MAX).min(machine)
+}
+
 /// Whether io_uring works here, with the flags that data cores use.
 pub fn io_uring() -> Result<(), String> {
     let made = IoUring::builder().setup_single_issuer().setup_defer_taskrun().setup_submit_all().build(8);
