@@ -29,7 +29,7 @@ pub enum Stop {
     More,
     /// the next message needs a server
     Want,
-    /// too much is outstanding: replies must come first
+    /// too much is outstanding, or what the server holds shows only by its replies: these must come first
     Full,
     /// the client said goodbye
     Terminate,
@@ -208,7 +208,7 @@ impl Client {
             b'Q' => {
                 self.requests += 1;
                 link.committing |= commits(&rest[frame::HEADER..]);
-                if self.unnamed.tag != 0 && !link.is_copying() && !link.is_skipping() {
+                if self.unnamed.tag != 0 && !link.is_skipping() {
                     self.forget_unnamed();
                 }
             }
@@ -216,6 +216,7 @@ impl Client {
             b'P' | b'B' | b'D' | b'C' if tells => match self.statement(header, rest, link, out) {
                 Named::Forward => {}
                 Named::NeedMore => return Some(Stop::More),
+                Named::NeedReplies => return Some(Stop::Full),
                 Named::Malformed => return Some(Stop::Broken(Broken::Malformed(header.kind))),
                 Named::Refuse(kind) => {
                     link.sent(kind);
@@ -290,7 +291,12 @@ impl Client {
         if link.take_unnamed_lost() {
             self.forget_unnamed();
         }
-        if self.unnamed.tag != 0 && link.unnamed == self.unnamed.tag {
+        let in_doubt = link.parse_in_doubt();
+        // Skipped or not? Had it been, the statement bound now would be an older one, perhaps another client's.
+        if self.unnamed.tag != 0 && in_doubt == Some(b'P') {
+            return Named::NeedReplies;
+        }
+        if self.unnamed.tag != 0 && link.unnamed == self.unnamed.tag && in_doubt.is_none() {
             return Named::Forward;
         }
         if self.unnamed.tag == 0 || self.unnamed.parse.is_empty() {
@@ -321,6 +327,7 @@ fn commits(sql: &[u8]) -> bool {
 enum Named {
     Forward,
     NeedMore,
+    NeedReplies,
     Malformed,
     Refuse(u8),
 }

@@ -377,3 +377,36 @@ fn a_commit_is_outstanding_until_its_end() {
         assert!(desk.link.as_ref().is_some_and(|link| !link.committing), "{text}");
     }
 }
+
+/// A server that skipped the Parse holds another client's statement still.
+#[test]
+fn a_parse_that_may_have_been_skipped_is_not_relied_upon() {
+    let use_it = [bind(), framed(b'D', b"S\0")];
+    for (replies, then) in [(&b"EZ"[..], "CBS"), (b"2EZ", "CBS"), (b"2C12CZ", "BS")] {
+        for first in &use_it {
+            let mut desk = Desk::attached();
+            desk.link.as_mut().expect("a server").unnamed = 77;
+            let execute = framed(b'E', b"missing\0\0\0\0\0");
+            // Within its own batch it is either carried out with what follows, or skipped with it.
+            assert_eq!(desk.say(&[bind(), execute.clone(), unnamed("SELECT 1"), bind(), execute, synced()].concat()), Stop::More);
+            assert_eq!(desk.sent(), "CBEPBES");
+            assert_eq!(desk.say(&[first.clone(), synced()].concat()), Stop::Full);
+            assert_eq!((desk.sent().as_str(), desk.held.len()), ("", first.len() + 5));
+            desk.hear(b"3");
+            desk.hear(replies);
+            assert_eq!(desk.say(b""), Stop::More);
+            assert_eq!(desk.sent(), then.replace('B', if first[0] == b'B' { "B" } else { "D" }), "after {}", replies.escape_ascii());
+        }
+    }
+    // One of our own is sent once more: the client has it, whatever became of the first.
+    let mut desk = Desk::attached();
+    desk.say(&[unnamed("SELECT 1"), synced()].concat());
+    desk.hear(b"1Z");
+    desk.change(Some(Exchange::default()));
+    desk.sent();
+    assert_eq!(desk.say(&[bind(), synced(), bind(), synced()].concat()), Stop::More);
+    assert_eq!(desk.sent(), "PBSPBS");
+    desk.hear(b"12Z12Z");
+    assert_eq!(desk.say(&[bind(), synced()].concat()), Stop::More);
+    assert_eq!(desk.sent(), "BS");
+}

@@ -91,6 +91,10 @@ pub struct Exchange {
     pub unnamed: u64,
     /// a Parse of an unnamed statement failed or was skipped since the last look
     unnamed_lost: bool,
+    /// where in `expected` the Parse that was sent last stands; None when it has been answered
+    last_parse: Option<usize>,
+    /// a Sync was sent behind that Parse
+    parse_synced: bool,
 }
 
 impl Default for Exchange {
@@ -109,6 +113,8 @@ impl Default for Exchange {
             ours_failed: false,
             unnamed: 0,
             unnamed_lost: false,
+            last_parse: None,
+            parse_synced: false,
         }
     }
 }
@@ -175,6 +181,12 @@ impl Exchange {
         std::mem::take(&mut self.unnamed_lost)
     }
 
+    /// Whether the last Parse may have been skipped, and what comes next not: it has not been answered, and a Sync was sent behind it. Then which
+    /// unnamed statement the server holds shows only by its replies. Says whose Parse that is.
+    pub fn parse_in_doubt(&self) -> Option<u8> {
+        self.last_parse.filter(|_| self.parse_synced).and_then(|at| self.expected.get(at).copied())
+    }
+
     /// A message of type `kind` goes to the server.
     pub fn sent(&mut self, kind: u8) {
         match kind {
@@ -182,13 +194,18 @@ impl Exchange {
             b'c' | b'f' if !self.expected.is_empty() && !self.skipping => self.expected.push_back(COPY_END),
             b'd' | b'c' | b'f' => {}
             b'S' if self.copying => self.ignored += 1,
-            _ if self.copying => {} // Flush is ignored, anything else ends the connection
+            b'H' => {} // Flush asks for nothing of its own, and a COPY ignores it
+            _ if self.copying => {
+                // Either this ends the connection, or the COPY has failed by now and this is answered.
+                self.copying = false;
+                self.sent(kind);
+            }
             b'S' => {
                 self.skipping = false;
                 self.unsynced = false;
+                self.parse_synced = true;
                 self.expected.push_back(b'S');
             }
-            b'H' => {} // Flush asks for nothing of its own
             _ if self.skipping => self.lost |= self.extra > 0,
             OUR_SYNC => {
                 self.unsynced = false;
@@ -201,6 +218,9 @@ impl Exchange {
             }
             b'P' | b'B' | b'D' | b'E' | b'C' | OUR_PARSE | OUR_CLOSE | REFUSED_NAMED => {
                 self.unsynced = true;
+                if matches!(kind, b'P' | OUR_PARSE) {
+                    (self.last_parse, self.parse_synced) = (Some(self.expected.len()), false);
+                }
                 self.expected.push_back(kind);
             }
             _ => {}
@@ -334,7 +354,12 @@ impl Exchange {
     }
 
     fn pop(&mut self) {
-        self.expected.pop_front();
+        self.remove(0);
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.expected.remove(at);
+        self.last_parse = self.last_parse.filter(|&parse| parse != at).map(|parse| parse - usize::from(parse > at));
     }
 
     fn error(&mut self, head: u8) -> Reply {
@@ -387,11 +412,11 @@ impl Exchange {
         while let Some(&next) = self.expected.get(1) {
             match next {
                 b'S' => {
-                    self.expected.remove(1);
+                    self.remove(1);
                     self.ignored += 1;
                 }
                 COPY_END => {
-                    self.expected.remove(1);
+                    self.remove(1);
                     self.copying = false;
                     break;
                 }

@@ -638,3 +638,21 @@ fn a_client_that_vanishes_anywhere_leaves_a_free_server_and_nothing_committed() 
     }
     assert!(given_up < 1000, "{given_up}");
 }
+
+/// It ends the connection if the COPY is still at work, and is answered like any other if the COPY has failed by then.
+#[test]
+fn what_does_not_belong_into_a_copy_is_outstanding() {
+    for (sent, replies) in [(&b"Q"[..], &b"EZTDCZ"[..]), (b"F", b"EZVZ"), (b"PBS", b"EZ12Z"), (b"dQ", b"EZEZ")] {
+        let mut exchange = answered(b"Qd", b"G", false);
+        assert!(talk(&mut exchange, sent, b"").is_empty() && !exchange.is_free());
+        for (at, &reply) in replies.iter().enumerate() {
+            assert!(!exchange.is_free(), "{} answered by {}", sent.escape_ascii(), replies[..at].escape_ascii());
+            assert_eq!(talk(&mut exchange, b"", &[reply]), ".");
+        }
+        assert!(exchange.is_free());
+    }
+    // Of the extended protocol: skipped to the Sync.
+    let mut exchange = answered(b"BEd", b"2G", false);
+    assert_eq!(talk(&mut exchange, b"QPS", b"EZ"), "..");
+    assert!(exchange.is_free());
+}
