@@ -1,0 +1,434 @@
+//! A PostgreSQL server's main loop, from its rules and from nothing of pg_dog's: what each message is answered with, byte by byte, and what of it stays.
+//!
+//! - An error of the extended protocol makes it skip everything up to Sync. A simple query, a function call and a Sync end with ReadyForQuery each.
+//! - What was done since the last Sync (or simple query) outside of a transaction is one transaction: an error undoes all of it, a Sync commits it.
+//! - During COPY FROM STDIN it ignores Sync and Flush, and ends the connection on anything but CopyData, CopyDone, CopyFail. Outside it ignores those.
+//! - A simple query ends the unnamed statement and the unnamed portal; a Parse of the unnamed one, too, before it can fail; portals end with their
+//!   transaction. Bodies are PostgreSQL's, statements a small language of their own: `row x n`, `put x`, `fail`, `copyin`, `copyout`, ...
+
+use std::collections::BTreeMap;
+
+use crate::bytes::{Reader, messages, word};
+use crate::raw::frame;
+
+/// Where a COPY FROM STDIN was begun.
+#[derive(Clone, Debug)]
+enum Copying {
+    /// by an Execute
+    Extended,
+    /// by a simple query, of which these statements are left
+    Simple(Vec<String>),
+}
+
+#[derive(Clone, Debug)]
+struct Portal {
+    statement: String,
+    /// rows given so far; None: it has come to its end
+    given: Option<usize>,
+}
+
+/// One server process and its client's database.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    /// a transaction block: open, failed
+    open: bool,
+    failed: bool,
+    skipping: bool,
+    unsynced: bool,
+    copying: Option<Copying>,
+    statements: BTreeMap<Vec<u8>, String>,
+    portals: BTreeMap<Vec<u8>, Portal>,
+    /// `put` in the transaction at work, and for good
+    pending: Vec<String>,
+    pub stored: Vec<String>,
+    /// a SET of the session
+    pub set: Option<String>,
+    /// pg_dog in transaction mode: named statements are refused
+    refuses_names: bool,
+    /// what would have changed the unnamed statement has been skipped
+    skipped_change: bool,
+    /// how much it had said when that statement was used nevertheless
+    pub doubt: Option<usize>,
+    /// it closed the connection
+    pub ended: bool,
+    /// COPYs from the client that have failed
+    pub failed_copies: u64,
+    /// the beginning of a message
+    pub input: Vec<u8>,
+    pub output: Vec<u8>,
+}
+
+impl Model {
+    /// A server that has just started; `refuses_names`: as pg_dog in transaction mode.
+    pub fn new(refuses_names: bool) -> Model {
+        Model { refuses_names, ..Model::default() }
+    }
+
+    /// Reads bytes and answers every whole message.
+    pub fn read(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+        let input = std::mem::take(&mut self.input);
+        let (all, rest) = messages(&input);
+        for (kind, body) in all {
+            if !self.ended {
+                self.message(kind, body);
+            }
+        }
+        self.input = rest.to_vec();
+    }
+
+    /// It waits for a message that starts something, outside of any transaction.
+    pub fn is_idle(&self) -> bool {
+        !(self.open || self.skipping || self.unsynced || self.copying.is_some())
+    }
+
+    /// The connection is gone: what was not committed is undone.
+    pub fn hang_up(&mut self) {
+        self.ended = true;
+        self.pending.clear();
+    }
+
+    fn say(&mut self, kind: u8, body: &[u8]) {
+        self.output.extend(frame(kind, body));
+    }
+
+    fn complete(&mut self, tag: &str) {
+        self.say(b'C', &[tag.as_bytes(), b"\0"].concat());
+    }
+
+    fn ready(&mut self) {
+        let status = if self.failed { b'E' } else { [b'I', b'T'][usize::from(self.open)] };
+        self.say(b'Z', &[status]);
+    }
+
+    fn error_words(&mut self, severity: &str, code: &str, what: &str) {
+        self.say(b'E', format!("S{severity}\0V{severity}\0C{code}\0M{what}\0\0").as_bytes());
+    }
+
+    /// An error: the transaction is undone, and what follows from it is the protocol's.
+    fn fail(&mut self, extended: bool, code: &str, what: &str) {
+        self.error_words("ERROR", code, what);
+        self.pending.clear();
+        self.portals.clear();
+        self.failed = self.open;
+        self.skipping = extended;
+        if self.copying.take().is_some() {
+            self.failed_copies += 1;
+        }
+        if !extended {
+            self.unsynced = false;
+            self.ready();
+        }
+    }
+
+    fn commit(&mut self) {
+        self.stored.append(&mut self.pending);
+        self.portals.clear();
+    }
+
+    fn message(&mut self, kind: u8, body: &[u8]) {
+        if let Some(copying) = self.copying.clone() {
+            return self.copy_message(copying, kind, body);
+        }
+        match kind {
+            b'X' => self.hang_up(),
+            b'd' | b'c' | b'f' | b'H' => {}
+            _ if self.skipping && kind != b'S' => self.skipped_change |= changes_unnamed(kind, body),
+            b'S' => {
+                (self.skipping, self.unsynced) = (false, false);
+                if !self.open {
+                    self.commit();
+                }
+                self.ready();
+            }
+            b'Q' => {
+                self.skipped_change = false;
+                self.statements.remove(&b""[..]);
+                self.portals.remove(&b""[..]);
+                let text = String::from_utf8_lossy(Reader(body).text().unwrap_or_default()).into_owned();
+                let all: Vec<String> = text.split(';').map(str::trim).filter(|text| !text.is_empty()).map(str::to_string).collect();
+                if all.iter().any(|text| text == "SELEC") {
+                    return self.fail(false, "42601", "syntax error");
+                }
+                if all.is_empty() {
+                    self.say(b'I', b"");
+                }
+                self.simple(all);
+            }
+            b'F' => {
+                let oid = word(body).unwrap_or_default();
+                if self.failed {
+                    return self.fail(false, "25P02", "current transaction is aborted");
+                }
+                if oid % 2 == 1 {
+                    return self.fail(false, "42883", "no such function");
+                }
+                self.say(b'V', &[&[0, 0, 0, 4], &oid.to_be_bytes()[..]].concat());
+                self.unsynced = false;
+                if !self.open {
+                    self.commit();
+                }
+                self.ready();
+            }
+            _ => {
+                self.unsynced = true;
+                if let Err((code, what)) = self.extended(kind, body) {
+                    self.fail(true, code, &what);
+                }
+            }
+        }
+    }
+
+    fn extended(&mut self, kind: u8, body: &[u8]) -> Result<(), (&'static str, String)> {
+        let mut reader = Reader(body);
+        let malformed = || ("08P01", "invalid message format".to_string());
+        let what = if matches!(kind, b'D' | b'C') { reader.byte().ok_or_else(malformed)? } else { 0 };
+        let first = reader.text().ok_or_else(malformed)?.to_vec();
+        let second = if matches!(kind, b'P' | b'B') { reader.text().ok_or_else(malformed)?.to_vec() } else { Vec::new() };
+        let named = match kind {
+            b'P' => !first.is_empty(),
+            b'B' => !second.is_empty(),
+            _ => what == b'S' && kind == b'D' && !first.is_empty(),
+        };
+        if self.refuses_names && named {
+            return Err(("0A000", "named prepared statements".to_string()));
+        }
+        if changes_unnamed(kind, body) {
+            self.skipped_change = false;
+        } else if self.skipped_change && (kind == b'B' && second.is_empty() || kind == b'D' && what == b'S' && first.is_empty()) {
+            self.doubt.get_or_insert(self.output.len());
+        }
+        let aborted = || ("25P02", "current transaction is aborted".to_string());
+        match kind {
+            b'P' => {
+                let text = String::from_utf8_lossy(&second).into_owned();
+                if first.is_empty() {
+                    self.statements.remove(&first);
+                } else if self.statements.contains_key(&first) {
+                    return Err(("42P05", "that statement exists already".to_string()));
+                }
+                if text == "SELEC" {
+                    return Err(("42601", "syntax error".to_string()));
+                }
+                if self.failed && !ends_transaction(&text) {
+                    return Err(aborted());
+                }
+                self.statements.insert(first, text);
+                self.say(b'1', b"");
+            }
+            b'B' => {
+                let statement = self.statements.get(&second).cloned().ok_or(("26000", "no such statement".to_string()))?;
+                if self.failed && !ends_transaction(&statement) {
+                    return Err(aborted());
+                }
+                if reader.0.get(2..4).is_some_and(|count| count != [0, 0]) {
+                    return Err(("08P01", "too many parameters".to_string()));
+                }
+                if !first.is_empty() && self.portals.contains_key(&first) {
+                    return Err(("42P03", "that portal exists already".to_string()));
+                }
+                self.portals.insert(first, Portal { statement, given: Some(0) });
+                self.say(b'2', b"");
+            }
+            b'D' if what == b'S' => {
+                let statement = self.statements.get(&first).cloned().ok_or(("26000", "no such statement".to_string()))?;
+                self.say(b't', b"\0\0");
+                self.describe(&statement);
+            }
+            b'D' => {
+                let statement = self.portals.get(&first).map(|portal| portal.statement.clone()).ok_or(("34000", "no such portal".to_string()))?;
+                self.describe(&statement);
+            }
+            b'C' => {
+                if what == b'S' {
+                    self.statements.remove(&first);
+                } else {
+                    self.portals.remove(&first);
+                }
+                self.say(b'3', b"");
+            }
+            b'E' => {
+                let limit = reader.word().ok_or_else(malformed)? as usize;
+                return self.execute(&first, limit);
+            }
+            _ => return Err(malformed()),
+        }
+        Ok(())
+    }
+
+    fn describe(&mut self, statement: &str) {
+        match statement.starts_with("row") {
+            true => self.say(b'T', b"\0\x01x\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"),
+            false => self.say(b'n', b""),
+        }
+    }
+
+    fn execute(&mut self, name: &[u8], limit: usize) -> Result<(), (&'static str, String)> {
+        let portal = self.portals.get_mut(name).ok_or(("34000", "no such portal".to_string()))?;
+        let statement = portal.statement.clone();
+        if self.failed && !ends_transaction(&statement) {
+            return Err(("25P02", "current transaction is aborted".to_string()));
+        }
+        if statement.is_empty() {
+            self.say(b'I', b"");
+            return Ok(());
+        }
+        let mut words = statement.split(' ');
+        if words.next() == Some("row") {
+            let (text, rows) = (words.next().unwrap_or_default(), number(words.next()));
+            let given = portal.given.unwrap_or(rows);
+            let now = if limit == 0 { rows - given } else { limit.min(rows - given) };
+            let suspended = limit > 0 && now == limit;
+            portal.given = if suspended { Some(given + now) } else { None };
+            (0..now).for_each(|_| self.row(text));
+            match suspended {
+                true => self.say(b's', b""),
+                false => self.complete(&format!("SELECT {now}")),
+            }
+            return Ok(());
+        }
+        if portal.given.take().is_none() {
+            return Err(("55000", "that portal cannot be run anymore".to_string()));
+        }
+        match statement.split(' ').next() {
+            Some("copyin" | "guard") => {
+                self.copying = Some(Copying::Extended);
+                self.say(b'G', b"\0\0\x01\0\0");
+                if statement.starts_with("guard") {
+                    return Err(("P0001", "guarded".to_string()));
+                }
+                Ok(())
+            }
+            _ => {
+                let done = self.statement(&statement);
+                // A transaction that an Execute began stays one with what was done before; one that it ended is over.
+                if !self.open && ends_transaction(&statement) {
+                    self.commit();
+                }
+                done
+            }
+        }
+    }
+
+    fn row(&mut self, text: &str) {
+        self.say(b'D', &[&[0, 1], &(text.len() as u32).to_be_bytes()[..], text.as_bytes()].concat());
+    }
+
+    /// The statements of a simple query, from the first or from one behind a COPY.
+    fn simple(&mut self, all: Vec<String>) {
+        for (at, statement) in all.iter().enumerate() {
+            if self.failed && !ends_transaction(statement) {
+                return self.fail(false, "25P02", "current transaction is aborted");
+            }
+            match statement.split(' ').next() {
+                Some("row") => {
+                    let mut words = statement.split(' ').skip(1);
+                    let (text, rows) = (words.next().unwrap_or_default(), number(words.next()));
+                    self.describe(statement);
+                    (0..rows).for_each(|_| self.row(text));
+                    self.complete(&format!("SELECT {rows}"));
+                }
+                Some("copyin" | "guard") => {
+                    self.copying = Some(Copying::Simple(all[at + 1..].to_vec()));
+                    self.say(b'G', b"\0\0\x01\0\0");
+                    if statement.starts_with("guard") {
+                        self.fail(false, "P0001", "guarded");
+                    }
+                    return;
+                }
+                _ => {
+                    if let Err((code, what)) = self.statement(statement) {
+                        return self.fail(false, code, &what);
+                    }
+                }
+            }
+        }
+        self.unsynced = false;
+        if !self.open {
+            self.commit();
+        }
+        self.ready();
+    }
+
+    /// What needs no portal and reads nothing.
+    fn statement(&mut self, statement: &str) -> Result<(), (&'static str, String)> {
+        let (verb, rest) = statement.split_once(' ').unwrap_or((statement, ""));
+        match verb {
+            "BEGIN" => {
+                self.open = true;
+                self.complete("BEGIN");
+            }
+            "COMMIT" | "ROLLBACK" => {
+                if self.failed || verb == "ROLLBACK" {
+                    self.pending.clear();
+                }
+                if !self.open {
+                    self.say(b'N', b"SWARNING\0VWARNING\0C25P01\0Mthere is no transaction in progress\0\0");
+                }
+                self.complete(if self.failed { "ROLLBACK" } else { verb });
+                (self.open, self.failed) = (false, false);
+                self.commit();
+            }
+            "put" => {
+                self.pending.push(rest.to_string());
+                self.complete("INSERT 0 1");
+            }
+            "loud" => {
+                self.say(b'N', format!("SNOTICE\0VNOTICE\0C00000\0M{rest}\0\0").as_bytes());
+                self.complete("UPDATE 0");
+            }
+            "SET" => {
+                self.set = Some(rest.to_string());
+                self.complete("SET");
+            }
+            "DISCARD" => {
+                self.statements.clear();
+                self.set = None;
+                self.complete("DISCARD ALL");
+            }
+            "copyout" => {
+                self.say(b'H', b"\0\0\x01\0\0");
+                (0..3).for_each(|_| self.say(b'd', format!("{rest}\n").as_bytes()));
+                self.say(b'c', b"");
+                self.complete("COPY 3");
+            }
+            _ => return Err(("22012", format!("{statement} fails"))),
+        }
+        Ok(())
+    }
+
+    fn copy_message(&mut self, copying: Copying, kind: u8, body: &[u8]) {
+        let extended = matches!(copying, Copying::Extended);
+        match kind {
+            b'd' if !body.starts_with(b"bad") => self.pending.push(String::from_utf8_lossy(body).trim().to_string()),
+            b'd' => self.fail(extended, "22P02", "invalid input syntax"),
+            b'f' => self.fail(extended, "57014", "COPY from stdin failed"),
+            b'c' => {
+                self.copying = None;
+                self.complete("COPY");
+                if let Copying::Simple(rest) = copying {
+                    self.simple(rest);
+                }
+            }
+            b'H' | b'S' => {}
+            _ => {
+                self.error_words("ERROR", "08P01", "unexpected message type during COPY from stdin");
+                self.error_words("FATAL", "08P01", "terminating connection because protocol synchronization was lost");
+                self.hang_up();
+            }
+        }
+    }
+}
+
+/// Whether such a message, carried out, puts another unnamed statement in place of the one there is, or none.
+fn changes_unnamed(kind: u8, body: &[u8]) -> bool {
+    kind == b'Q' || kind == b'P' && body.first() == Some(&0) || kind == b'C' && body == b"S\0"
+}
+
+fn number(text: Option<&str>) -> usize {
+    text.and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+fn ends_transaction(statement: &str) -> bool {
+    matches!(statement, "COMMIT" | "ROLLBACK")
+}
