@@ -191,6 +191,10 @@ impl Server {
         if reply == Reply::OutOfStep {
             return (false, Some(Heard::OutOfStep(b'Z')));
         }
+        if client == 0 {
+            // A statement that was lost was that of a client which has gone; the next one's own is another.
+            self.exchange.take_unnamed_lost();
+        }
         let forward = reply == Reply::Forward;
         if forward {
             self.counts.queries += 1;

@@ -281,3 +281,14 @@ fn a_server_in_doubt_is_asked_and_free_after_its_answer() {
         assert_eq!((desk.heard.as_slice(), desk.to_client.len()), (&[Heard::Free][..], before));
     }
 }
+
+/// A client's Parse failed when the client had gone: that says nothing of the next client's statement.
+#[test]
+fn a_statement_lost_by_a_client_that_has_gone_is_not_the_next_ones() {
+    for (client, lost) in [(CLIENT, true), (0, false)] {
+        let mut desk = Desk::sent(b"PS");
+        desk.hear(&[report("ERROR", "42601"), ready(b'I')].concat(), client);
+        assert_eq!(desk.heard, [Heard::Free]);
+        assert_eq!(desk.server.exchange.take_unnamed_lost(), lost);
+    }
+}
