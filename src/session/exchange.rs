@@ -420,7 +420,11 @@ impl Exchange {
                     self.copying = false;
                     break;
                 }
-                _ => break,
+                _ => {
+                    // See `sent`: that does not belong into a COPY, and what came behind it is none of this one's.
+                    self.copying = false;
+                    break;
+                }
             }
         }
         // What an extended-protocol COPY did stays uncommitted until a Sync that counts.

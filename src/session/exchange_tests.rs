@@ -651,6 +651,14 @@ fn what_does_not_belong_into_a_copy_is_outstanding() {
         }
         assert!(exchange.is_free());
     }
+    // Sent before the COPY showed: the Sync behind it is answered for sure, the one in front perhaps.
+    for before in [&b"EZZTDCZ"[..], b"EZTDCZ"] {
+        let mut exchange = answered(b"QdSQ", b"G", false);
+        assert_eq!(talk(&mut exchange, b"fS", before), ".".repeat(before.len()));
+        assert!(!exchange.is_free());
+        assert_eq!(talk(&mut exchange, b"", b"Z"), ".");
+        assert!(exchange.is_free());
+    }
     // Of the extended protocol: skipped to the Sync.
     let mut exchange = answered(b"BEd", b"2G", false);
     assert_eq!(talk(&mut exchange, b"QPS", b"EZ"), "..");
