@@ -240,7 +240,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             ServerStage::Cleaning { .. } => self.go_on_cleaning(slot),
             ServerStage::Busy if !peer.link.server.exchange.is_full() => {
                 let client = peer.client;
-                if self.links.is_paused(client) {
+                // Held back because too much was outstanding, or until a reply tells what the server holds.
+                if self.links.is_paused(client) || self.links.held(client) > 0 {
                     self.feed_later(client);
                     self.listen_to(client);
                 }
