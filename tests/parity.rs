@@ -1,5 +1,9 @@
 //! What a client gets through pg_dog is what PostgreSQL gives, message by message and byte by byte: the same scripts are sent to both.
 
+#[path = "parity/leaving.rs"]
+mod leaving;
+#[path = "parity/random.rs"]
+mod random;
 #[path = "parity/script.rs"]
 mod script;
 #[path = "parity/scripts.rs"]
@@ -7,6 +11,7 @@ mod scripts;
 mod support;
 
 use script::{Script, Seeded, at_rest};
+use std::time::{Duration, Instant};
 use support::raw::{self, Message, bind, close, describe, execute, flush, parse, query, sync};
 use support::{Dog, Postgres, Raw, Version, config, users};
 
@@ -20,7 +25,8 @@ impl House {
     fn new(mode: &str, workers: usize, size: usize) -> House {
         let postgres = Postgres::start(Version::Debian);
         postgres.sql(scripts::SCHEMA);
-        let general = format!("pooler_mode = \"{mode}\"\ndefault_pool_size = {size}\nmin_pool_size = 0");
+        // Clients log in without a proof, so that thousands of logins take no time.
+        let general = format!("auth_type = \"trust\"\npooler_mode = \"{mode}\"\ndefault_pool_size = {size}\nmin_pool_size = 0");
         let text = config(&postgres, &general, "").replace("workers = 2", &format!("workers = {workers}"));
         House { dog: Dog::start(&text, &users(&postgres, &[("app", "")])), postgres }
     }
@@ -115,6 +121,78 @@ fn cuts_do_not_show() {
         }
     }
     at_rest(&mut client);
+}
+
+/// Whether a long run is asked for: every sequence, every offset.
+fn all() -> bool {
+    std::env::var_os("PG_DOG_ALL").is_some()
+}
+
+/// `PG_DOG_ALL=1` runs every sequence of four and of five, for `PG_DOG_MINUTES` (10) at most.
+#[test]
+fn sequences_of_four_and_five_are_answered_alike() {
+    let house = House::new("transaction", 2, 2);
+    let minutes = std::env::var("PG_DOG_MINUTES").ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(10);
+    let end = Instant::now() + Duration::from_secs(60 * minutes);
+    let tally = random::run(&house, 3000, 45, all(), || Instant::now() > end);
+    println!("{tally:?}");
+    assert!(tally.sequences >= 3000 && tally.closed < tally.sequences / 4, "{tally:?}");
+    assert!(tally.lost_copies < tally.sequences / 50 && tally.older_statements < tally.sequences / 50, "{tally:?}");
+    at_rest(&mut house.client());
+}
+
+/// Sixty scripts, cut at every offset of their first 400 bytes and at every seventh behind.
+#[test]
+fn sixty_scripts_are_answered_alike_in_two_writes() {
+    let house = House::new("transaction", 1, 2);
+    let scripts = leaving::cut_scripts(60);
+    assert!(scripts.len() >= 60, "{}", scripts.len());
+    let expected = house.ask(&scripts);
+    let (mut client, mut clock) = (house.client(), house.client());
+    let mut cuts = 0;
+    // `cuts_do_not_show` has the first ones.
+    let had = if all() { 0 } else { scripts::to_be_cut().len() };
+    for (script, expected) in scripts.iter().zip(&expected).skip(had) {
+        let bytes = script.bytes();
+        for cut in leaving::offsets(bytes.len()) {
+            cuts += 1;
+            client.send(&bytes[..cut]);
+            // pg_dog answers this one itself, on the same core: when the answer is here, the first piece has been read.
+            clock.send(&sync());
+            assert_eq!(clock.read().tag, b'Z');
+            client.send(&bytes[cut..]);
+            Script { name: format!("{} cut at {cut}", script.name), parts: Vec::new() }.hear(Vec::new(), &mut client, expected);
+        }
+    }
+    println!("{cuts} cuts of {} scripts", scripts.len() - had);
+    at_rest(&mut client);
+}
+
+/// The same scripts, whose client is gone at the offset: every one of them with `PG_DOG_ALL`.
+#[test]
+fn who_leaves_at_any_offset_leaves_a_clean_server() {
+    let house = House::new("transaction", 1, 1);
+    let mut next = leaving::Next::new(&house);
+    let mut seeded = Seeded(61);
+    let (mut cuts, step) = (0, if all() { 1 } else { 13 });
+    for script in leaving::cut_scripts(60) {
+        let bytes = script.bytes();
+        for cut in leaving::offsets(bytes.len() + 1) {
+            if seeded.below(step) != 0 {
+                continue;
+            }
+            cuts += 1;
+            let (guest, reset) = (next.guest(&bytes[..cut]), seeded.below(2) == 0);
+            next.leave(guest, reset);
+            next.expect_clean(&format!("{} left at {cut}, reset: {reset}", script.name));
+        }
+    }
+    println!("{cuts} clients left, the next one waited {:?} at most", next.slowest);
+}
+
+#[test]
+fn a_copy_that_fails_or_is_left_gives_its_server_back_at_once() {
+    println!("the next client waited {:?} at most", leaving::copies(&House::new("transaction", 1, 1)));
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn row(text: &str) -> Vec<u8> {
 }
 
 /// FunctionCall of a function by its oid, with arguments and result as text.
-fn call(oid: u32, arguments: &[&str]) -> Vec<u8> {
+pub fn call(oid: u32, arguments: &[&str]) -> Vec<u8> {
     let mut body = [oid.to_be_bytes().as_slice(), &[0, 0], &(arguments.len() as u16).to_be_bytes()].concat();
     for argument in arguments {
         body.extend((argument.len() as u32).to_be_bytes());
@@ -256,6 +256,7 @@ fn calls_and_transactions() -> Vec<Script> {
                 sync(),
                 frame(b'P', b"\0SELECT 1\0\0\x05"),
                 sync(),
+                parse("", "SELECT 1", &[]),
                 frame(b'B', b"\0\0\0\x01\0\0"),
                 sync(),
                 frame(b'Q', b"SELECT 1\0\0"),
