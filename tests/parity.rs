@@ -141,6 +141,20 @@ fn sequences_of_four_and_five_are_answered_alike() {
     at_rest(&mut house.client());
 }
 
+/// More than pg_dog lets be outstanding (16,384 messages): the rest waits, and goes on without another byte of the client's.
+#[test]
+fn a_pipeline_deeper_than_what_may_be_outstanding_is_answered() {
+    let house = House::new("transaction", 1, 1);
+    let mut client = house.client();
+    client.send(&[query("BEGIN"), query("").repeat(40_000), query("COMMIT")].concat());
+    let mut answers = 0;
+    for _ in 0..40_002 {
+        answers += client.read_until_ready().iter().filter(|message| message.tag == b'I').count();
+    }
+    assert_eq!((answers, client.status), (40_000, b'I'));
+    at_rest(&mut client);
+}
+
 /// Sixty scripts, cut at every offset of their first 400 bytes and at every seventh behind.
 #[test]
 fn sixty_scripts_are_answered_alike_in_two_writes() {

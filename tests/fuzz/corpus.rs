@@ -1,5 +1,5 @@
-//! The inputs that every target begins with: files of `corpus/<target>/`. The ones that scripted conversations make are compared with what the scripts
-//! make now (`PG_DOG_CORPUS=write` writes them); files named `found-*` once failed and are kept as they are.
+//! The inputs that every target begins with: files of `corpus/<target>/`. The ones that scripted conversations make are compared with what the
+//! scripts make now (`PG_DOG_CORPUS=write` writes them); files named `found-*` once failed and are kept as they are.
 
 use std::fs;
 use std::path::PathBuf;

@@ -14,7 +14,7 @@ use crate::bytes::{Reader, messages};
 use crate::dice::Dice;
 use crate::raw;
 
-pub const TARGET: Target = Target { name: "fields", rounds: 30_000, messages: true, run };
+pub const TARGET: Target = Target { name: "fields", rounds: 100_000, messages: true, run };
 
 fn run(bytes: &[u8], _: &mut Dice) {
     // The bytes as one body, and as messages with bodies.
@@ -171,7 +171,8 @@ fn names(body: &[u8]) {
 
 /// What servers say, and what hostile ones might.
 pub fn corpus() -> Vec<(&'static str, Vec<u8>)> {
-    let full: &[u8] = b"SERROR\0VERROR\0C23505\0Mduplicate key\0DKey (a)=(1) already exists.\0Htry\0P7\0p3\0qSELECT\0Wwhere\0spublic\0tt\0cc\0dint\0nkey\0Ff.c\0L12\0Rr\0\0";
+    let full: &[u8] = b"SERROR\0VERROR\0C23505\0Mduplicate key\0DKey (a)=(1) already exists.\0Htry\0\
+        P7\0p3\0qSELECT\0Wwhere\0spublic\0tt\0cc\0dint\0nkey\0Ff.c\0L12\0Rr\0\0";
     let error = |body: &[u8]| raw::frame(b'E', body);
     let reports = [
         raw::frame(b'S', b"server_version\x0015.4\0"),

@@ -14,7 +14,7 @@ use crate::bytes::{Reader, word};
 use crate::dice::Dice;
 use crate::raw;
 
-pub const TARGET: Target = Target { name: "frames", rounds: 12_000, messages: true, run };
+pub const TARGET: Target = Target { name: "frames", rounds: 60_000, messages: true, run };
 
 fn run(bytes: &[u8], dice: &mut Dice) {
     let mut lengths: Vec<usize> = (0..=bytes.len().min(16)).collect();

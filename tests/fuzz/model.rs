@@ -1,8 +1,10 @@
-//! A PostgreSQL server's main loop, from its rules and from nothing of pg_dog's: what each message is answered with, byte by byte, and what of it stays.
+//! A PostgreSQL server's main loop, from its rules and from nothing of pg_dog's: what each message is answered with, byte by byte, and what of it
+//! stays.
 //!
 //! - An error of the extended protocol makes it skip everything up to Sync. A simple query, a function call and a Sync end with ReadyForQuery each.
 //! - What was done since the last Sync (or simple query) outside of a transaction is one transaction: an error undoes all of it, a Sync commits it.
-//! - During COPY FROM STDIN it ignores Sync and Flush, and ends the connection on anything but CopyData, CopyDone, CopyFail. Outside it ignores those.
+//! - During COPY FROM STDIN it ignores Sync and Flush, and ends the connection on anything but CopyData, CopyDone,
+//!   CopyFail. Outside it ignores those.
 //! - A simple query ends the unnamed statement and the unnamed portal; a Parse of the unnamed one, too, before it can fail; portals end with their
 //!   transaction. Bodies are PostgreSQL's, statements a small language of their own: `row x n`, `put x`, `fail`, `copyin`, `copyout`, ...
 

@@ -4,7 +4,12 @@ use crate::dice::Dice;
 use crate::raw;
 
 /// Length words that have broken other programs.
-const LENGTHS: [u32; 14] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x3fff_fffe, 0x4000_0003];
+#[rustfmt::skip]
+const LENGTHS: [u32; 22] = [
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff,
+    // The last that PostgreSQL takes of a short message, a startup packet, a password, a long message, and of a server; and the first it does not.
+    10_000, 10_001, 10_004, 10_005, 65_535, 65_536, 0x3fff_fffe, 0x3fff_ffff, 0x4000_0002, 0x4000_0003,
+];
 const BYTES: [u8; 14] = [0, 1, 3, 4, 5, 0x7f, 0x80, 0xff, b'\\', b'=', b',', b'$', b'S', b'Z'];
 
 /// Damages `bytes` once; `other` is a second input for splices.

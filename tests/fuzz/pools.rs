@@ -1,6 +1,6 @@
-//! The slices of one pool over two to four cores, by their public face alone, driven by bytes: two bytes are one event, in any order that mail, clocks
-//! and clients can bring about. After each event the sums must add up; in the end, when all mail has come and all clients have finished, nobody may
-//! still be waiting and every permit must be back.
+//! The slices of one pool over two to four cores, by their public face alone, driven by bytes: two bytes are one event, in any order that mail,
+//! clocks and clients can bring about. After each event the sums must add up; in the end, when all mail has come and all clients have finished,
+//! nobody may still be waiting and every permit must be back.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use pg_dog::pool::{After, Checkin, Checkout, Ledger, LinkId, Rules, Slice, Take,
 use crate::Target;
 use crate::dice::Dice;
 
-pub const TARGET: Target = Target { name: "pools", rounds: 25_000, messages: false, run };
+pub const TARGET: Target = Target { name: "pools", rounds: 40_000, messages: false, run };
 
 const MS: u64 = 1_000_000;
 /// Clients that may wait on one core.

@@ -1,5 +1,5 @@
-//! What clients say, from bytes: two bytes are one thing, so that damage to the bytes makes another conversation and not garbage. The first byte's high
-//! bit says which of the two clients, the rest what it does; the second byte chooses among variants.
+//! What clients say, from bytes: two bytes are one thing, so that damage to the bytes makes another conversation and not garbage. The first byte's
+//! high bit says which of the two clients, the rest what it does; the second byte chooses among variants.
 
 use crate::raw::{bind, close, copy_data, copy_done, copy_fail, describe, execute, flush, frame, parse, query, sync, terminate};
 

@@ -1,5 +1,5 @@
-//! Two clients that alternate on one server, against the model: what a client gets is, byte by byte, what a server of its own would have said, nothing of
-//! the other's ever reaches it, what it committed stays and nothing else, and the server counts as free exactly when it is.
+//! Two clients that alternate on one server, against the model: what a client gets is, byte by byte, what a server of its own would have said,
+//! nothing of the other's ever reaches it, what it committed stays and nothing else, and the server counts as free exactly when it is.
 
 use pg_dog::config::snapshot::PoolerMode;
 
@@ -10,7 +10,7 @@ use crate::house::{House, Side};
 use crate::raw::{query, sync};
 use crate::scripts::{ACTS, Act, act};
 
-pub const TARGET: Target = Target { name: "sessions", rounds: 25_000, messages: false, run };
+pub const TARGET: Target = Target { name: "sessions", rounds: 50_000, messages: false, run };
 
 fn run(bytes: &[u8], dice: &mut Dice) {
     let Some((mode, script)) = bytes.split_first() else { return };

@@ -1,5 +1,5 @@
-//! Seeded sequences of four and five messages over everything that a client can say, COPY and function calls included, against PostgreSQL: byte by byte
-//! the same, in one write, in two, and message by message.
+//! Seeded sequences of four and five messages over everything that a client can say, COPY and function calls included, against PostgreSQL: byte by
+//! byte the same, in one write, in two, and message by message.
 //!
 //! Two differences are known, and counted: a failed COPY whose Syncs cannot be told apart ends in 08P01 (see `src/session/exchange.rs`), and a client
 //! whose unnamed statement would have been replaced by a message that was skipped has none from then on.
@@ -11,8 +11,8 @@ use super::support::Raw;
 use super::support::raw::{Message, bind, close, copy_data, copy_done, copy_fail, describe, execute, flush, parse, query, sync};
 use std::io::ErrorKind;
 
-/// What a sequence is made of. `q` fails, `e` is empty, `s` and `D` describe, `1` executes for one row, `x` and `X` close; `<` begins a COPY, `d c f` go
-/// on with it, `>` is one to the client; `( ) !` begin, commit and roll back.
+/// What a sequence is made of. `q` fails, `e` is empty, `s` and `D` describe, `1` executes for one row, `x` and `X` close; `<` begins a COPY, `d c
+/// f` go on with it, `>` is one to the client; `( ) !` begin, commit and roll back.
 const LETTERS: &[u8] = b"QqePBsDE1xXHSF()!<dcf>";
 
 fn message(letter: u8, extended: bool) -> Vec<u8> {
@@ -105,7 +105,8 @@ impl Ear<'_> {
             gone |= client.try_send(&piece.concat()).is_err();
         }
         let mut replies: Vec<Message> = Vec::new();
-        let ended = |replies: &[Message]| matches!(replies, [.., row, _, last] if last.tag == b'Z' && row.tag == b'D' && row.text() == "the end of a sequence");
+        let is_mark = |row: &Message| row.tag == b'D' && row.text() == "the end of a sequence";
+        let ended = |replies: &[Message]| matches!(replies, [.., row, _, last] if last.tag == b'Z' && is_mark(row));
         while !ended(&replies) {
             match client.try_read() {
                 Ok(message) => replies.push(message),
