@@ -1,5 +1,7 @@
 //! What a client gets through pg_dog is what PostgreSQL gives, message by message and byte by byte: the same scripts are sent to both.
 
+#![allow(clippy::disallowed_methods, reason = "tests run on real machines with a real clock: how long somebody waited is measured")]
+
 #[path = "parity/leaving.rs"]
 mod leaving;
 #[path = "parity/random.rs"]
@@ -171,9 +173,10 @@ fn sixty_scripts_are_answered_alike_in_two_writes() {
         for cut in leaving::offsets(bytes.len()) {
             cuts += 1;
             client.send(&bytes[..cut]);
-            // pg_dog answers this one itself, on the same core: when the answer is here, the first piece has been read.
-            clock.send(&sync());
-            assert_eq!(clock.read().tag, b'Z');
+            // pg_dog answers a Sync itself, on the same core: when the answer is here, the first piece has been read. PostgreSQL answers a query: by
+            // then it has most often answered the first piece, too.
+            clock.send(&if cut % 2 == 0 { sync() } else { query("SELECT 1") });
+            clock.read_until_ready();
             client.send(&bytes[cut..]);
             Script { name: format!("{} cut at {cut}", script.name), parts: Vec::new() }.hear(Vec::new(), &mut client, expected);
         }
