@@ -63,7 +63,9 @@ impl Slice {
     pub fn open_failed(&mut self, now: u64, pause: u64, half_open: bool) -> After {
         self.set_opening(less(self.opening));
         self.ledger.gate().leave();
-        self.ledger.set_retry_at(if pause == 0 { 0 } else { now.saturating_add(pause) });
+        // One that failed beside it may have asked for a longer pause, which stands.
+        let at = if pause == 0 { 0 } else { now.saturating_add(pause) };
+        self.ledger.set_retry_at(at.max(self.ledger.retry_at()));
         add(&self.statistics().failed, 1);
         if half_open {
             self.start_leaving();

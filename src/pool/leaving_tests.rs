@@ -83,3 +83,14 @@ fn a_full_gate_is_waited_at() {
     drop(second);
     assert_eq!((gate.inside(), first.look(MS)), (0, After::Open));
 }
+
+#[test]
+fn a_failure_never_shortens_the_pause_of_another() {
+    let (ledger, mut slice) = slice(4, 0);
+    for client in 0..2 {
+        assert_eq!(wait(&mut slice, client, 0), After::Open);
+    }
+    assert_eq!(slice.open_failed(MS, 20 * MS, false), After::Timer { at: 21 * MS });
+    assert_eq!(slice.open_failed(MS, 0, false), After::Nothing, "the timer is armed already");
+    assert_eq!(ledger.retry_at(), 21 * MS, "who failed beside it wanted to try again at once");
+}
