@@ -70,6 +70,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) moving: Vec<(usize, Moved)>,
     /// pools that may not open connections before others of their servers have been opened
     pub(super) gated: Vec<u32>,
+    /// a `Timer::Lend` is armed
+    pub(super) lend_timer: bool,
     expired: Vec<Timer>,
     /// connects that failed at once, and why
     pub(super) unopened: Vec<(u32, String)>,
@@ -117,6 +119,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             lending: Vec::with_capacity(16),
             moving: Vec::with_capacity(16),
             gated: Vec::new(),
+            lend_timer: false,
             expired: Vec::new(),
             unopened: Vec::new(),
             barred: Vec::new(),
@@ -182,7 +185,9 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Nothing is left that this core can do without hearing of anything.
     fn nothing_waits(&self) -> bool {
         let parting = self.parting && !self.drained;
-        !parting && self.unopened.is_empty() && self.barred.is_empty() && self.lending.is_empty() && self.granted.is_empty() && self.again.is_empty()
+        // A promised server that is in the middle of something goes when that is over, of which the core hears.
+        let settling = self.lending.iter().any(|&(slot, _, _)| self.links.is_settling(slot) || self.may_leave(slot));
+        !parting && !settling && self.unopened.is_empty() && self.barred.is_empty() && self.granted.is_empty() && self.again.is_empty()
     }
 
     /// Runs until the machine breaks; a core has no other end.
@@ -192,6 +197,11 @@ impl<D: Door, K: Desk> Core<D, K> {
                 return error;
             }
         }
+    }
+
+    /// What its sockets keep, see `Links::kept`: for those who watch that it stays bounded.
+    pub fn kept(&self) -> (usize, usize, usize) {
+        self.links.kept()
     }
 
     /// Puts a peer behind a socket.

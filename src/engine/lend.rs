@@ -55,6 +55,8 @@ impl Pool {
 
 /// How long a pool may be below `min_pool_size` before it is brought back to it; also the pause between attempts while the server is down.
 const MINIMUM_NS: u64 = 1_000_000_000;
+/// How long a promised server may take for the rest of a message.
+const CUT_NS: u64 = 100_000_000;
 /// What `stats_period` is until it can be set.
 const PERIOD_NS: u64 = 15_000_000_000;
 
@@ -310,8 +312,11 @@ impl<D: Door, K: Desk> Core<D, K> {
         let mut at = 0;
         while at < self.lending.len() {
             let (slot, _, core) = self.lending[at];
-            let ready = self.links.is_movable(slot) && matches!(&self.peers[slot as usize], Peer::Server(peer) if peer.link.server.at_boundary());
-            if !ready {
+            if !self.may_leave(slot) {
+                if !self.lend_timer && self.is_cut(slot) {
+                    self.lend_timer = true;
+                    self.wheel.arm(self.now + CUT_NS, Timer::Lend);
+                }
                 at += 1;
                 continue;
             }
@@ -328,6 +333,24 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
         }
         Ok(())
+    }
+
+    /// Nothing is on its way to or from this server, and no message is cut.
+    pub(super) fn may_leave(&self, slot: u32) -> bool {
+        self.links.is_movable(slot) && matches!(&self.peers[slot as usize], Peer::Server(peer) if peer.link.server.at_boundary())
+    }
+
+    /// The first part of a message came from this server, and not yet the rest.
+    fn is_cut(&self, slot: u32) -> bool {
+        self.links.held(slot) > 0 || !matches!(&self.peers[slot as usize], Peer::Server(peer) if peer.link.server.at_boundary())
+    }
+
+    /// Promised servers that fell silent in the middle of a message: whoever waits for them looks for others.
+    pub(super) fn end_cut_lends(&mut self) {
+        self.lend_timer = false;
+        while let Some(&(slot, _, _)) = self.lending.iter().find(|&&(slot, _, _)| self.is_cut(slot)) {
+            self.let_go(slot, false);
+        }
     }
 
     /// A server comes from another core.

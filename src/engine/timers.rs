@@ -20,6 +20,8 @@ pub enum Timer {
     Clean { slot: u32, generation: u32 },
     /// last words must be out
     Linger { slot: u32, generation: u32 },
+    /// promised servers in the middle of a message have had their time
+    Lend,
     /// the first of a pool's waiters may have waited long enough
     Wait { pool: u32 },
     /// a pool may hold fewer servers than it should always have
@@ -67,6 +69,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
             }
             Timer::Linger { slot, generation } => self.links.abort_if(slot, generation),
+            Timer::Lend => self.end_cut_lends(),
             Timer::Wait { pool } => self.expire_waiters(pool),
             Timer::Minimum { pool } => self.minimum_due(pool),
             Timer::Rest { pool } => self.close_rested(pool),

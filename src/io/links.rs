@@ -269,6 +269,13 @@ impl<D: Door> Links<D> {
         self.slots[index as usize].fd
     }
 
+    /// The most bytes that any socket holds, and keeps to be sent; and bytes in blocks that nobody uses.
+    pub fn kept(&self) -> (usize, usize, usize) {
+        let held = self.slots.iter().map(|slot| slot.held.len()).max();
+        let backlog = self.slots.iter().filter_map(|slot| slot.backlog.as_ref()).map(|backlog| backlog.bytes).max();
+        (held.unwrap_or(0), backlog.unwrap_or(0), self.blocks.kept())
+    }
+
     /// How many slots there are, used or not.
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -413,6 +420,12 @@ impl<D: Door> Links<D> {
     pub fn is_movable(&self, index: u32) -> bool {
         let slot = &self.slots[index as usize];
         self.is_silent(index) && slot.recv == Recv::Armed && slot.armed_in < self.turn && slot.held.is_empty() && slot.end == End::Open
+    }
+
+    /// Whether the next turn alone may make it movable: what goes out goes with it, and a fresh recv is older after it.
+    pub fn is_settling(&self, index: u32) -> bool {
+        let slot = &self.slots[index as usize];
+        slot.first != NONE || slot.flying != NONE || slot.recv == Recv::Armed && slot.armed_in >= self.turn
     }
 
     /// Cancels the recv and lets go of the descriptor. It may be used elsewhere once `Door::submit` has returned.
