@@ -120,6 +120,14 @@ impl Faults {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(usize);
 
+/// Directions of a connection, as seen from its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    ToProxy,
+    ToPeer,
+    Both,
+}
+
 /// What an actor finds when it reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerRead {
@@ -185,6 +193,11 @@ struct State {
     /// connections of which one side is not closed yet
     live: Vec<usize>,
     acceptors: BTreeMap<SocketAddr, Acceptor>,
+    /// sockets of the proxy that are open, and how many the process may have
+    open: usize,
+    open_max: usize,
+    /// how far the wall clock has been set from where it would be
+    wall_off_ms: i64,
     trace: VecDeque<String>,
     digest: u64,
 }
@@ -253,6 +266,7 @@ impl State {
     }
 
     fn add_descriptor(&mut self, kind: Kind, owner: usize) -> Fd {
+        self.open += usize::from(matches!(kind, Kind::Socket(_)));
         self.descriptors.push(Descriptor { kind, owner, closed: false });
         FIRST_FD + self.descriptors.len() as Fd - 1
     }
@@ -295,6 +309,9 @@ impl World {
             connections: Vec::new(),
             live: Vec::new(),
             acceptors: BTreeMap::new(),
+            open: 0,
+            open_max: usize::MAX,
+            wall_off_ms: 0,
             trace: VecDeque::new(),
             digest: 0xcbf2_9ce4_8422_2325,
         })))
@@ -428,6 +445,28 @@ impl World {
         state.connections[peer.0].to_proxy.finish(at, End::Fin);
     }
 
+    /// Lets nothing through `way` before `until` (`u64::MAX`: never), bytes and ends alike; 0 ends a stall. Writers go on until the direction is full.
+    pub fn stall(&self, peer: PeerId, way: Way, until: u64) {
+        let mut state = self.0.borrow_mut();
+        let connection = &mut state.connections[peer.0];
+        if way != Way::ToPeer {
+            connection.to_proxy.stall(until);
+        }
+        if way != Way::ToProxy {
+            connection.to_peer.stall(until);
+        }
+    }
+
+    /// How many sockets the process may have from now on: accepts and connects beyond it fail with EMFILE. None: any number.
+    pub fn limit_sockets(&self, most: Option<usize>) {
+        self.0.borrow_mut().open_max = most.unwrap_or(usize::MAX);
+    }
+
+    /// Somebody sets the wall clock, by so many milliseconds. The monotonic one does not care.
+    pub fn step_wall(&self, by_ms: i64) {
+        self.0.borrow_mut().wall_off_ms += by_ms;
+    }
+
     /// Makes a core's turn return, as another thread of the process does.
     pub fn wake(&self, core: usize) {
         self.0.borrow_mut().wake(core);
@@ -456,7 +495,7 @@ impl World {
 
     /// Sockets of the proxy that are open, listeners not counted.
     pub fn open_sockets(&self) -> usize {
-        self.0.borrow().descriptors.iter().filter(|one| !one.closed && matches!(one.kind, Kind::Socket(_))).count()
+        self.0.borrow().open
     }
 
     /// Buffers of `group` that `core`'s engine holds.

@@ -82,7 +82,7 @@ impl Door for SimDoor {
     }
 
     fn wall_ms(&self) -> u64 {
-        WALL_START_MS + self.now() / 1_000_000
+        (WALL_START_MS + self.now() / 1_000_000).saturating_add_signed(self.state.borrow().wall_off_ms)
     }
 
     fn accept(&mut self, listener: Fd, token: Token) {
@@ -97,7 +97,7 @@ impl Door for SimDoor {
     fn connect(&mut self, to: &SocketAddr, token: Token) -> io::Result<Fd> {
         let mut state = self.state.borrow_mut();
         let no_socket = state.faults.no_socket;
-        if state.dice.chance(no_socket) {
+        if state.dice.chance(no_socket) || state.open >= state.open_max {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
         let connection = state.add_connection(false);

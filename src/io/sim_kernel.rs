@@ -11,6 +11,8 @@ use super::memory::{Memory, gather};
 use super::pipe::End;
 use super::{Answer, Kind, Limits, PeerId, State, is_ignored};
 
+/// Accepts without a descriptor in one second of virtual time, on one core.
+const REFUSED_ACCEPTS_MAX: u32 = 100;
 /// Never by itself.
 const NEVER: u64 = u64::MAX;
 
@@ -75,6 +77,8 @@ pub(super) struct CoreState {
     /// turns in a row that did not want to wait and had nothing to do
     pub(super) idle_turns: u64,
     pub(super) queue: VecDeque<Submission>,
+    /// the last second with accepts that found no descriptor, and how many those were
+    refused_accepts: (u64, u32),
     /// descriptors with a `send` in this turn
     pub(super) sent: BTreeSet<Fd>,
     pub(super) pending: Vec<Pending>,
@@ -95,6 +99,7 @@ impl CoreState {
             parked: false,
             idle_turns: 0,
             queue: VecDeque::new(),
+            refused_accepts: (0, 0),
             sent: BTreeSet::new(),
             pending: Vec::new(),
             posted: VecDeque::new(),
@@ -189,6 +194,7 @@ impl State {
         match &mut descriptor.kind {
             Kind::Socket(index) => {
                 let index = *index;
+                self.open -= 1;
                 self.proxy_closes(index);
             }
             // Connections that nobody accepted break.
@@ -324,6 +330,8 @@ impl State {
                 _ => (due != NEVER).then_some(due),
             },
             Work::Accept => match kind() {
+                // Linux takes a descriptor before it looks whether anybody is there.
+                Kind::Listener(_) if self.open >= self.open_max => Some(self.now),
                 Kind::Listener(backlog) => backlog.front().map(|first| first.0),
                 Kind::Socket(_) => None,
             },
@@ -359,6 +367,10 @@ impl State {
     fn work_accept(&mut self, core: usize, index: usize) {
         let (fd, token, now) = (self.cores[core].pending[index].fd, self.cores[core].pending[index].token, self.now);
         loop {
+            if self.open >= self.open_max {
+                self.count_refused_accept(core);
+                return self.finish(core, index, -libc::EMFILE);
+            }
             let Kind::Listener(backlog) = &mut self.descriptor(core, fd, "accept").kind else { unreachable!("checked when it was queued") };
             if backlog.front().is_none_or(|first| first.0 > now) {
                 return;
@@ -367,6 +379,19 @@ impl State {
             let accepted = self.add_descriptor(Kind::Socket(connection), core);
             self.note(|| format!("core {core} accepts {accepted}"));
             self.cores[core].post(token, accepted, None, false);
+        }
+    }
+
+    /// A core that accepts again at once while it has no descriptors left burns its CPU: so many times in a second are too many.
+    fn count_refused_accept(&mut self, core: usize) {
+        let second = self.now / 1_000_000_000;
+        let (counted, count) = &mut self.cores[core].refused_accepts;
+        if *counted != second {
+            (*counted, *count) = (second, 0);
+        }
+        *count += 1;
+        if *count > REFUSED_ACCEPTS_MAX {
+            self.bug(core, "accept is tried again and again although no descriptors are left");
         }
     }
 

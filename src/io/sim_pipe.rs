@@ -61,17 +61,24 @@ pub(super) struct Pipe {
     arrivals: VecDeque<(u64, usize)>,
     capacity: usize,
     end: Option<(u64, End)>,
+    /// nothing comes out before this time
+    stalled_until: u64,
 }
 
 impl Pipe {
     /// An empty pipe that holds `capacity` bytes, at least one.
     pub(super) fn new(capacity: usize) -> Pipe {
-        Pipe { bytes: VecDeque::new(), arrivals: VecDeque::new(), capacity: capacity.max(1), end: None }
+        Pipe { bytes: VecDeque::new(), arrivals: VecDeque::new(), capacity: capacity.max(1), end: None, stalled_until: 0 }
     }
 
     /// How many bytes can enter now.
     pub(super) fn room(&self) -> usize {
         self.capacity - self.bytes.len()
+    }
+
+    /// Lets nothing arrive before `until`; what has arrived and was not read is held back too.
+    pub(super) fn stall(&mut self, until: u64) {
+        self.stalled_until = until;
     }
 
     /// Whether an end was put in, arrived or not.
@@ -115,6 +122,9 @@ impl Pipe {
 
     /// How many bytes have arrived by `now`.
     pub(super) fn readable(&self, now: u64) -> usize {
+        if now < self.stalled_until {
+            return 0;
+        }
         self.arrivals.iter().take_while(|arrival| arrival.0 <= now).map(|arrival| arrival.1).sum()
     }
 
@@ -142,23 +152,20 @@ impl Pipe {
     /// The end, once all bytes are out and it has arrived.
     pub(super) fn ended(&self, now: u64) -> Option<End> {
         match self.end {
-            Some((at, end)) if at <= now && self.bytes.is_empty() => Some(end),
+            Some((at, end)) if at.max(self.stalled_until) <= now && self.bytes.is_empty() => Some(end),
             _ => None,
         }
     }
 
     /// Whether a break has arrived, even if bytes are still to be read.
     pub(super) fn broken(&self, now: u64) -> bool {
-        matches!(self.end, Some((at, End::Reset)) if at <= now)
+        matches!(self.end, Some((at, End::Reset)) if at.max(self.stalled_until) <= now)
     }
 
     /// When something arrives next, after `now`.
     pub(super) fn next_arrival(&self, now: u64) -> Option<u64> {
-        let bytes = self.arrivals.iter().map(|arrival| arrival.0).find(|at| *at > now);
-        let end = self.end.map(|end| end.0).filter(|at| *at > now);
-        match (bytes, end) {
-            (Some(bytes), Some(end)) => Some(bytes.min(end)),
-            (bytes, end) => bytes.or(end),
-        }
+        let bytes = self.arrivals.iter().map(|arrival| arrival.0.max(self.stalled_until)).find(|at| *at > now);
+        let end = self.end.map(|end| end.0.max(self.stalled_until)).filter(|at| *at > now);
+        bytes.into_iter().chain(end).filter(|at| *at != u64::MAX).min()
     }
 }
