@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 
-use pg_dog::io::sim::{Dice, PeerId, PeerRead, World};
+use pg_dog::io::sim::{Dice, PeerId, PeerRead, Way, World};
 
+use crate::house::Happening;
 use crate::language::Statement;
 use crate::message::{Inbox, put_packet, text};
 
@@ -18,10 +19,12 @@ mod replies;
 #[path = "requests.rs"]
 mod requests;
 
-/// Requests that a client sends ahead of their replies.
-const AHEAD_MAX: usize = 4;
 /// Bytes of rows that one request asks for at most.
 const FILLING_MAX: u64 = 3000;
+/// Bytes within which `Habits::cut` takes effect.
+const CUT_MAX: u64 = 6000;
+/// How often a client comes again.
+const RETURNS_MAX: usize = 4;
 /// Lines of what happened that each client keeps.
 const HISTORY: usize = 40;
 
@@ -34,12 +37,35 @@ pub struct Habits {
     pub vanishes: u32,
     /// sends a cancel request while something is outstanding
     pub cancels: u32,
+    /// of these, such that go out twice, in part, or with a key that is nobody's or another's
+    pub odd_cancels: u32,
+    /// requests sent ahead of their replies
+    pub ahead: usize,
+    /// reads nothing for up to so long, now and then
+    pub deaf_ns: u64,
+    /// goes, or ends its side, after any of its first `CUT_MAX` bytes
+    pub cut: u32,
+    /// waits so long for a byte before it goes; 0 = for ever
+    pub patience_ns: u64,
+    /// comes again when it was hung up on
+    pub returns: bool,
     /// says nothing for up to this long between requests
     pub thinks_ns: u64,
     /// calls itself what all others do, so that servers go from one to the next as they are
     pub anonymous: bool,
     /// servers die or refuse here: errors that say so are right, and so is a closed connection
     pub forgives: bool,
+    /// the SQLSTATEs of such errors
+    pub ends: &'static [&'static str],
+}
+
+/// How a client goes before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    Close,
+    Reset,
+    /// ends its side and listens on
+    Half,
 }
 
 /// What all clients know together: a transaction of a server belongs to one of them.
@@ -48,6 +74,14 @@ pub struct Census {
     owners: BTreeMap<(u64, u64), usize>,
     /// tags of statements that must never be committed: their clients vanished before they had asked for it
     pub never: BTreeSet<u64>,
+    /// tags of statements that clients were told are committed
+    pub promised: BTreeSet<u64>,
+    /// clients that may have gone in the middle of a message
+    pub cut_off: usize,
+    /// clients that waited in vain for longer than anything may take
+    pub gave_up: usize,
+    /// and what they waited for
+    pub in_vain: Vec<String>,
     /// replies that were checked
     pub rows: u64,
     pub errors: BTreeMap<String, u64>,
@@ -170,9 +204,17 @@ pub struct FakeClient {
     names: u64,
     wakes_at: u64,
     deaf_until: u64,
+    /// goes when it has written so much
+    leaves: Option<(u64, Leave)>,
+    /// a FATAL came
+    told_to_go: bool,
+    /// the connection was ended from the other side
+    hung_up: bool,
+    /// its network stalls: whatever it waits for, nobody is to blame
+    stalled: bool,
     /// the last things said and heard, for the message of a failure
     history: VecDeque<String>,
-    /// last time when something came or went
+    /// last time when something came that it waits for, or when something went
     pub moved_at: u64,
 }
 
@@ -191,6 +233,8 @@ impl FakeClient {
             body.push(0);
         });
         let now = world.now();
+        let leave = [Leave::Close, Leave::Reset, Leave::Half][dice.below(3) as usize];
+        let leaves = dice.chance(habits.cut).then(|| (dice.below(CUT_MAX), leave));
         FakeClient {
             id,
             user: user.to_string(),
@@ -227,6 +271,10 @@ impl FakeClient {
             names: 0,
             wakes_at: 0,
             deaf_until: 0,
+            leaves,
+            told_to_go: false,
+            hung_up: false,
+            stalled: false,
             history: VecDeque::new(),
             moved_at: now,
         }
@@ -248,7 +296,7 @@ impl FakeClient {
     /// When it does something by itself.
     pub fn next_time(&self) -> Option<u64> {
         let now = self.world.now();
-        let times = [self.wakes_at, self.deaf_until];
+        let times = [self.wakes_at, self.deaf_until, self.gives_up_at()];
         if self.phase == Phase::Gone { None } else { times.into_iter().filter(|at| *at > now).min() }
     }
 
@@ -265,6 +313,26 @@ impl FakeClient {
         self.history.push_back(format!("{} {}", self.world.now(), line()));
     }
 
+    fn gives_up_at(&self) -> u64 {
+        if self.habits.patience_ns == 0 { 0 } else { self.moved_at + self.habits.patience_ns }
+    }
+
+    /// The network between it and the proxy stalls.
+    pub fn stall(&mut self, way: Way, until: u64) {
+        self.world.stall(self.peer, way, until);
+        self.stalled = true;
+    }
+
+    /// Whoever comes in its place, once, when it was hung up on before it had said all.
+    pub fn successor(&mut self) -> Option<Happening> {
+        if !std::mem::take(&mut self.hung_up) || !self.habits.returns || self.id > RETURNS_MAX * 1000 {
+            return None;
+        }
+        let habits = Habits { requests: self.habits.requests.saturating_sub(self.requests).max(1), ..self.habits.clone() };
+        let (id, dice, cores, user, census) = (self.id + 1000, self.dice.fork(), self.cores, self.user.clone(), self.census.clone());
+        Some(Box::new(move |house| house.clients.push(FakeClient::new(id, &house.world, dice, cores, habits, &user, &census))))
+    }
+
     /// Does what can be done now; false if that was nothing.
     pub fn poll(&mut self) -> bool {
         let mut progress = self.poll_cancels();
@@ -273,15 +341,17 @@ impl FakeClient {
         }
         let now = self.world.now();
         progress |= self.write();
-        if now >= self.deaf_until {
+        if self.habits.patience_ns > 0 && now >= self.gives_up_at() && !progress {
+            self.give_up();
+            return true;
+        }
+        if self.phase != Phase::Gone && now >= self.deaf_until {
             progress |= self.read();
         }
-        if self.phase == Phase::Working && now >= self.wakes_at && self.ahead < AHEAD_MAX && self.copy_data.is_none() && self.out.len() < 2048 {
+        if self.phase == Phase::Working && now >= self.wakes_at && self.ahead < self.habits.ahead && self.copy_data.is_none() && self.out.len() < 2048
+        {
             self.next_request();
             progress = true;
-        }
-        if progress {
-            self.moved_at = now;
         }
         progress
     }
@@ -303,14 +373,54 @@ impl FakeClient {
     }
 
     fn write(&mut self) -> bool {
+        if let Some((_, leave)) = self.leaves.filter(|(bytes, _)| *bytes <= self.written) {
+            self.leave(leave);
+            return true;
+        }
         if self.out.is_empty() {
             return false;
         }
         let piece = if self.dice.chance(500) { self.out.len() } else { self.dice.between(1, self.out.len() as u64) as usize };
-        let written = self.world.peer_write(self.peer, &self.out[..piece]);
+        let most = self.leaves.map_or(usize::MAX, |(bytes, _)| (bytes - self.written.min(bytes)) as usize);
+        let written = self.world.peer_write(self.peer, &self.out[..piece.min(most)]);
+        if written > 0 {
+            self.moved_at = self.world.now();
+        }
         self.out.drain(..written);
         self.written += written as u64;
         written > 0
+    }
+
+    /// Goes in the middle of whatever it is.
+    fn leave(&mut self, leave: Leave) {
+        self.note(|| format!("leaves: {leave:?}"));
+        self.renounce();
+        // A reset loses what is under way, wherever that ends.
+        self.census.borrow_mut().cut_off += usize::from(leave == Leave::Reset || !self.out.is_empty());
+        self.leaves = None;
+        self.out.clear();
+        let phase = std::mem::replace(&mut self.phase, Phase::Gone);
+        match leave {
+            Leave::Reset => self.world.peer_reset(self.peer),
+            Leave::Half if phase == Phase::LoggingIn => self.world.peer_close(self.peer),
+            Leave::Close => self.world.peer_close(self.peer),
+            Leave::Half => {
+                self.world.peer_half_close(self.peer);
+                self.phase = Phase::Leaving;
+            }
+        }
+    }
+
+    /// Has waited for longer than anything may take.
+    fn give_up(&mut self) {
+        if !self.stalled {
+            self.note(|| "gives up".to_string());
+            let line = self.describe();
+            let mut census = self.census.borrow_mut();
+            census.gave_up += 1;
+            census.in_vain.push(line);
+        }
+        self.leave(Leave::Reset);
     }
 
     fn read(&mut self) -> bool {
@@ -321,7 +431,7 @@ impl FakeClient {
                     self.message(&message);
                 }
                 if self.dice.chance(20) {
-                    self.deaf_until = self.world.now() + self.dice.below(2_000_000);
+                    self.deaf_until = self.world.now() + self.dice.below(self.habits.deaf_ns);
                 }
                 true
             }
@@ -330,6 +440,7 @@ impl FakeClient {
                 if self.phase != Phase::Leaving && !self.habits.forgives {
                     self.wrong(&format!("the connection ended ({end:?})"));
                 }
+                self.hung_up = self.phase != Phase::Leaving || self.told_to_go;
                 self.go();
                 true
             }

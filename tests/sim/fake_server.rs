@@ -9,11 +9,17 @@ use std::net::SocketAddr;
 
 use pg_dog::io::sim::{Answer, Dice, PeerId, PeerRead, World};
 
+use crate::fake_client::Census;
 use crate::language::Statement;
 use crate::message::{Fields, Inbox, count, put, put_error, text};
 
+#[path = "mischief.rs"]
+mod mischief;
 #[path = "statements.rs"]
 mod statements;
+
+use mischief::Fate;
+pub use mischief::{Doom, Mischief};
 
 /// Bytes a server writes ahead of its client before it waits.
 const OUT_MAX: usize = 8 << 10;
@@ -22,23 +28,6 @@ const SSL: u32 = 80_877_103;
 const GSS: u32 = 80_877_104;
 /// Parameters of a session that are reported.
 const REPORTED: [&str; 1] = ["application_name"];
-
-/// What goes wrong at a server; chances per mille, times in nanoseconds.
-#[derive(Clone, Debug, Default)]
-pub struct Mischief {
-    /// a statement's reply is cut somewhere and the connection breaks
-    pub dies: u32,
-    /// a connection lives at most this long, then it ends with 57P01 or breaks; 0 = for ever
-    pub lifetime_ns: u64,
-    /// a login is refused with 53300
-    pub refuses_login: u32,
-    /// a login takes up to this long
-    pub login_ns: u64,
-    /// says something unasked that often at most; 0 = never
-    pub chats_ns: u64,
-    /// a cancel request takes up to this long
-    pub cancel_ns: u64,
-}
 
 /// How a server breaks PostgreSQL's rules, to see whether the tests notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,12 +79,30 @@ struct Backend {
     reported: BTreeMap<String, String>,
     /// tags of what the open transaction did
     done: Vec<u64>,
-    /// when it says something unasked
+    /// when it says something unasked, and how often it has since it was last told anything
     chats_at: u64,
+    chats: u32,
     user: String,
     dies_at: u64,
     /// closes when everything is written
     closing: bool,
+    /// bytes that are out, and how many of `out` are the rest of a message
+    wrote: u64,
+    cut: usize,
+    /// what happens after so many bytes
+    fate: Option<(u64, Fate)>,
+    /// asked for a password
+    asked: bool,
+    /// says no when it knows who it is
+    refused: bool,
+    /// does nothing before this time
+    hung_until: u64,
+    /// hung, or its network stalled, at some time: it cannot know that its client has gone
+    stuck: bool,
+    /// has talked nonsense: waits for being hung up on
+    mad: bool,
+    /// the connection is over; the process goes then
+    leaves_at: Option<u64>,
     gone: bool,
 }
 
@@ -117,12 +124,20 @@ pub struct FakeServer {
     backends: Vec<Backend>,
     requests: Vec<Request>,
     next_pid: i32,
+    /// refuses logins: it is not ready yet
+    starting: bool,
+    /// how often somebody can have waited in vain: hangs and stalls
+    pub stuck: usize,
+    /// connections that ended by their own doing
+    pub lost: usize,
+    /// connections whose network stalls, or did
+    stalled: Vec<PeerId>,
     /// tags of statements that were begun
     begun: BTreeSet<u64>,
     /// and of those that were committed
     committed: BTreeSet<u64>,
     /// connections that were ever logged in
-    pub logins: u64,
+    pub logins: usize,
 }
 
 impl FakeServer {
@@ -139,30 +154,36 @@ impl FakeServer {
             backends,
             requests,
             next_pid: 1000,
+            starting: false,
+            stuck: 0,
+            lost: 0,
+            stalled: Vec::new(),
             begun: BTreeSet::new(),
             committed: BTreeSet::new(),
             logins: 0,
         }
     }
 
-    /// No more mischief: what is there runs on in peace.
-    pub fn calm_down(&mut self) {
-        self.mischief = Mischief::default();
-        self.world.serve(self.address, Answer::Accept);
-        self.backends.iter_mut().for_each(|backend| (backend.dies_at, backend.chats_at) = (u64::MAX, u64::MAX));
-    }
-
     /// Connections that are logged in and not over.
     pub fn open(&self) -> usize {
-        self.backends.iter().filter(|backend| backend.started && !backend.closing).count()
+        self.backends.iter().filter(|backend| backend.started && !backend.closing && backend.leaves_at.is_none()).count()
+    }
+
+    /// Processes for this user, as pg_stat_activity has them, without those that cannot know that they are no longer wanted.
+    pub fn live(&self, user: &str) -> usize {
+        self.backends.iter().filter(|backend| backend.started && backend.user == user && !backend.stuck).count()
     }
 
     /// What must hold when no client is there any more.
-    pub fn check_quiet(&self, never: &BTreeSet<u64>) {
-        let wrong: Vec<&u64> = self.committed.intersection(never).collect();
+    pub fn check_quiet(&self, census: &Census) {
+        let wrong: Vec<&u64> = self.committed.intersection(&census.never).collect();
         assert!(wrong.is_empty(), "statements {wrong:?} were committed, but their clients vanished before they had asked for it");
-        for backend in self.backends.iter().filter(|backend| backend.started && !backend.closing) {
+        let lost: Vec<&u64> = census.promised.difference(&self.committed).collect();
+        assert!(lost.is_empty(), "clients were told that statements {lost:?} are done, but they were not committed");
+        for backend in &self.backends {
             let pid = backend.pid;
+            assert!(!backend.mad, "backend {pid} has talked nonsense and is still connected");
+            assert!(backend.started && !backend.closing && backend.leaves_at.is_none(), "backend {pid} was left half open");
             assert_eq!(char::from(backend.status), 'I', "backend {pid} was left in a transaction");
             assert!(backend.copy.is_none() && backend.simple.is_none() && !backend.skipping, "backend {pid} was left in the middle of something");
             assert!(backend.inbox.is_empty() && backend.out.is_empty(), "backend {pid} was left with unread messages");
@@ -173,7 +194,11 @@ impl FakeServer {
     /// When something happens here by itself.
     pub fn next_time(&self) -> Option<u64> {
         let now = self.world.now();
-        let busy = self.backends.iter().flat_map(|backend| [backend.busy_until, backend.dies_at, backend.chats_at]);
+        let times = |backend: &Backend| match backend.hung_until > now {
+            true => [backend.hung_until, u64::MAX, u64::MAX, u64::MAX],
+            false => [backend.busy_until, backend.dies_at, backend.chats_at, backend.leaves_at.unwrap_or(u64::MAX)],
+        };
+        let busy = self.backends.iter().flat_map(times);
         busy.chain(self.requests.iter().map(|request| request.at)).filter(|at| *at > now && *at != u64::MAX).min()
     }
 
@@ -208,6 +233,7 @@ impl FakeServer {
         self.next_pid += 1;
         let lifetime = self.mischief.lifetime_ns;
         let now = self.world.now();
+        let fate = self.mischief.fate(now, &mut self.dice);
         self.backends.push(Backend {
             peer,
             pid: self.next_pid,
@@ -221,6 +247,15 @@ impl FakeServer {
             copy: None,
             simple: None,
             busy_until: now + self.dice.below(self.mischief.login_ns + 1),
+            fate,
+            wrote: 0,
+            cut: 0,
+            asked: false,
+            refused: false,
+            hung_until: 0,
+            stuck: false,
+            mad: false,
+            leaves_at: None,
             held: None,
             cancelled: false,
             statements: BTreeMap::new(),
@@ -231,6 +266,7 @@ impl FakeServer {
             reported: BTreeMap::new(),
             done: Vec::new(),
             chats_at: now + self.dice.below(self.mischief.chats_ns + 1),
+            chats: 0,
             user: String::new(),
             dies_at: if lifetime == 0 { u64::MAX } else { now + self.dice.between(lifetime / 10, lifetime) },
             closing: false,
@@ -242,18 +278,31 @@ impl FakeServer {
     fn step(&mut self, at: usize) -> bool {
         let now = self.world.now();
         let backend = &mut self.backends[at];
-        if backend.gone {
+        if backend.gone || backend.hung_until > now {
             return false;
         }
-        let written = self.world.peer_write(backend.peer, &backend.out);
-        backend.out.drain(..written);
+        if let Some(leaves_at) = backend.leaves_at {
+            if leaves_at > now {
+                return false;
+            }
+            self.world.peer_close(backend.peer);
+            backend.gone = true;
+            return true;
+        }
+        let written = self.write(at);
+        let backend = &mut self.backends[at];
+        if backend.gone || backend.hung_until > now || backend.leaves_at.is_some() {
+            return true;
+        }
         if backend.closing {
             if backend.out.is_empty() || self.world.peer_gone(backend.peer) {
-                self.world.peer_close(backend.peer);
-                backend.gone = true;
+                self.close(at);
                 return true;
             }
-            return written > 0;
+            return written;
+        }
+        if backend.mad {
+            return self.wait_for_end(at) || written;
         }
         if backend.dies_at <= now {
             self.dies(at);
@@ -261,11 +310,10 @@ impl FakeServer {
         }
         if backend.out.len() > OUT_MAX {
             if self.world.peer_gone(backend.peer) {
-                self.world.peer_close(backend.peer);
-                backend.gone = true;
+                self.close(at);
                 return true;
             }
-            return written > 0;
+            return written;
         }
         if backend.cancelled {
             backend.cancelled = false;
@@ -273,30 +321,33 @@ impl FakeServer {
             return true;
         }
         if self.mischief.chats_ns > 0 && backend.started && backend.chats_at <= now {
-            backend.chats_at = now + self.dice.between(1, self.mischief.chats_ns);
-            put(&mut backend.out, b'N', |body| body.extend_from_slice(b"SNOTICE\0VNOTICE\0C00000\0Mby the way\0\0"));
+            // Less and less often, while nothing else happens.
+            backend.chats_at = now + (self.dice.between(self.mischief.chats_ns / 10, self.mischief.chats_ns) << backend.chats.min(20));
+            backend.chats += 1;
+            self.chat(at);
+            if self.dice.chance(self.mischief.nonsense / 10) {
+                self.talk_nonsense(at, None);
+            }
             return true;
         }
         if backend.busy_until > now {
-            return written > 0;
+            return written;
         }
         if let Some((statement, tag, limit)) = backend.held.take() {
             self.finish_rows(at, &statement, tag, limit);
             return true;
         }
-        self.work(at) || written > 0
+        self.work(at) || written
     }
 
-    fn dies(&mut self, at: usize) {
-        let backend = &mut self.backends[at];
-        backend.dies_at = u64::MAX;
-        if backend.started && self.dice.chance(500) {
-            put_error(&mut backend.out, "FATAL", "57P01", "terminating connection due to administrator command");
-            backend.closing = true;
-        } else {
-            self.world.peer_reset(backend.peer);
-            backend.gone = true;
+    /// Reads and forgets, until nobody is there any more.
+    fn wait_for_end(&mut self, at: usize) -> bool {
+        match self.world.peer_read(self.backends[at].peer, 4096) {
+            PeerRead::Bytes(_) => {}
+            PeerRead::Empty => return false,
+            PeerRead::End | PeerRead::Reset => self.close(at),
         }
+        true
     }
 
     /// The next statement, the next message, or the next bytes.
@@ -317,43 +368,46 @@ impl FakeServer {
             }
         }
         let backend = &mut self.backends[at];
-        if !backend.started {
+        if !backend.started && backend.asked {
+            if let Some(message) = backend.inbox.message() {
+                assert_eq!((message.kind, &message.body[..]), (b'p', &b"secret\0"[..]), "the password for a server");
+                backend.asked = false;
+                self.welcome(at);
+                return true;
+            }
+        } else if !backend.started {
             if let Some((code, body)) = backend.inbox.packet() {
                 self.startup(at, code, &body);
                 return true;
             }
         } else if let Some(message) = backend.inbox.message() {
-            self.message(at, &message);
+            let settled = backend.copy.is_none() && !backend.skipping && message.kind != b'X';
+            backend.chats = 0;
+            if settled && self.dice.chance(self.mischief.nonsense) {
+                self.talk_nonsense(at, Some(message.kind));
+            } else {
+                self.message(at, &message);
+            }
             return true;
         }
         match self.world.peer_read(backend.peer, self.dice.between(1, 4096) as usize) {
             PeerRead::Bytes(bytes) => backend.inbox.push(&bytes),
             PeerRead::Empty => return false,
-            PeerRead::End | PeerRead::Reset => {
-                self.world.peer_close(backend.peer);
-                backend.gone = true;
-            }
+            PeerRead::End | PeerRead::Reset => self.close(at),
         }
         true
     }
 
     fn startup(&mut self, at: usize, code: u32, body: &[u8]) {
-        let refused = self.dice.chance(self.mischief.refuses_login);
-        let backend = &mut self.backends[at];
         let mut fields = Fields(body);
         match code {
-            SSL | GSS => backend.out.push(b'N'),
+            SSL | GSS => self.backends[at].out.push(b'N'),
             CANCEL => {
                 let (pid, secret) = (fields.i32(), fields.i32());
-                let at_time = self.world.now() + self.dice.below(self.mischief.cancel_ns + 1);
-                self.requests.push(Request { peer: backend.peer, pid, secret, at: at_time });
-                backend.gone = true;
-            }
-            0x3_0000 if refused => {
-                put_error(&mut backend.out, "FATAL", "53300", "sorry, too many clients already");
-                backend.closing = true;
+                self.cancel_asked(at, pid, secret);
             }
             0x3_0000 => {
+                let backend = &mut self.backends[at];
                 while fields.0.len() > 1 {
                     let (name, value) = (fields.text().to_ascii_lowercase(), fields.text());
                     if name == "user" {
@@ -364,25 +418,65 @@ impl FakeServer {
                 }
                 backend.settings = backend.defaults.clone();
                 backend.saved = backend.defaults.clone();
-                backend.started = true;
-                put(&mut backend.out, b'R', |body| body.extend_from_slice(&[0; 4]));
-                for (name, value) in [("server_version", "17.0"), ("client_encoding", "UTF8"), ("standard_conforming_strings", "on")] {
-                    put(&mut backend.out, b'S', |body| {
-                        text(body, name);
-                        text(body, value);
-                    });
+                let refused = self.starting || self.dice.chance(self.mischief.refuses_login);
+                if refused && self.dice.chance(500) {
+                    return self.refuse(at);
                 }
-                backend.report();
-                let (pid, secret) = (backend.pid, backend.secret);
-                put(&mut backend.out, b'K', |body| {
-                    body.extend_from_slice(&pid.to_be_bytes());
-                    body.extend_from_slice(&secret.to_be_bytes());
-                });
-                put(&mut backend.out, b'Z', |body| body.push(b'I'));
-                self.logins += 1;
+                self.backends[at].refused = refused;
+                self.chat_in_login(at);
+                if self.mischief.asks_password {
+                    put(&mut self.backends[at].out, b'R', |body| body.extend_from_slice(&3i32.to_be_bytes()));
+                    self.backends[at].asked = true;
+                } else {
+                    self.welcome(at);
+                }
             }
             other => panic!("a simulated server got a startup packet of version {other:#x}"),
         }
+    }
+
+    /// A cancel request has no answer but the end of its connection.
+    fn cancel_asked(&mut self, at: usize, pid: i32, secret: i32) {
+        let (now, peer) = (self.world.now(), self.backends[at].peer);
+        let sticks = self.dice.chance(self.mischief.cancels_stick);
+        self.backends[at].gone = true;
+        if sticks && self.dice.chance(300) {
+            return self.world.peer_reset(peer);
+        }
+        // One that sticks is signalled late, or when everything is over.
+        let takes = match sticks {
+            true if self.dice.chance(500) => return self.requests.push(Request { peer, pid, secret, at: mischief::NEVER }),
+            true => self.dice.below(4_000_000_000),
+            false => self.dice.below(self.mischief.cancel_ns + 1),
+        };
+        self.requests.push(Request { peer, pid, secret, at: now + takes });
+    }
+
+    /// The login is through, unless it is refused late.
+    fn welcome(&mut self, at: usize) {
+        put(&mut self.backends[at].out, b'R', |body| body.extend_from_slice(&[0; 4]));
+        self.chat_in_login(at);
+        if self.backends[at].refused {
+            return self.refuse(at);
+        }
+        let backend = &mut self.backends[at];
+        for (name, value) in [("server_version", "17.0"), ("client_encoding", "UTF8"), ("standard_conforming_strings", "on")] {
+            put(&mut backend.out, b'S', |body| {
+                text(body, name);
+                text(body, value);
+            });
+        }
+        backend.report();
+        let (pid, secret) = (backend.pid, backend.secret);
+        put(&mut backend.out, b'K', |body| {
+            body.extend_from_slice(&pid.to_be_bytes());
+            body.extend_from_slice(&secret.to_be_bytes());
+        });
+        self.chat_in_login(at);
+        let backend = &mut self.backends[at];
+        put(&mut backend.out, b'Z', |body| body.push(b'I'));
+        (backend.started, backend.cut) = (true, 0);
+        self.logins += 1;
     }
 
     /// CommandComplete.

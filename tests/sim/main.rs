@@ -9,21 +9,22 @@ mod language;
 mod message;
 mod proxy;
 mod relay;
+mod weather;
 
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pg_dog::config::snapshot::{AuthType, ClientRecovery, NEVER, PoolerMode, Recovery};
-use pg_dog::io::sim::{Answer, Dice, Faults, Limits, World};
+use pg_dog::io::sim::{Dice, Faults, Limits, World};
 
 use fake_client::{Census, FakeClient, Habits};
 use fake_server::{FakeServer, Lie, Mischief};
-use house::{CoreUnderTest, Happening, House};
-use proxy::{Proxy, Setup};
+use house::{CoreUnderTest, House};
+use proxy::Proxy;
 use relay::{Fault, Relay};
+use weather::{Mix, Weather};
 
 const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5432);
 
@@ -33,12 +34,17 @@ fn for_seeds(usual: u64, run: impl Fn(u64)) {
     if let Some(seed) = number("PG_DOG_SEED") {
         return run(seed);
     }
-    for seed in 0..number("PG_DOG_SEEDS").unwrap_or(usual) {
+    let mut slowest = (Duration::ZERO, 0);
+    let (seeds, began) = (number("PG_DOG_SEEDS").unwrap_or(usual), Instant::now());
+    for seed in 0..seeds {
+        let began = Instant::now();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
             eprintln!("seed {seed} failed; repeat it with PG_DOG_SEED={seed}");
             std::panic::resume_unwind(panic);
         }
+        slowest = slowest.max((began.elapsed(), seed));
     }
+    println!("{seeds} seeds in {:?}; the slowest was {}, {:?}", began.elapsed(), slowest.1, slowest.0);
 }
 
 /// Clients that come one after the other, with habits thrown from `dice`.
@@ -47,9 +53,8 @@ fn invite(house: &mut House, clients: usize, users: &[&'static str], habits: &Ha
     for id in (1..=clients).rev() {
         let (at, dice, habits, census) = (house.dice.below(50_000_000), house.dice.fork(), habits.clone(), house.census.clone());
         let user = users[id % users.len()];
-        house.to_come.push((at, Box::new(move |world| Some(FakeClient::new(id, world, dice, cores, habits, user, &census)))));
+        house.later(at, Box::new(move |house| house.clients.push(FakeClient::new(id, &house.world, dice, cores, habits, user, &census))));
     }
-    house.to_come.sort_by_key(|next| std::cmp::Reverse(next.0));
 }
 
 /// One run through the relay; returns how many rows were checked.
@@ -69,151 +74,75 @@ fn relayed(seed: u64, fault: Fault, lie: Option<Lie>) -> u64 {
         anonymous: false,
         vanishes: if dice.chance(500) { 10 } else { 0 },
         cancels: if dice.chance(500) { 50 } else { 0 },
+        odd_cancels: 0,
+        ahead: 4,
+        deaf_ns: 2_000_000,
+        cut: 0,
+        patience_ns: 0,
+        returns: false,
         thinks_ns: 3_000_000,
         forgives: false,
+        ends: &[],
     };
     let census = Rc::new(RefCell::new(Census::default()));
-    let mut house =
-        House { world: world.clone(), dice, cores, servers, clients: Vec::new(), to_come: Vec::new(), census: census.clone(), stalled: false };
+    let mut house = House {
+        world: world.clone(),
+        dice,
+        cores,
+        servers,
+        clients: Vec::new(),
+        to_come: Vec::new(),
+        census: census.clone(),
+        proxy: None,
+        stalled: false,
+    };
     invite(&mut house, 8, &["app"], &habits);
     house.run();
     assert_eq!((world.open_sockets(), house.servers[0].open()), (0, 0), "the relay left connections open");
     census.borrow().rows
 }
 
-/// What happens to pg_dog in a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Weather {
-    /// servers live for ever, so that no error is right but those that PostgreSQL itself would give; pools may be paused and resized
-    Calm,
-    /// servers die, refuse and are away
-    Storm,
-    /// pg_dog is told to end
-    Dusk,
-}
-
-/// A time that matters within a run, or never.
-fn some_time(dice: &mut Dice, below_ms: u64) -> Duration {
-    if dice.chance(500) { NEVER } else { Duration::from_millis(dice.below(below_ms)) }
-}
-
-fn setup(dice: &mut Dice, weather: Weather) -> Setup {
-    let pool_size = dice.between(1, 6) as usize;
-    let storm = weather == Weather::Storm;
-    Setup {
-        cores: if dice.chance(500) { 2 } else { 4 },
-        users: if dice.chance(300) { vec!["app", "other"] } else { vec!["app"] },
-        pool_size,
-        min_pool_size: if dice.chance(700) { 0 } else { dice.between(1, pool_size as u64) as usize },
-        mode: if dice.chance(200) { PoolerMode::Session } else { PoolerMode::Transaction },
-        auth: if dice.chance(500) { AuthType::Trust } else { AuthType::Plain },
-        recovery: if dice.chance(500) { ClientRecovery::Recover } else { ClientRecovery::Drop },
-        spread: dice.chance(500),
-        fair_us: dice.below(3000),
-        checkout_timeout: if storm { Some(Duration::from_millis(dice.between(5, 5000))) } else { None },
-        connect_timeout: Duration::from_secs(if storm { 1 } else { 600 }),
-        login_timeout: Duration::from_secs(if storm { 5 } else { 600 }),
-        connect_attempts: dice.between(1, 3) as u32,
-        connect_attempt_delay: Duration::from_millis(dice.below(2) * dice.below(20)),
-        server_connects: dice.between(1, 8) as u32,
-        idle_timeout: some_time(dice, 50),
-        server_lifetime: some_time(dice, 100),
-        healthcheck_interval: some_time(dice, 20),
-        connection_recovery: [Recovery::Recover, Recovery::Recover, Recovery::RollbackOnly, Recovery::Drop][dice.below(4) as usize],
-    }
-}
-
-fn mischief(dice: &mut Dice, weather: Weather) -> Mischief {
-    let chats_ns = dice.below(2) * dice.between(100_000, 5_000_000);
-    let mut mischief = Mischief { login_ns: dice.below(2_000_000), cancel_ns: dice.below(2_000_000), chats_ns, ..Mischief::default() };
-    if weather == Weather::Storm {
-        mischief.dies = dice.below(30) as u32;
-        mischief.lifetime_ns = dice.below(3) * dice.below(50_000_000);
-        mischief.refuses_login = dice.below(2) as u32 * dice.below(300) as u32;
-    }
-    mischief
-}
-
-/// What the operator and the network do in a run.
-fn plan(house: &mut House, proxy: &Proxy, weather: Weather) {
-    let mut fate = house.dice.fork();
-    let mut at = |from: u64, to: u64, what: Happening| house.to_come.push((house.dice.between(from * 1_000_000, to * 1_000_000), what));
-    let told = |tell: fn(&Proxy, &World)| -> Happening {
-        let proxy = proxy.clone();
-        Box::new(move |world| {
-            tell(&proxy, world);
-            None
-        })
-    };
-    match weather {
-        Weather::Calm => {
-            if fate.chance(200) {
-                at(5, 40, told(|proxy, _| proxy.pause()));
-                at(45, 90, told(|proxy, world| proxy.resume(world)));
-            }
-            if fate.chance(300) {
-                at(5, 60, told(|proxy, world| proxy.resize(world, 1)));
-                at(60, 120, told(|proxy, world| proxy.resize(world, 4)));
-            }
-        }
-        Weather::Storm => {
-            for answer in [Answer::Refuse, Answer::Silent] {
-                if fate.chance(200) {
-                    let happening = |answer| -> Happening {
-                        Box::new(move |world| {
-                            world.serve(SERVER, answer);
-                            None
-                        })
-                    };
-                    at(0, 40, happening(answer));
-                    at(41, 3000, happening(Answer::Accept));
-                }
-            }
-        }
-        Weather::Dusk => at(52, 150, told(|proxy, world| proxy.drain(world))),
-    }
-    house.to_come.sort_by_key(|next| std::cmp::Reverse(next.0));
-}
-
 /// One run of pg_dog; returns how many rows were checked.
 fn pooled(seed: u64, weather: Weather, lie: Option<Lie>) -> u64 {
     let mut dice = Dice::new(seed);
     let limits = Limits { trace: if std::env::var("PG_DOG_SEED").is_ok() { 60 } else { 0 }, ..Limits::seeded(&mut dice) };
-    let mut faults = Faults::seeded(&mut dice);
-    if weather != Weather::Storm {
-        (faults.no_socket, faults.refused_connect) = (0, 0);
-    }
-    let setup = setup(&mut dice, weather);
+    let mix = Mix::of(weather, &mut dice);
+    let faults = mix.faults(&mut dice);
+    let setup = mix.setup(&mut dice, &limits);
     let world = World::new(seed, setup.cores, faults, limits);
-    let mischief = mischief(&mut dice, weather);
-    let servers = vec![FakeServer::new(&world, dice.fork(), SERVER, mischief, lie)];
+    let servers = vec![FakeServer::new(&world, dice.fork(), SERVER, mix.mischief(&mut dice), lie)];
     let (proxy, cores) = Proxy::start(&world, &mut dice, &setup, SERVER);
-    let habits = Habits {
-        requests: dice.between(5, 40) as usize,
-        session_mode: setup.mode == PoolerMode::Session,
-        anonymous: dice.chance(300),
-        vanishes: if dice.chance(500) { 20 } else { 0 },
-        cancels: if dice.chance(500) { 50 } else { 0 },
-        thinks_ns: dice.below(5_000_000),
-        forgives: weather != Weather::Calm,
-    };
+    let habits = mix.habits(&mut dice, setup.mode);
     let census = Rc::new(RefCell::new(Census::default()));
     let clients = dice.between(2, 24) as usize;
-    let mut house = House { world: world.clone(), dice, cores, servers, clients: Vec::new(), to_come: Vec::new(), census, stalled: false };
+    let mut house = House {
+        world: world.clone(),
+        dice,
+        cores,
+        servers,
+        clients: Vec::new(),
+        to_come: Vec::new(),
+        census,
+        proxy: Some(proxy.clone()),
+        stalled: false,
+    };
     invite(&mut house, clients, &setup.users, &habits);
-    plan(&mut house, &proxy, weather);
+    mix.plan(&mut house, &proxy);
     house.run();
     proxy.check_quiet();
     let open = proxy.open();
     assert_eq!((house.servers[0].open(), world.open_sockets()), (open, open), "connections at the server, sockets, and permits");
     let mut drained = proxy.drained.borrow().clone();
     drained.sort_unstable();
-    assert_eq!(
-        drained,
-        (0..if weather == Weather::Dusk { setup.cores } else { 0 }).collect::<Vec<_>>(),
-        "cores that have said that they are drained"
+    assert_eq!(drained, (0..if mix.dusk { setup.cores } else { 0 }).collect::<Vec<_>>(), "cores that have said that they are drained");
+    let census = house.census.take();
+    let closed = house.servers[0].logins - open - house.servers[0].lost;
+    assert!(
+        !mix.keeps_servers(&setup) || closed <= census.cut_off,
+        "{closed} servers were closed, though only {} clients were cut off",
+        census.cut_off
     );
-    house.census.take().rows
+    census.rows
 }
 
 #[test]
@@ -234,6 +163,41 @@ fn servers_that_die_take_nothing_with_them_but_their_own() {
 fn who_is_told_to_end_lets_its_clients_finish() {
     for_seeds(100, |seed| {
         pooled(seed, Weather::Dusk, None);
+    });
+}
+
+#[test]
+fn whole_servers_restart_and_fail_over() {
+    for_seeds(200, |seed| {
+        pooled(seed, Weather::Quake, None);
+    });
+}
+
+#[test]
+fn what_hangs_holds_up_nobody_else() {
+    for_seeds(200, |seed| {
+        pooled(seed, Weather::Fog, None);
+    });
+}
+
+#[test]
+fn nonsense_of_a_server_is_its_own_end_only() {
+    for_seeds(200, |seed| {
+        pooled(seed, Weather::Babel, None);
+    });
+}
+
+#[test]
+fn clients_of_any_manners_harm_nobody_else() {
+    for_seeds(200, |seed| {
+        pooled(seed, Weather::Rabble, None);
+    });
+}
+
+#[test]
+fn everything_at_once() {
+    for_seeds(300, |seed| {
+        pooled(seed, Weather::Chaos, None);
     });
 }
 

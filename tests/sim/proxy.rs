@@ -1,6 +1,6 @@
 //! pg_dog itself in the simulation: its cores over simulated doors, what they share, and a desk with nobody behind it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -41,7 +41,18 @@ pub struct Setup {
     pub server_lifetime: Duration,
     pub healthcheck_interval: Duration,
     pub connection_recovery: Recovery,
+    /// bytes of all receive buffers of a core, of each group
+    pub buffers: [usize; 2],
 }
+
+/// Bytes that a socket may hold or keep beyond what all receive buffers of a core hold: two messages that are looked into and words of our own.
+const KEPT_MAX: usize = 48 << 10;
+/// As the head of `io::buffer` has it: five classes of blocks.
+const BLOCKS_MAX: usize = 5 << 20;
+/// So long nobody waits while a server is idle: all pauses that the lending rule makes are shorter.
+const REST_NS: u64 = 20_000_000;
+/// And so long nobody waits while a connection could be opened: the pause after one that failed is shorter.
+const RETRY_NS: u64 = 120_000_000;
 
 /// The control core and the helpers are not simulated: what is said to them is dropped, and logins here need no helper.
 struct NobodyAtTheDesk {
@@ -74,15 +85,27 @@ pub struct Proxy {
     outside: Outside,
     setup: Setup,
     address: SocketAddr,
+    /// the largest limit that any pool has had
+    most: Rc<Cell<usize>>,
     /// cores that have said so
     pub drained: Rc<RefCell<Vec<usize>>>,
 }
 
-struct OneCore(Core<SimDoor, NobodyAtTheDesk>);
+struct OneCore {
+    core: Core<SimDoor, NobodyAtTheDesk>,
+    kept_max: usize,
+}
 
 impl CoreUnderTest for OneCore {
     fn turn(&mut self) {
-        self.0.step().expect("a simulated machine does not break");
+        self.core.step().expect("a simulated machine does not break");
+    }
+
+    fn check_memory(&self) {
+        let (held, backlog, blocks) = self.core.kept();
+        let most = self.kept_max;
+        assert!(held <= most && backlog <= most, "a socket holds {held} bytes and keeps {backlog} to be sent, {most} are allowed");
+        assert!(blocks <= BLOCKS_MAX, "{blocks} bytes lie in blocks that nobody uses");
     }
 }
 
@@ -102,10 +125,38 @@ impl Proxy {
         let cores = posts.into_iter().enumerate().map(|(id, post)| -> Box<dyn CoreUnderTest> {
             let desk = NobodyAtTheDesk { dice: RefCell::new(dice.fork()), drained: drained.clone() };
             let listener = Some(world.listen(id));
-            Box::new(OneCore(Core::new(Parts { id, door: world.door(id), desk, post, shared: shared.clone(), listener })))
+            let core = Core::new(Parts { id, door: world.door(id), desk, post, shared: shared.clone(), listener });
+            Box::new(OneCore { core, kept_max: KEPT_MAX + 2 * setup.buffers.iter().sum::<usize>() })
         });
         let cores = cores.collect();
-        (Proxy { shared: shared.clone(), outside, setup: setup.clone(), address, drained: drained.clone() }, cores)
+        let most = Rc::new(Cell::new(setup.pool_size));
+        (Proxy { shared: shared.clone(), outside, setup: setup.clone(), address, most, drained: drained.clone() }, cores)
+    }
+
+    /// Of each pool: its user, the connections it has, and the most it may ever have had.
+    pub fn limits(&self) -> Vec<(String, usize, usize)> {
+        let published = self.shared.published.load();
+        let one = |pool: &Arc<SharedPool>| (pool.spec.user.clone(), pool.state.ledger.open() as usize, self.most.get());
+        published.pools.iter().map(one).collect()
+    }
+
+    /// Nothing happens between `now` and `next`: nobody may wait all that time for what is there.
+    pub fn check_rest(&self, now: u64, next: u64) {
+        if next < now + REST_NS {
+            return;
+        }
+        for ledger in self.ledgers().filter(|ledger| !ledger.paused()) {
+            let sum = |number: fn(&pg_dog::pool::ledger::Statistics) -> &AtomicU64| -> u64 {
+                (0..ledger.cores()).map(|core| number(ledger.statistics(core)).load(Ordering::Relaxed)).sum()
+            };
+            let (waiting, idle, opening) = (sum(|one| &one.waiting), sum(|one| &one.idle), sum(|one| &one.opening));
+            let room = waiting > opening && ledger.has_room() && next > now.max(ledger.retry_at()) + RETRY_NS;
+            let (open, limit) = (ledger.open(), ledger.limit());
+            assert!(
+                waiting == 0 || idle == 0 && !room,
+                "from {now} to {next} {waiting} clients wait, with {idle} idle servers and {open} of {limit} connections"
+            );
+        }
     }
 
     /// Writes to every core, as the control core does.
@@ -133,6 +184,7 @@ impl Proxy {
     /// A reload that gives all pools another size.
     pub fn resize(&self, world: &World, pool_size: usize) {
         let before = self.shared.published.load_full();
+        self.most.set(self.most.get().max(pool_size));
         let setup = Setup { pool_size, min_pool_size: self.setup.min_pool_size.min(pool_size), ..self.setup.clone() };
         let mut snapshot = snapshot(&setup, self.address);
         snapshot.number = before.snapshot.number + 1;
@@ -214,7 +266,7 @@ fn snapshot(setup: &Setup, address: SocketAddr) -> Snapshot {
         mode: setup.mode,
         idle_timeout: setup.idle_timeout,
         server_lifetime: setup.server_lifetime,
-        server_lifetime_jitter: setup.server_lifetime / 4,
+        server_lifetime_jitter: if setup.server_lifetime == NEVER { Duration::ZERO } else { setup.server_lifetime / 4 },
     });
     let pools: Vec<PoolSpec> = pools.collect();
     let by_name: HashMap<(String, String), usize> =

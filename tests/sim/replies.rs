@@ -4,13 +4,14 @@ use super::{Expected, FakeClient, Phase, Run, What};
 use crate::language::Statement;
 use crate::message::{Fields, Message, error_fields, put, text};
 
-/// SQLSTATEs that tell of a server's end, or of not getting one. Right only where servers die.
-const ENDS: [&str; 6] = ["08001", "08006", "08007", "57P01", "57P05", "53300"];
-
 impl FakeClient {
     pub(super) fn message(&mut self, message: &Message) {
-        if message.kind == b'N' {
+        // Notices and notifications come when they like.
+        if matches!(message.kind, b'N' | b'A') {
             return;
+        }
+        if message.kind != b'S' {
+            self.moved_at = self.world.now();
         }
         self.note(|| format!("heard {} {}", char::from(message.kind), message.body[..message.body.len().min(60)].escape_ascii()));
         match message.kind {
@@ -79,7 +80,7 @@ impl FakeClient {
         self.status = status;
         self.unsure = false;
         if status == b'I' {
-            self.open_tags.clear();
+            self.believe();
             self.within = None;
             self.saved_name = self.name.clone();
         }
@@ -94,12 +95,13 @@ impl FakeClient {
     fn error(&mut self, body: &[u8]) {
         let (severity, code, message) = error_fields(body);
         *self.census.borrow_mut().errors.entry(code.clone()).or_default() += 1;
-        let end = ENDS.contains(&code.as_str());
+        let end = self.habits.ends.contains(&code.as_str());
         if severity == "FATAL" {
             if !self.habits.forgives || !end {
                 self.wrong(&format!("FATAL {code}: {message}"));
             }
             self.phase = Phase::Leaving;
+            self.told_to_go = true;
             self.expected.clear();
             return;
         }
@@ -113,14 +115,21 @@ impl FakeClient {
         self.seen = 0;
         if !own {
             self.unsure = true;
+            self.open_tags.clear();
             self.within = None;
             (self.name, self.saved_name) = (None, None);
         } else if self.status == b'I' {
+            self.open_tags.clear();
             self.name = self.saved_name.clone();
         } else {
             self.status = b'E';
         }
         self.skip(front.simple);
+    }
+
+    /// What it was told is done must be.
+    fn believe(&mut self) {
+        self.census.borrow_mut().promised.extend(self.open_tags.drain(..).filter(|tag| *tag != 0));
     }
 
     /// Forgets what the server skips after an error.
@@ -199,10 +208,12 @@ impl FakeClient {
                 }
                 if rolls_back {
                     self.name = self.saved_name.clone();
+                    self.open_tags.clear();
+                } else {
+                    self.believe();
                 }
                 self.saved_name = self.name.clone();
                 self.status = b'I';
-                self.open_tags.clear();
                 true
             }
             (Statement::Set(name, value), b'C') if tag == "SET" => {

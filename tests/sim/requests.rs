@@ -1,6 +1,6 @@
 //! What a simulated client says: requests of every kind, with what must come back for them.
 
-use super::{CopyData, Expected, FILLING_MAX, FakeClient, Phase, Run, What};
+use super::{CopyData, Expected, FILLING_MAX, FakeClient, Leave, Phase, Run, What};
 use crate::language::{Statement, Tag};
 use crate::message::{count, put, put_packet, text};
 
@@ -23,14 +23,8 @@ impl FakeClient {
         }
         self.requests += 1;
         if self.dice.chance(self.habits.vanishes) {
-            self.renounce();
-            if self.dice.chance(500) {
-                self.world.peer_reset(self.peer)
-            } else {
-                self.world.peer_close(self.peer)
-            }
-            self.phase = Phase::Gone;
-            return;
+            let leave = if self.dice.chance(500) { Leave::Reset } else { Leave::Close };
+            return self.leave(leave);
         }
         if self.ahead > 0 && self.dice.chance(self.habits.cancels) {
             self.cancel();
@@ -52,18 +46,47 @@ impl FakeClient {
 
     fn cancel(&mut self) {
         let Some((pid, secret)) = self.key.clone() else { return };
+        if !self.dice.chance(self.habits.odd_cancels) {
+            self.cancelled = true;
+            return self.say_cancel(pid, &secret, usize::MAX);
+        }
+        match self.dice.below(4) {
+            0 => {
+                self.cancelled = true;
+                self.say_cancel(pid, &secret, usize::MAX);
+                self.say_cancel(pid, &secret, usize::MAX);
+            }
+            // Whose ever these are, nobody may notice them.
+            which @ (1 | 2) => {
+                let off = if which == 1 { 0 } else { self.dice.between(1, 20) as i32 - 10 };
+                let wrong = (self.dice.roll() as u32).to_be_bytes();
+                self.say_cancel((pid + off).max(1), &wrong, usize::MAX);
+            }
+            _ => {
+                let bytes = self.dice.below(16) as usize;
+                self.say_cancel(pid, &secret, bytes);
+            }
+        }
+    }
+
+    /// A connection with a cancel request, of which `most` bytes are sent.
+    fn say_cancel(&mut self, pid: i32, secret: &[u8], most: usize) {
         let core = self.dice.below(self.cores as u64) as usize;
         let peer = self.world.connect_client(core);
         let mut packet = Vec::new();
         put_packet(&mut packet, |body| {
             body.extend_from_slice(&80_877_102u32.to_be_bytes());
             body.extend_from_slice(&pid.to_be_bytes());
-            body.extend_from_slice(&secret);
+            body.extend_from_slice(secret);
         });
-        assert_eq!(self.world.peer_write(peer, &packet), packet.len(), "a fresh connection has room");
+        let bytes = packet.len().min(most);
+        let written = self.world.peer_write(peer, &packet[..bytes]);
+        assert!(written == bytes || self.world.peer_gone(peer), "a fresh connection has room");
+        self.note(|| format!("cancels {pid} through core {core} with {bytes} bytes"));
+        if bytes < packet.len() {
+            return self.world.peer_close(peer);
+        }
         self.cancels.push(peer);
-        self.note(|| format!("cancels through core {core}"));
-        self.cancelled = true;
     }
 
     fn rows(&mut self, tag: Tag) -> Statement {
@@ -95,7 +118,7 @@ impl FakeClient {
     }
 
     /// Remembers what must never be committed because it goes now.
-    fn renounce(&mut self) {
+    pub(super) fn renounce(&mut self) {
         let sent = |one: &Expected| matches!(one.what, What::Ready { .. }) && one.ends_at <= self.written;
         let whole = self.expected.iter().rposition(sent).map_or(0, |last| last + 1);
         let tags = |one: &Expected| match &one.what {

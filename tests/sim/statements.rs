@@ -149,6 +149,19 @@ impl FakeServer {
 
     /// Runs one statement, of a simple query or by Execute.
     pub(super) fn run(&mut self, at: usize, statement: &Statement, bound: Option<u64>, limit: Option<usize>, extended: bool) {
+        let from = self.backends[at].out.len();
+        self.run_it(at, statement, bound, limit, extended);
+        // Clients here say none of these, and not these parameters.
+        let ours = match statement {
+            Statement::SetConfig(_) | Statement::ResetAll | Statement::DiscardAll => true,
+            _ => false,
+        };
+        if ours && !extended {
+            self.answer_pool(at, from);
+        }
+    }
+
+    fn run_it(&mut self, at: usize, statement: &Statement, bound: Option<u64>, limit: Option<usize>, extended: bool) {
         let backend = &mut self.backends[at];
         if backend.status == b'E' && !statement.ends_transaction() {
             return self.fail_aborted(at);
@@ -270,11 +283,8 @@ impl FakeServer {
             self.complete(at, &format!("SELECT {}", until - from));
         }
         let dies = self.dice.chance(self.mischief.dies);
-        let backend = &mut self.backends[at];
-        if dies {
-            let cut = self.dice.between(before as u64, backend.out.len() as u64) as usize;
-            backend.out.truncate(cut);
-            backend.closing = true;
+        if dies || self.dice.chance(self.mischief.reply_hangs) {
+            self.cut_reply(at, before, dies);
         }
     }
 }
