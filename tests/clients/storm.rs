@@ -2,7 +2,7 @@
 //! needs of the machine is given back.
 
 use super::gauge::{percentile, steady_while, usage};
-use super::house::{House, error, tags};
+use super::house::{House, error, one, tags};
 use super::support::raw::{self, Raw};
 use super::support::{Postgres, SOON};
 use super::support::{Shim, Version, wait_until};
@@ -164,4 +164,27 @@ fn a_waiting_client_is_answered_at_once() {
     assert_eq!(holder.read_until_ready()[1].text(), "late");
     holder.rows("COMMIT");
     house.watch().wait_until_settled();
+}
+
+/// Somebody who loses patience and asks fifty times: PostgreSQL hears of it once, or twice, and never by two connections at a time.
+#[test]
+fn many_cancels_of_one_query_are_one() {
+    let postgres = Postgres::start(Version::Debian);
+    let shim = Shim::before(postgres.port);
+    let house = House::behind(postgres, shim.port, 2, "checkout_timeout = 20000");
+    let (mut client, mut watch) = (house.client(), house.watch());
+    let key = client.key.clone().expect("it was told its key");
+    client.send(&raw::query("SELECT pg_sleep(600)"));
+    watch.wait_for_sessions(1, "wait_event = 'PgSleep'");
+    // The first is on its way for as long as the others need to come.
+    shim.stall(true);
+    for _ in 0..50 {
+        super::house::cancel(&house.login("app"), &key);
+    }
+    shim.stall(false);
+    assert_eq!(error(&client.read_until_ready())[&'C'], "57014");
+    watch.wait_until_settled();
+    let (sent, most) = shim.cancels();
+    assert!((1..=2).contains(&sent) && most == 1, "{sent} connections for cancel requests, {most} at once");
+    assert_eq!(one(&mut client, "SELECT 'next'"), "next");
 }
