@@ -282,24 +282,27 @@ fn what_may_come_at_any_time() {
         for part in [notice.clone(), let_in(), notice.clone(), parameter("server_version", "18.0"), notice, ready(b'I')] {
             talk.say(&part);
         }
-        talk.serve(|_, _| Odd::No);
+        talk.serve(|talk, text| {
+            let parts = [description(), row(text), complete("SELECT 1"), ready(b'I')];
+            parts.iter().for_each(|part| talk.say(&[between(), part.clone()].concat()));
+            talk.say(&between());
+            Odd::Done
+        });
     };
-    let odd_query = move |talk: &mut Talk, _: usize| {
-        let parts = [description(), row("SELECT 'odd'"), complete("SELECT 1"), ready(b'I')];
-        parts.iter().for_each(|part| talk.say(&[between(), part.clone()].concat()));
-        talk.say(&between());
-        Odd::Done
-    };
-    let mut stage = Stage::new(1, "checkout_timeout = 20000", odd_login, odd_query);
+    let mut stage = Stage::new(1, "checkout_timeout = 20000", odd_login, |_, _| Odd::No);
     let mut client = stage.client();
     stage.without_servers(&mut client);
     stage.set(1);
-    asks(&mut client, "a login with notices");
-    for _ in 0..20 {
-        stage.set(1);
-        let answer = client.query("SELECT 'odd'");
-        assert_eq!(tags(&answer).replace(['N', 'S', 'A'], ""), "TDCZ", "{answer:?}");
-        asks(&mut client, "after");
+    for i in 0..20 {
+        let mut other = stage.client();
+        for asking in [&mut client, &mut other] {
+            let text = format!("SELECT '{i}'");
+            let answer = asking.query(&text);
+            assert_eq!(tags(&answer).replace(['N', 'S', 'A'], ""), "TDCZ", "{answer:?}");
+            let own: Vec<_> = answer.iter().filter(|message| message.tag == b'D').collect();
+            assert_eq!(own[0].text(), text);
+            assert!(answer.iter().filter(|message| message.tag == b'N').count() >= 3, "notices are lost: {answer:?}");
+        }
     }
     assert_eq!((stage.fake.connections(), stage.pools("sv_total")), (2, 1), "a connection was given up for a notice");
 }
