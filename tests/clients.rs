@@ -24,6 +24,8 @@ mod hostile;
 mod house;
 #[path = "clients/large.rs"]
 mod large;
+#[path = "clients/lifetimes.rs"]
+mod lifetimes;
 #[path = "clients/limits.rs"]
 mod limits;
 #[path = "clients/network.rs"]

@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 /// Memory that pg_dog may gain meanwhile, bytes.
-const SLACK: usize = 64 << 20;
+const SLACK: usize = 32 << 20;
 
 /// Gigabytes of the largest result.
 fn gigabytes() -> usize {

@@ -39,6 +39,8 @@ struct State {
     refusing: AtomicBool,
     /// connections from before this number changed are reset
     epoch: AtomicUsize,
+    /// connections from before this number changed are forgotten
+    forgotten: AtomicUsize,
     /// bytes that the server may still say, over all connections
     left: AtomicI64,
     cut: AtomicU8,
@@ -98,6 +100,11 @@ impl Shim {
         self.state.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Passes nothing more on the connections there are, and says nothing about it, as a network that has forgotten them; new ones are well.
+    pub fn forget_all(&self) {
+        self.state.forgotten.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// New connections are reset at once.
     pub fn refuse(&self, refusing: bool) {
         self.state.refusing.store(refusing, Ordering::Relaxed);
@@ -151,7 +158,8 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
             socket.set_nodelay(true).expect("a TCP socket");
             socket.set_read_timeout(Some(LOOK)).expect("a TCP socket");
         }
-        let line = Line { near, far, state: state.clone(), epoch: state.epoch.load(Ordering::Relaxed), dead: Arc::default() };
+        let (epoch, forgotten) = (state.epoch.load(Ordering::Relaxed), state.forgotten.load(Ordering::Relaxed));
+        let line = Line { near, far, state: state.clone(), epoch, forgotten, dead: Arc::default() };
         let other = line.clone();
         std::thread::spawn(move || line.relay(true));
         std::thread::spawn(move || other.relay(false));
@@ -169,6 +177,7 @@ struct Line {
     far: Arc<TcpStream>,
     state: Arc<State>,
     epoch: usize,
+    forgotten: usize,
     dead: Arc<AtomicBool>,
 }
 
@@ -240,7 +249,7 @@ impl Line {
 
     fn is_stalled(&self, up: bool) -> bool {
         let flag = if up { &self.state.stalled_up } else { &self.state.stalled_down };
-        flag.load(Ordering::Relaxed)
+        flag.load(Ordering::Relaxed) || self.state.forgotten.load(Ordering::Relaxed) != self.forgotten
     }
 
     fn hold_up_cancel(&self) {
