@@ -1,8 +1,10 @@
 //! Our own logins at servers that are not what they say: a server that does not prove itself by SCRAM when it asked for SCRAM is not taken for
 //! ready, it never gets the password unless it asked for it in clear first, and never an iteration more than is allowed.
 
+use std::time::Duration;
+
 use pg_dog::auth::scram::MAX_ITERATIONS;
-use pg_dog::config::snapshot::{PoolSpec, PoolerMode};
+use pg_dog::config::snapshot::{NEVER, PoolSpec, PoolerMode};
 use pg_dog::session::greeting::{Greeted, Greeting, SaltedKeys};
 
 use crate::Target;
@@ -25,6 +27,9 @@ fn spec() -> PoolSpec {
         client_password: None,
         pool_size: 1,
         min_pool_size: 0,
+        idle_timeout: NEVER,
+        server_lifetime: NEVER,
+        server_lifetime_jitter: Duration::ZERO,
         mode: PoolerMode::Transaction,
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use pg_dog::pool::{After, Checkin, Checkout, Ledger, LinkId, Rules, Slice, Take, Ticket};
+use pg_dog::pool::{After, Checkin, Checkout, Gate, Ledger, LinkId, Rules, Slice, Take, Ticket};
 
 use crate::Target;
 use crate::dice::Dice;
@@ -40,6 +40,8 @@ struct World {
     /// (to, what); may arrive in any order
     mail: Vec<(usize, Mail)>,
     timers: Vec<Option<u64>>,
+    /// cores that wait at the gate, and until when
+    gated: Vec<Option<u64>>,
     opening: Vec<usize>,
     links: BTreeMap<LinkId, Place>,
     /// per core: (client, since, ticket)
@@ -49,7 +51,8 @@ struct World {
 
 fn run(bytes: &[u8], _: &mut Dice) {
     let [cores, limit, events @ ..] = bytes else { return };
-    let mut world = World::new(2 + usize::from(cores % 3), 1 + u32::from(limit % 8));
+    // In the high bits: how many connects may be at work at once, 0 for any number.
+    let mut world = World::new(2 + usize::from(cores % 3), 1 + u32::from(limit % 8), u32::from(limit / 64));
     for event in events.chunks(2) {
         world.event(event[0], usize::from(event.get(1).copied().unwrap_or_default()));
         world.check();
@@ -61,14 +64,16 @@ fn run(bytes: &[u8], _: &mut Dice) {
 }
 
 impl World {
-    fn new(cores: usize, limit: u32) -> World {
-        let ledger = Arc::new(Ledger::new(cores, limit));
+    fn new(cores: usize, limit: u32, at_once: u32) -> World {
+        let gate = Arc::new(if at_once == 0 { Gate::default() } else { Gate::new(at_once) });
+        let ledger = Arc::new(Ledger::behind(gate, cores, limit));
         World {
             now: 1000,
             slices: (0..cores).map(|core| Slice::new(ledger.clone(), core, Rules::default())).collect(),
             ledger,
             mail: Vec::new(),
             timers: vec![None; cores],
+            gated: vec![None; cores],
             opening: Vec::new(),
             links: BTreeMap::new(),
             queues: vec![VecDeque::new(); cores],
@@ -95,20 +100,19 @@ impl World {
             }
             12 => {
                 if let Some((link, core)) = self.pick(choice, |place| if let Place::Busy(core) = place { Some(core) } else { None }) {
-                    self.links.remove(&link);
-                    let after = self.slices[core].busy_died(self.now);
-                    self.look(core, after);
+                    if choice < 128 {
+                        self.links.remove(&link);
+                        let after = self.slices[core].busy_died(self.now);
+                        self.look(core, after);
+                    } else {
+                        self.slices[core].leave();
+                        self.links.insert(link, Place::Leaving(core));
+                    }
                 }
             }
             13 => {
                 if let Some((link, core)) = self.pick(choice, |place| if let Place::Idle(core) = place { Some(core) } else { None }) {
-                    if choice < 128 {
-                        self.links.remove(&link);
-                        let after = self.slices[core].idle_died(link, self.now);
-                        self.look(core, after);
-                    } else if self.slices[core].withdraw(link) {
-                        self.links.insert(link, Place::Busy(core));
-                    }
+                    self.trouble(link, core, choice);
                 }
             }
             14 if !self.queues[core].is_empty() => {
@@ -138,6 +142,33 @@ impl World {
         }
     }
 
+    /// An idle server ends, is closed, is taken out, or has rested for too long.
+    fn trouble(&mut self, link: LinkId, core: usize, choice: usize) {
+        match choice / 64 {
+            0 => {
+                self.links.remove(&link);
+                let after = self.slices[core].idle_died(link, self.now);
+                self.look(core, after);
+            }
+            1 => {
+                assert!(self.slices[core].leave_idle(link));
+                self.move_link(link, Place::Idle(core), Place::Leaving(core));
+            }
+            2 => {
+                if self.slices[core].withdraw(link) {
+                    self.move_link(link, Place::Idle(core), Place::Busy(core));
+                }
+            }
+            _ => {
+                let keep = choice as u32 % 4;
+                while let Some(link) = self.slices[core].rested(self.now, 100_000, keep) {
+                    assert!(self.ledger.lasting() >= keep, "fewer are left than should be kept");
+                    self.move_link(link, Place::Idle(core), Place::Leaving(core));
+                }
+            }
+        }
+    }
+
     /// A link in some place, by choice.
     fn pick(&self, choice: usize, wanted: impl Fn(Place) -> Option<usize>) -> Option<(LinkId, usize)> {
         let all: Vec<(LinkId, usize)> = self.links.iter().filter_map(|(&link, &place)| Some((link, wanted(place)?))).collect();
@@ -147,8 +178,9 @@ impl World {
     fn pass(&mut self, time: u64) {
         self.now += time;
         for core in 0..self.slices.len() {
-            if self.timers[core].is_some_and(|at| at <= self.now) {
-                self.timers[core] = None;
+            let now = self.now;
+            let rang = [&mut self.timers, &mut self.gated].map(|rings| rings[core].take_if(|at| *at <= now).is_some());
+            if rang.contains(&true) {
                 self.look(core, After::Nothing);
             }
         }
@@ -232,13 +264,17 @@ impl World {
             After::Open => self.opening.push(core),
             After::Nudge { core: to } => self.mail.push((to, Mail::Nudge)),
             After::Timer { at } => self.timers[core] = Some(at),
+            After::Gated => {
+                // The engine looks again when a connection has been opened somewhere, or a little later.
+                self.gated[core].get_or_insert(self.now + 10 * MS);
+            }
         }
     }
 
     fn look(&mut self, core: usize, mut after: After) {
         for _ in 0..200 {
             self.carry_out(core, after);
-            if matches!(after, After::Timer { .. }) {
+            if matches!(after, After::Timer { .. } | After::Gated) {
                 return;
             }
             let again = self.slices[core].look(self.now);
@@ -287,7 +323,12 @@ impl World {
             let verdict = self.slices[core].opened(self.next, self.now);
             return self.placed(core, self.next, verdict);
         }
-        let after = self.slices[core].open_failed(self.now, MS);
+        let half_open = self.next % 2 == 0;
+        let after = self.slices[core].open_failed(self.now, MS, half_open);
+        if half_open {
+            self.next += 1;
+            self.links.insert(self.next, Place::Leaving(core));
+        }
         self.look(core, after);
         if tell && let Some(told) = self.slices[core].expired(self.now, 0) {
             assert_eq!(self.queues[core].pop_front().map(|(client, ..)| client), Some(told.client));
@@ -298,7 +339,7 @@ impl World {
         let leaving = self.pick(0, |place| if let Place::Leaving(core) = place { Some(core) } else { None });
         if let Some((link, core)) = leaving {
             self.links.remove(&link);
-            let after = self.slices[core].retired(self.now);
+            let after = self.slices[core].left(self.now);
             self.look(core, after);
         }
         leaving.is_some()
@@ -311,6 +352,7 @@ impl World {
     /// Permits add up, each slice holds its invariants and knows what it has.
     fn check(&self) {
         assert_eq!(self.ledger.open() as usize, self.links.len() + self.opening.len(), "permits");
+        assert_eq!(self.ledger.gate().inside() as usize, self.opening.len(), "at the gate");
         for (core, slice) in self.slices.iter().enumerate() {
             assert_eq!(slice.check(), Ok(()), "core {core}");
             let counts = [slice.idle(), slice.active(), slice.leaving(), slice.opening(), slice.waiting()];
@@ -327,7 +369,7 @@ impl World {
                 self.deliver(core, mail);
             } else if let Some(core) = self.opening.pop() {
                 self.connected(core, true, false);
-            } else if let Some(at) = self.timers.iter().flatten().min().copied() {
+            } else if let Some(at) = self.timers.iter().chain(&self.gated).flatten().min().copied() {
                 self.pass(at.saturating_sub(self.now));
             } else if !self.close_one() {
                 let waiting: usize = self.queues.iter().map(VecDeque::len).sum();
@@ -374,5 +416,7 @@ pub fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         ("deaths", with(1, 4, &deaths)),
         ("waits", with(2, 0, &waits)),
         ("changes", with(1, 7, &changes)),
+        ("one-connect-at-a-time", with(1, 64 + 5, &deaths)),
+        ("two-connects-at-a-time", with(2, 128 + 3, &changes)),
     ]
 }
