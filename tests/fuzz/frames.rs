@@ -84,7 +84,7 @@ fn what(bytes: &[u8]) -> Result<Option<(&'static str, usize)>, ()> {
         Some(_) => return Err(()),
     }
     let Some(length) = word(bytes) else { return Ok(None) };
-    if length < 8 || length > 10_004 {
+    if !(8..=10_004).contains(&length) {
         return Err(());
     }
     let length = length as usize;

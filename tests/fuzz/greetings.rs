@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pg_dog::auth::scram::MAX_ITERATIONS;
 use pg_dog::config::snapshot::{NEVER, PoolSpec, PoolerMode};
-use pg_dog::session::greeting::{Greeted, Greeting, SaltedKeys};
+use pg_dog::session::greeting::{CancelKey, Greeted, Greeting, SaltedKeys};
 
 use crate::Target;
 use crate::bytes::{assert_whole, messages};
@@ -41,7 +41,7 @@ struct Went {
     consumed: usize,
     end: String,
     ready: bool,
-    told: Option<(Option<(i32, Vec<u8>)>, Vec<(String, String)>)>,
+    told: Option<(CancelKey, Vec<(String, String)>)>,
 }
 
 fn run(bytes: &[u8], dice: &mut Dice) {

@@ -73,8 +73,6 @@ pub struct House {
     failed_before: u64,
     /// committed on servers that were given up
     pub stored: Vec<String>,
-    pub served: u64,
-    pub given_up: u64,
     /// what happened, for whoever has to find out why
     trail: String,
 }
@@ -105,8 +103,6 @@ impl House {
             next_number: 3,
             failed_before: 0,
             stored: Vec::new(),
-            served: 0,
-            given_up: 0,
             trail: String::new(),
         }
     }
@@ -259,7 +255,6 @@ impl House {
             return self.queue.push_back(who);
         }
         self.owner = Some(who);
-        self.served += 1;
         self.note(&format!("client {who} gets the server"), b"");
         self.fit(who);
     }
@@ -412,7 +407,6 @@ impl House {
 
     /// A new server in place of this one, which may or may not have read what was on its way to it.
     fn give_up(&mut self) {
-        self.given_up += 1;
         let whole: Vec<u8> = self.asked.drain(..).collect();
         self.model.read(&whole);
         self.model.hang_up();

@@ -18,14 +18,17 @@ pub const TARGET: Target = Target { name: "logins", rounds: 30_000, messages: tr
 
 const HOW: [AuthType; 4] = [AuthType::Trust, AuthType::Plain, AuthType::Md5, AuthType::Scram];
 
+/// User, database and further parameters.
+type Who = (String, String, Vec<(String, String)>);
+
 /// How a login went.
 #[derive(Debug, PartialEq, Eq)]
 struct Went {
     words: Vec<u8>,
     consumed: usize,
     end: String,
-    /// user, database and further parameters of one who was let in
-    who: Option<(String, String, Vec<(String, String)>)>,
+    /// one who was let in
+    who: Option<Who>,
 }
 
 fn run(bytes: &[u8], dice: &mut Dice) {

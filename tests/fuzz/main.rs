@@ -5,6 +5,8 @@
 //! `PG_DOG_SEEDS=n` runs n rounds per target instead of the usual number, `PG_DOG_SEED=n` that one round alone. An input that fails is made smaller
 //! and printed as hexadecimal digits; written into a file of the corpus, it is replayed first from then on.
 
+#![allow(clippy::disallowed_methods, reason = "the clock is read to tell how long a target took")]
+
 #[path = "../support/raw.rs"]
 #[allow(dead_code, reason = "the fuzz targets write messages with it and open no connection")]
 mod raw;

@@ -96,7 +96,7 @@ impl World {
             }
             11 if !self.opening.is_empty() => {
                 let core = self.opening.remove(choice % self.opening.len());
-                self.connected(core, choice < 200, choice % 2 == 0);
+                self.connected(core, choice < 200, choice.is_multiple_of(2));
             }
             12 => {
                 if let Some((link, core)) = self.pick(choice, |place| if let Place::Busy(core) = place { Some(core) } else { None }) {
@@ -127,7 +127,7 @@ impl World {
                     assert_eq!(self.queues[core].pop_front().map(|(client, ..)| client), Some(late.client));
                 }
             }
-            16 => self.pause(choice % 4 == 0),
+            16 => self.pause(choice.is_multiple_of(4)),
             17 => {
                 self.ledger.set_limit(1 + choice as u32 % 8);
                 self.tell_all();
@@ -323,7 +323,7 @@ impl World {
             let verdict = self.slices[core].opened(self.next, self.now);
             return self.placed(core, self.next, verdict);
         }
-        let half_open = self.next % 2 == 0;
+        let half_open = self.next.is_multiple_of(2);
         let after = self.slices[core].open_failed(self.now, MS, half_open);
         if half_open {
             self.next += 1;

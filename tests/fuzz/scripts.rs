@@ -134,7 +134,7 @@ pub fn act(kind: u8, variant: u8, tag: &str) -> Act {
         "sync" => sync(),
         "call" => frame(b'F', &[0, 0, 0, variant, 0, 0, 0, 0, 0, 0]),
         "copy-in" => query(&format!("copyin {tag}")),
-        "data" => copy_data(format!("{}{tag}\n", if variant % 4 == 0 { "bad" } else { "" }).as_bytes()),
+        "data" => copy_data(format!("{}{tag}\n", if variant.is_multiple_of(4) { "bad" } else { "" }).as_bytes()),
         "done" => copy_done(),
         "fail" => copy_fail("no more"),
         "copy-out" => query(&format!("copyout {tag}")),
