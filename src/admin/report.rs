@@ -387,6 +387,8 @@ pub struct Lists {
     /// idle ones
     pub free_servers: u64,
     pub used_servers: u64,
+    /// of sessions, since the start; each ended one client
+    pub panics: u64,
 }
 
 impl Lists {
@@ -399,6 +401,7 @@ impl Lists {
         self.used_clients = self.used_clients.saturating_add(other.used_clients);
         self.free_servers = self.free_servers.saturating_add(other.free_servers);
         self.used_servers = self.used_servers.saturating_add(other.used_servers);
+        self.panics = self.panics.saturating_add(other.panics);
     }
 }
 

@@ -80,8 +80,16 @@ fn stats_merge_by_pool_and_lists_clients_and_servers_add_up() {
         let counts = Counts { query_count, query_time: 10 * query_count, ..Counts::default() };
         StatsRow { pool_id, counts, period: Period { from: Counts::default(), to: counts, length_us }, ..StatsRow::default() }
     };
-    let lists =
-        |used| Lists { databases: 0, users: 0, pools: 0, free_clients: 0, used_clients: used, free_servers: used + 1, used_servers: used + 2 };
+    let lists = |used| Lists {
+        databases: 0,
+        users: 0,
+        pools: 0,
+        free_clients: 0,
+        used_clients: used,
+        free_servers: used + 1,
+        used_servers: used + 2,
+        panics: used + 3,
+    };
     let mut report = Report {
         config: vec![("host".into(), "0.0.0.0".into())],
         version: "pg_dog 0.1.0".into(),
@@ -105,7 +113,7 @@ fn stats_merge_by_pool_and_lists_clients_and_servers_add_up() {
     assert_eq!(report.stats, [stats(1, 300, 15_000_000), stats(2, 1, 1)]);
     assert_eq!(report.clients.iter().map(|row| row.id).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(report.servers.iter().map(|row| row.remote_pid).collect::<Vec<_>>(), [1, 2]);
-    let sum = Lists { databases: 4, users: 5, pools: 6, free_clients: 0, used_clients: 11, free_servers: 13, used_servers: 15 };
+    let sum = Lists { databases: 4, users: 5, pools: 6, free_clients: 0, used_clients: 11, free_servers: 13, used_servers: 15, panics: 17 };
     assert_eq!(report.lists, sum);
     assert_eq!((report.config.len(), report.version.as_str()), (1, "pg_dog 0.1.0"));
 }

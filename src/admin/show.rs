@@ -326,6 +326,7 @@ const LISTS: &[Column] = &[
     ("used_clients", Numeric),
     ("free_servers", Numeric),
     ("used_servers", Numeric),
+    ("panics", Numeric),
 ];
 
 fn lists(report: &Report, sink: &mut Sink<'_>) {
@@ -338,6 +339,7 @@ fn lists(report: &Report, sink: &mut Sink<'_>) {
         Cell::Number(lists.used_clients),
         Cell::Number(lists.free_servers),
         Cell::Number(lists.used_servers),
+        Cell::Number(lists.panics),
     ]);
 }
 

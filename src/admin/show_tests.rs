@@ -314,7 +314,7 @@ fn stats() {
 fn config_lists_and_version() {
     let report = Report {
         config: vec![("port".into(), "6432".into()), ("checkout_timeout".into(), "5s".into())],
-        lists: Lists { databases: 1, users: 2, pools: 3, free_clients: 0, used_clients: 5, free_servers: 6, used_servers: 7 },
+        lists: Lists { databases: 1, users: 2, pools: 3, free_clients: 0, used_clients: 5, free_servers: 6, used_servers: 7, panics: 8 },
         version: "pg_dog 0.1.0".into(),
         ..Report::default()
     };
@@ -323,8 +323,8 @@ fn config_lists_and_version() {
     let rows: Vec<_> = answer.rows.iter().map(|row| (row[0].as_deref().unwrap(), row[1].as_deref().unwrap())).collect();
     assert_eq!(rows, [("port", "6432"), ("checkout_timeout", "5s")], "in the order of the configuration");
     let answer = ask(&report, "SHOW LISTS");
-    check(&answer, &columns("databases users pools free_clients used_clients free_servers used_servers", &[], &[], &[]));
-    assert_eq!(answer.rows, [["1", "2", "3", "0", "5", "6", "7"].map(|value| Some(value.to_owned())).to_vec()]);
+    check(&answer, &columns("databases users pools free_clients used_clients free_servers used_servers panics", &[], &[], &[]));
+    assert_eq!(answer.rows, [["1", "2", "3", "0", "5", "6", "7", "8"].map(|value| Some(value.to_owned())).to_vec()]);
     let answer = ask(&report, "SHOW VERSION");
     check(&answer, &columns("version", &[], &["version"], &[]));
     assert_eq!(answer.rows, [[Some("pg_dog 0.1.0".to_owned())].to_vec()]);

@@ -12,6 +12,7 @@ use crate::wire::server::{ErrorFields, error, ready};
 
 use super::HELD_MAX;
 use super::core::Core;
+use super::guard::guard;
 use super::peers::{NOBODY, Peer, ServerStage, Stage};
 use super::timers::Timer;
 
@@ -103,7 +104,15 @@ impl<D: Door, K: Desk> Core<D, K> {
                 &mut server.link.server.exchange
             });
             let Some(peer) = peer.client() else { return at };
-            let (consumed, stop) = peer.client.on_bytes(rest.view(), exchange, &mut verdicts);
+            let fed = guard(|| peer.client.on_bytes(rest.view(), exchange, &mut verdicts));
+            let (consumed, stop) = match fed {
+                Ok(fed) => fed,
+                Err(why) => {
+                    self.verdicts = verdicts;
+                    self.client_panicked(slot, &why);
+                    return at;
+                }
+            };
             self.carry_out_client(slot, server, rest, &verdicts);
             self.verdicts = verdicts;
             at += consumed;
@@ -175,9 +184,15 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Takes the server from its client and gives it back to the pool.
     fn release(&mut self, client: u32, server: u32) {
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return };
-        peer.client.detached(&mut link.link.server.exchange);
+        let left = guard(|| {
+            peer.client.detached(&mut link.link.server.exchange);
+            link.link.server.changed_profile(&peer.profile)
+        });
+        let changed = match left {
+            Ok(changed) => changed,
+            Err(why) => return self.client_panicked(client, &why),
+        };
         peer.server = NOBODY;
-        let changed = link.link.server.changed_profile(&peer.profile);
         let session_mode = peer.client.mode() == PoolerMode::Session;
         link.client = NOBODY;
         link.client_number = 0;
@@ -275,7 +290,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         error(&mut words, &ErrorFields { severity: "ERROR", code, message, detail: None, hint: None });
         let Some(peer) = self.peers[slot as usize].client() else { return };
         peer.counts.errors += 1;
-        let consumed = peer.client.refuse_request(&held);
+        let consumed = match guard(|| peer.client.refuse_request(&held)) {
+            Ok(consumed) => consumed,
+            Err(why) => return self.client_panicked(slot, &why),
+        };
         if consumed > 0 {
             ready(&mut words, b'I');
         }
@@ -310,7 +328,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     }
 
     /// A message of its server has reached the client in part.
-    fn is_in_mid_message(&self, client: u32) -> bool {
+    pub(super) fn is_in_mid_message(&self, client: u32) -> bool {
         let Some(Peer::Client(peer)) = self.peers.get(client as usize) else { return false };
         matches!(self.peers.get(peer.server as usize), Some(Peer::Server(server)) if !server.link.server.at_boundary())
     }

@@ -73,6 +73,8 @@ pub struct Core<D: Door, K: Desk> {
     /// a `Timer::Lend` is armed
     pub(super) lend_timer: bool,
     expired: Vec<Timer>,
+    /// panics of sessions that were survived
+    pub(super) panics: u64,
     /// connects that failed at once, and why
     pub(super) unopened: Vec<(u32, String)>,
     /// clients that began to wait while their server does not let us in
@@ -121,6 +123,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             gated: Vec::new(),
             lend_timer: false,
             expired: Vec::new(),
+            panics: 0,
             unopened: Vec::new(),
             barred: Vec::new(),
             stale_ns: 0,

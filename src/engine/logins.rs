@@ -14,6 +14,7 @@ use crate::session::parameters::Profile;
 use crate::wire::server;
 
 use super::core::Core;
+use super::guard::guard;
 use super::peers::{ClientCounts, ClientPeer, NOBODY, Peer, Stage};
 use super::timers::{Timer, ns};
 use super::{CLIENTS_MAX, CORES_MAX};
@@ -74,7 +75,10 @@ impl<D: Door, K: Desk> Core<D, K> {
     fn login_step(&mut self, slot: u32, step: impl FnOnce(&mut Login, &mut Vec<u8>) -> Step) {
         let mut words = Vec::new();
         let Some(Stage::Login(login)) = self.peers[slot as usize].client().map(|peer| &mut peer.stage) else { return };
-        let step = step(login, &mut words);
+        let step = match guard(|| step(login, &mut words)) {
+            Ok(step) => step,
+            Err(why) => return self.client_panicked(slot, &why),
+        };
         self.links.say(slot, &words);
         self.logged(slot, step);
     }

@@ -32,6 +32,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             free_clients: report.clients.len() as u64 - used,
             used_servers: busy,
             free_servers: report.servers.len() as u64 - busy,
+            panics: self.panics,
             ..Lists::default()
         };
         report.memory = self.memory_rows();

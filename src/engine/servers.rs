@@ -10,6 +10,7 @@ use crate::session::server::{Heard, Server};
 use crate::session::{Verdict, Verdicts};
 
 use super::core::Core;
+use super::guard::guard;
 use super::leaving::is_leaving;
 use super::peers::{NOBODY, Peer, ServerPeer, ServerStage};
 use super::timers::{Timer, ns};
@@ -161,9 +162,16 @@ impl<D: Door, K: Desk> Core<D, K> {
             let (client, number) = (peer.client, if before { 0 } else { peer.client_number });
             let mut verdicts = std::mem::take(&mut self.verdicts);
             verdicts.clear();
-            let (consumed, heard) = peer.link.server.on_bytes(bytes.part(at..len).view(), number, &mut verdicts);
+            let heard = guard(|| peer.link.server.on_bytes(bytes.part(at..len).view(), number, &mut verdicts));
             self.carry_out_server(slot, client, bytes.part(at..len), &verdicts);
             self.verdicts = verdicts;
+            let (consumed, heard) = match heard {
+                Ok(heard) => heard,
+                Err(why) => {
+                    self.server_panicked(slot, &why);
+                    return len;
+                }
+            };
             at += consumed;
             match heard {
                 Heard::More => break,
@@ -258,8 +266,17 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(peer) = self.peers[slot as usize].server() else { return 0 };
         let ServerStage::Greeting(greeting) = &mut peer.stage else { return 0 };
         let keys = peer.link.pool.state.server_keys.load();
-        let (consumed, greeted) = greeting.on_bytes(bytes.view(), &peer.link.pool.spec, keys.as_deref(), &nonce, &mut verdicts.words);
+        let spec = &peer.link.pool.spec;
+        let heard = guard(|| greeting.on_bytes(bytes.view(), spec, keys.as_deref(), &nonce, &mut verdicts.words));
         drop(keys);
+        let (consumed, greeted) = match heard {
+            Ok(heard) => heard,
+            Err(why) => {
+                self.verdicts = verdicts;
+                self.greeting_panicked(slot, &why);
+                return 0;
+            }
+        };
         self.links.say(slot, &verdicts.words);
         self.verdicts = verdicts;
         self.greeted(slot, greeted);
@@ -286,7 +303,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         let ServerStage::Greeting(greeting) = &mut peer.stage else { return };
         let keys = peer.link.pool.state.server_keys.load_full();
         let mut words = Vec::new();
-        let greeted = greeting.keys_made(keys.as_deref(), &mut words);
+        let greeted = match guard(|| greeting.keys_made(keys.as_deref(), &mut words)) {
+            Ok(greeted) => greeted,
+            Err(why) => return self.greeting_panicked(slot, &why),
+        };
         self.links.say(slot, &words);
         self.greeted(slot, greeted);
     }
@@ -448,8 +468,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         let mut verdicts = std::mem::take(&mut self.verdicts);
         verdicts.clear();
         if let Some(link) = self.peers[server as usize].server() {
-            if !fits {
-                link.link.server.bring_to(&profile, number, &mut verdicts);
+            if !fits && let Err(why) = guard(|| link.link.server.bring_to(&profile, number, &mut verdicts)) {
+                self.verdicts = verdicts;
+                self.server_panicked(server, &why);
+                return false;
             }
             if stale {
                 if verdicts.words.is_empty() {

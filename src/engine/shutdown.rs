@@ -6,6 +6,7 @@ use crate::mail::{Desk, Word};
 use crate::session::client::Client;
 
 use super::core::Core;
+use super::guard::guard;
 use super::peers::{NOBODY, Peer, ServerStage, Stage};
 use super::timers::{Timer, ns};
 
@@ -15,7 +16,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.account(server);
         let recovery = self.published.snapshot.general.connection_recovery;
         let Some(link) = self.peers[server as usize].server() else { return };
-        client.detached(&mut link.link.server.exchange);
+        if let Err(why) = guard(|| client.detached(&mut link.link.server.exchange)) {
+            return self.server_panicked(server, &why);
+        }
         let session = client.mode() == crate::config::snapshot::PoolerMode::Session;
         link.client = NOBODY;
         link.client_number = 0;
@@ -66,7 +69,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         let mut verdicts = std::mem::take(&mut self.verdicts);
         verdicts.clear();
         if !exchange.is_free() {
-            exchange.recovery(&mut verdicts.words);
+            if let Err(why) = guard(|| exchange.recovery(&mut verdicts.words)) {
+                self.verdicts = verdicts;
+                return self.server_panicked(server, &why);
+            }
         } else if !*discarded {
             *discarded = true;
             link.link.server.clean(&mut verdicts);

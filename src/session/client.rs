@@ -167,6 +167,8 @@ impl Client {
             if header.kind == b'X' {
                 return (at, Stop::Terminate);
             }
+            #[cfg(test)]
+            super::panic_if_asked(rest);
             let stop = match link.as_deref_mut() {
                 Some(link) => self.attached(header, rest, at, link, out),
                 None => self.detached_message(header.kind, header.body, out),

@@ -102,6 +102,8 @@ impl Greeting {
     }
 
     fn message(&mut self, kind: u8, body: &[u8], spec: &PoolSpec, cached: Option<&SaltedKeys>, random: &[u8; 18], words: &mut Vec<u8>) -> Greeted {
+        #[cfg(test)]
+        super::panic_if_asked(body);
         match (kind, &self.state) {
             (b'N' | b'v', _) => Greeted::More,
             (b'E', _) => match error_fields(body) {

@@ -127,6 +127,8 @@ impl Login {
     }
 
     fn startup(&mut self, startup: Startup<'_>, words: &mut Vec<u8>) -> Step {
+        #[cfg(test)]
+        super::panic_if_asked(startup.user());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         self.user = text(startup.user());
         self.database = text(startup.database());

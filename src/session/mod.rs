@@ -24,6 +24,16 @@ pub enum Verdict {
     ToClient(Range<usize>),
 }
 
+/// Words that make a session panic wherever it meets them, so that tests see what becomes of everybody else.
+#[cfg(test)]
+pub const FATAL_WORDS: &[u8] = b"this session panics";
+
+/// Panics if a test has put the fatal words there.
+#[cfg(test)]
+fn panic_if_asked(bytes: &[u8]) {
+    assert!(!bytes.windows(FATAL_WORDS.len()).any(|window| window == FATAL_WORDS), "asked to panic");
+}
+
 /// Verdicts of one call and the words they speak of; reused from call to call.
 #[derive(Debug, Default)]
 pub struct Verdicts {

@@ -155,6 +155,8 @@ impl Server {
     /// One message: whether it is the client's, and whether it ends something.
     #[inline]
     fn message(&mut self, header: Header, body: &[u8], client: u64, out: &mut Verdicts) -> (bool, Option<Heard>) {
+        #[cfg(test)]
+        super::panic_if_asked(body);
         if header.kind == b'Z' {
             return self.ready(body, client, out);
         }
