@@ -131,7 +131,7 @@ pub enum Mail {
     /// a fresh connection that you have more room for
     Client { fd: i32 },
     /// a cancel request for a client of yours
-    Cancel { slot: u32, secret: u32 },
+    Cancel { slot: u32, secret: Box<[u8]> },
     /// a helper has made what the client or server in that slot waits for
     Made { slot: u32, generation: u32 },
     /// look at `Shared::version`

@@ -52,3 +52,5 @@ mod step;
 mod storm;
 #[path = "clients/vanish.rs"]
 mod vanish;
+#[path = "clients/versions.rs"]
+mod versions;

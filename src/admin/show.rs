@@ -248,6 +248,7 @@ fn pools(report: &Report, sink: &mut Sink<'_>) {
             Cell::Text(match row.mode {
                 PoolerMode::Transaction => "transaction",
                 PoolerMode::Session => "session",
+                PoolerMode::Statement => "statement",
             }),
             Cell::Bool(row.paused),
             Cell::Bool(row.banned),

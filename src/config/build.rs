@@ -144,7 +144,11 @@ impl Block {
     }
 
     fn mode(&self, key: &str) -> Option<PoolerMode> {
-        self.words(key).map(|word| if word == "session" { PoolerMode::Session } else { PoolerMode::Transaction })
+        self.words(key).map(|word| match word {
+            "session" => PoolerMode::Session,
+            "statement" => PoolerMode::Statement,
+            _ => PoolerMode::Transaction,
+        })
     }
 }
 
@@ -192,6 +196,7 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
         },
         log_connections: block.flag("log_connections"),
         log_disconnections: block.flag("log_disconnections"),
+        server_minor: if block.words("server_protocol") == Some("3.2") { 2 } else { 0 },
     }
 }
 

@@ -191,7 +191,6 @@ fn a_needed_key_from_the_environment_fails_too() {
         ("PGDOG_TLS_VERIFY", "verify_full", "tls_verify"),
         ("PGDOG_TLS_VERIFY", "verify-everything", "tls_verify"),
         ("PGDOG_QUERY_TIMEOUT", "1s", "query_timeout"),
-        ("PGDOG_POOLER_MODE", "statement", "pooler_mode"),
     ] {
         let env = |asked: &str| (asked == name).then(|| value.to_owned());
         let problems = run(DATABASE, &format!("{ADMIN}{USER}"), &env).expect_err(name);

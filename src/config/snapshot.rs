@@ -12,6 +12,8 @@ pub const NEVER: Duration = Duration::from_millis(i64::MAX as u64);
 pub enum PoolerMode {
     Transaction,
     Session,
+    /// like `Transaction`, and a transaction is never more than one request
+    Statement,
 }
 
 /// How clients prove who they are.
@@ -79,6 +81,8 @@ pub struct General {
     pub log_format: LogFormat,
     pub log_connections: bool,
     pub log_disconnections: bool,
+    /// minor version of protocol 3 that servers are asked for
+    pub server_minor: u16,
 }
 
 impl Default for General {

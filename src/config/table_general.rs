@@ -9,6 +9,9 @@ pub(super) const MODES: Type = Type::Choice(&["transaction", "session", "stateme
 
 const AUTH: Type = Type::Choice(&["scram", "md5", "plain", "trust"]);
 const PASSTHROUGH: Type = Type::Choice(&["disabled", "enabled", "enabled_plain", "enabled_allow_change", "enabled_plain_allow_change"]);
+/// Ours: PgDog asks for 3.0 always. So do we unless told otherwise, because poolers and proxies older than PostgreSQL 18 refuse anything else.
+const PROTOCOL: &str = "Version of the protocol to ask servers for; 3.2 (PostgreSQL 18) has longer secrets in cancel keys, older servers answer 3.0.";
+
 const VERIFY: Type = Type::Choice(&["disabled", "prefer", "verify_ca", "verify_full"]);
 
 pub(super) static KEYS: &[Setting] = &[
@@ -19,9 +22,9 @@ pub(super) static KEYS: &[Setting] = &[
         .alias(&["max_pool_size"])
         .env("PGDOG_DEFAULT_POOL_SIZE"),
     built("min_pool_size", POOL_MIN, Int(1), "Server connections that a pool keeps open.").env("PGDOG_MIN_POOL_SIZE"),
-    built("pooler_mode", MODES, Text("transaction"), "How long a client keeps its server: for a transaction or for its whole session.")
-        .env("PGDOG_POOLER_MODE")
-        .needs(&["statement"]),
+    built("pooler_mode", MODES, Text("transaction"), "How long a client keeps its server: for a transaction, its whole session, or one statement.")
+        .env("PGDOG_POOLER_MODE"),
+    built("server_protocol", Type::Choice(&["3.0", "3.2"]), Text("3.0"), PROTOCOL),
     built("auth_type", AUTH, Text("scram"), "How clients prove who they are.").env("PGDOG_AUTH_TYPE"),
     needed("passthrough_auth", PASSTHROUGH, Text("disabled"), "Lets the server judge the passwords of users that no file lists.")
         .env("PGDOG_PASSTHROUGH_AUTH"),

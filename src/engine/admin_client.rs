@@ -31,7 +31,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             // Fixed and short.
             let _ = server::parameter_status(&mut words, name.as_bytes(), value.as_bytes());
         }
-        let _ = server::backend_key_data(&mut words, pid(core, slot), &peer.secret.to_be_bytes());
+        let _ = server::backend_key_data(&mut words, pid(core, slot), peer.secret());
         server::ready(&mut words, b'I');
         self.links.say(slot, &words);
     }

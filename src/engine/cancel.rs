@@ -1,8 +1,10 @@
 //! Cancel requests: from any core to the client's, from there to the server, and never to another client. PostgreSQL gives no answer to a cancel
 //! request; it closes the connection when it has sent the signal. Until then the server is not given to anybody else.
 
+use crate::auth::secrets::constant_time_eq;
 use crate::io::{Door, Group};
 use crate::mail::{Desk, Mail};
+use crate::session::login::LONG_KEY;
 
 use super::core::Core;
 use super::logins::place;
@@ -12,19 +14,19 @@ use super::timers::{Timer, ns};
 impl<D: Door, K: Desk> Core<D, K> {
     /// A client asks, on a connection of its own, that a query be cancelled.
     pub(super) fn cancel_requested(&mut self, pid: i32, key: &[u8]) {
-        let (Some((core, slot)), Ok(secret)) = (place(pid), <[u8; 4]>::try_from(key)) else { return };
-        let secret = u32::from_be_bytes(secret);
+        let Some((core, slot)) = place(pid) else { return };
         if core == self.id {
-            self.cancel_client(slot, secret);
-        } else if core < self.shared.clients.len() {
-            self.post.send(core, Mail::Cancel { slot, secret }, &mut self.links.door);
+            self.cancel_client(slot, key);
+        } else if core < self.shared.clients.len() && key.len() <= LONG_KEY {
+            self.post.send(core, Mail::Cancel { slot, secret: key.into() }, &mut self.links.door);
         }
     }
 
     /// The client is ours, if its secret is right.
-    pub(super) fn cancel_client(&mut self, slot: u32, secret: u32) {
+    pub(super) fn cancel_client(&mut self, slot: u32, secret: &[u8]) {
         let Some(Peer::Client(peer)) = self.peers.get_mut(slot as usize) else { return };
-        if peer.secret != secret {
+        // Before the client has been told its key it has none, and there is no empty one.
+        if secret.is_empty() || !constant_time_eq(peer.secret(), secret) {
             return;
         }
         if let Some(ticket) = peer.ticket.take() {
@@ -107,3 +109,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cancel_tests.rs"]
+mod tests;

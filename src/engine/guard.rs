@@ -1,6 +1,6 @@
 //! A panic inside a session ends that session's client, and nobody else. Sessions read what strangers send, so a fault in one of them is met by
-//! whoever finds the bytes for it; the core that they share must outlive it. Each call into a session is one guard (per fed chunk, never per message):
-//! a landing pad that costs nothing until it is used.
+//! whoever finds the bytes for it; the core that they share must outlive it. Each call into a session is one guard, one per fed chunk and never per
+//! message: a landing pad that costs nothing until it is used.
 //!
 //! What a session holds after a panic is not believed any more: its client is told FATAL XX000 and closed, its server is given up. Verdicts that were
 //! complete before are carried out for the client, so that its stream ends between two messages or in the middle of one that is known to be cut.

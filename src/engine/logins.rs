@@ -9,7 +9,7 @@ use crate::io::links::Bytes;
 use crate::io::{Door, Fd, socket};
 use crate::mail::{Asker, Desk, Job, Mail, VerifierCell};
 use crate::session::client::Client;
-use crate::session::login::{Identity, Login, Step};
+use crate::session::login::{Identity, LONG_KEY, Login, Step};
 use crate::session::parameters::Profile;
 use crate::wire::server;
 
@@ -38,13 +38,14 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// A fresh socket becomes a client; `Shared::clients` counts it already.
     pub(super) fn seat_client(&mut self, fd: Fd) {
         let slot = self.adopt_client(fd);
-        let mut secret = [0; 4];
+        let mut secret = [0; LONG_KEY];
         self.desk.random(&mut secret);
         let number = self.shared.next_client.fetch_add(1, Ordering::Relaxed);
         let peer = ClientPeer {
             stage: Stage::Login(Box::default()),
             number,
-            secret: u32::from_be_bytes(secret),
+            secret,
+            secret_length: 0,
             client: Client::new(PoolerMode::Transaction, number),
             profile: Arc::default(),
             pool: None,
@@ -206,6 +207,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Stage::Login(login) = std::mem::replace(&mut peer.stage, Stage::Greeted) else { return };
         peer.user = login.user.clone();
         peer.database = login.database.clone();
+        peer.secret_length = login.key_length() as u8;
         if login.database == published.snapshot.admin.database {
             peer.stage = Stage::Admin { busy: false, skipping: false };
             self.clients -= 1;
@@ -243,7 +245,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             // These came in one message from the server, or in one startup packet, so that they fit one now.
             let _ = server::parameter_status(&mut words, name.as_bytes(), value.as_bytes());
         }
-        let _ = server::backend_key_data(&mut words, pid(core, slot), &peer.secret.to_be_bytes());
+        let _ = server::backend_key_data(&mut words, pid(core, slot), peer.secret());
         server::ready(&mut words, b'I');
         peer.stage = Stage::Ready;
         self.links.say(slot, &words);
@@ -263,7 +265,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 Mail::Nudge { pool } => self.nudged(pool),
                 Mail::Refund { pool } => self.refunded(pool),
                 Mail::Client { fd } => self.seat_client(fd),
-                Mail::Cancel { slot, secret } => self.cancel_client(slot, secret),
+                Mail::Cancel { slot, secret } => self.cancel_client(slot, &secret),
                 Mail::Made { slot, generation } => self.made(slot, generation),
                 Mail::Published => self.take_published(),
                 Mail::Report { request } => self.report(request),

@@ -20,6 +20,10 @@ mod servers;
 mod shutdown;
 mod timers;
 
+#[cfg(test)]
+#[path = "house_tests.rs"]
+mod house;
+
 pub use self::core::{Core, Parts};
 pub use self::post::{Outside, Post, mailboxes};
 

@@ -7,7 +7,7 @@ use crate::mail::{ServerLink, SharedPool};
 use crate::pool::queue::Ticket;
 use crate::session::client::Client;
 use crate::session::greeting::Greeting;
-use crate::session::login::Login;
+use crate::session::login::{LONG_KEY, Login};
 use crate::session::parameters::Profile;
 
 use super::accounts::Told;
@@ -43,8 +43,10 @@ pub struct ClientPeer {
     pub stage: Stage,
     /// unlike every other client's in this process
     pub number: u64,
-    /// of its cancel key
-    pub secret: u32,
+    /// of its cancel key; a client of protocol 3.0 knows the first bytes only
+    pub secret: [u8; LONG_KEY],
+    /// bytes of it that the client was told
+    pub secret_length: u8,
     pub client: Client,
     pub profile: Arc<Profile>,
     pub pool: Option<Arc<SharedPool>>,
@@ -123,6 +125,13 @@ pub struct CancelLeg {
     pub generation: u32,
     pub pid: i32,
     pub key: Vec<u8>,
+}
+
+impl ClientPeer {
+    /// What its cancel requests have to say.
+    pub fn secret(&self) -> &[u8] {
+        &self.secret[..usize::from(self.secret_length).min(LONG_KEY)]
+    }
 }
 
 impl Peer {

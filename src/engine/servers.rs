@@ -108,7 +108,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             Peer::Server(peer) => {
                 let mut words = Vec::new();
-                let greeting = Greeting::start(&peer.link.pool.spec, &mut words);
+                let greeting = Greeting::start(&peer.link.pool.spec, self.published.snapshot.general.server_minor, &mut words);
                 peer.stage = ServerStage::Greeting(Box::new(greeting));
                 self.links.say(slot, &words);
                 self.links.resume(slot);

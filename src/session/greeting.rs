@@ -7,7 +7,9 @@ use crate::auth::scram::{ClientKeys, nonce};
 use crate::config::snapshot::PoolSpec;
 use crate::wire::client;
 use crate::wire::frame::{self, HEADER};
-use crate::wire::server::{Authentication, error_fields, parse_authentication, parse_backend_key_data, parse_parameter_status};
+use crate::wire::server::{
+    Authentication, error_fields, parse_authentication, parse_backend_key_data, parse_negotiate_protocol_version, parse_parameter_status,
+};
 
 /// No message of a login is larger in good faith.
 const MESSAGE_MAX: usize = 64 * 1024;
@@ -53,6 +55,8 @@ enum State {
 /// A login in progress.
 pub struct Greeting {
     state: State,
+    /// minor protocol version asked for
+    minor: u16,
     key: CancelKey,
     parameters: Vec<(String, String)>,
 }
@@ -62,12 +66,12 @@ fn failed(code: &str, message: impl Into<String>) -> Greeted {
 }
 
 impl Greeting {
-    /// Begins; `words` get the startup packet.
-    pub fn start(spec: &PoolSpec, words: &mut Vec<u8>) -> Greeting {
+    /// Begins; `words` get the startup packet of protocol 3.`minor`.
+    pub fn start(spec: &PoolSpec, minor: u16, words: &mut Vec<u8>) -> Greeting {
         let parameters = [("user", spec.server_user.as_str()), ("database", spec.server_database.as_str())];
         // Names with zero bytes cannot come out of a TOML file that was checked; the server would refuse what is cut.
-        let _ = client::startup(words, &parameters);
-        Greeting { state: State::Asked, key: None, parameters: Vec::new() }
+        let _ = client::startup(words, minor, &parameters);
+        Greeting { state: State::Asked, minor, key: None, parameters: Vec::new() }
     }
 
     /// What the server told about itself.
@@ -105,7 +109,12 @@ impl Greeting {
         #[cfg(test)]
         super::panic_if_asked(body);
         match (kind, &self.state) {
-            (b'N' | b'v', _) => Greeted::More,
+            (b'N', _) => Greeted::More,
+            (b'v', State::Asked) => match parse_negotiate_protocol_version(body) {
+                // Whatever it is, we speak it: what differs is the length of a key that is kept as it comes.
+                Some(minor) if minor <= self.minor => Greeted::More,
+                _ => failed("08P01", "the server wants a version of the protocol that pg_dog did not ask for"),
+            },
             (b'E', _) => match error_fields(body) {
                 Ok(fields) if fields.message.is_empty() => failed(fields.sqlstate(), "the server refused the login without saying why"),
                 Ok(fields) => failed(fields.sqlstate(), fields.text().into_owned()),

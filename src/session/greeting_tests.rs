@@ -61,8 +61,8 @@ struct Desk {
 impl Desk {
     fn new(password: Option<&str>) -> Desk {
         let (spec, mut words) = (spec(password), Vec::new());
-        let greeting = Greeting::start(&spec, &mut words);
-        assert_eq!(words, self::words(|out| client::startup(out, &[("user", "bob"), ("database", "store")]).expect("short")));
+        let greeting = Greeting::start(&spec, 0, &mut words);
+        assert_eq!(words, self::words(|out| client::startup(out, 0, &[("user", "bob"), ("database", "store")]).expect("short")));
         Desk { greeting, spec, keys: None, held: Vec::new(), words: Vec::new() }
     }
 
@@ -269,4 +269,46 @@ fn what_a_server_reports_is_bounded() {
     assert_eq!(desk.hear(&[framed(b'K', b"bad"), framed(b'Z', b"I")].concat()), Greeted::Ready);
     let (key, parameters) = desk.greeting.into_parts();
     assert_eq!((key, parameters.len()), (None, PARAMETERS_MAX));
+}
+
+#[test]
+fn a_server_may_speak_an_older_protocol_and_no_other() {
+    let answer = |asked: u16, answer: &[u8]| {
+        let (spec, mut words) = (spec(None), Vec::new());
+        let mut greeting = Greeting::start(&spec, asked, &mut words);
+        assert_eq!(words[4..8], [0, 3, 0, asked as u8]);
+        greeting.on_bytes(&[framed(b'v', answer), welcome()].concat(), &spec, None, &RANDOM, &mut words).1
+    };
+    for spoken in 0..=2 {
+        assert_eq!(answer(2, &[0, 3, 0, spoken, 0, 0, 0, 0]), Greeted::Ready);
+        assert_eq!(answer(2, &[&[0, 3, 0, spoken, 0, 0, 0, 1][..], b"_pq_.x\0"].concat()), Greeted::Ready);
+    }
+    // More than was asked for, another major version, too short, too long, a name too few, names without end.
+    for bytes in [
+        &[0, 3, 0, 3, 0, 0, 0, 0][..],
+        &[0, 4, 0, 0, 0, 0, 0, 0],
+        &[0, 3, 0, 0],
+        &[0, 3, 0, 0, 0, 0, 0, 0, 1],
+        &[0, 3, 0, 0, 0, 0, 0, 1],
+        &[0, 3, 0, 0, 0xff, 0xff, 0xff, 0xff],
+        &[0, 3, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0],
+    ] {
+        assert_eq!(failure(answer(2, bytes)).0, "08P01", "{}", bytes.escape_ascii());
+    }
+    assert_eq!(failure(answer(0, &[0, 3, 0, 2, 0, 0, 0, 0])).0, "08P01", "nobody asked for 3.2");
+    // Once it has begun to ask for a proof, the version stands.
+    let late = [words(write::authentication_ok), framed(b'v', &[0, 3, 0, 0, 0, 0, 0, 0])].concat();
+    assert_eq!(failure(Desk::new(None).hear(&late)).0, "08P01");
+}
+
+#[test]
+fn keys_of_any_length_that_the_protocol_has_are_kept_whole() {
+    for (length, kept) in [(3, false), (4, true), (32, true), (255, true), (256, true), (257, false)] {
+        let key: Vec<u8> = (0..length).map(|i| i as u8).collect();
+        let mut desk = Desk::new(None);
+        desk.hear(&words(write::authentication_ok));
+        desk.hear(&framed(b'K', &[&[0, 0, 0, 9], key.as_slice()].concat()));
+        assert_eq!(desk.hear(&framed(b'Z', b"I")), Greeted::Ready);
+        assert_eq!(desk.greeting.into_parts().0, kept.then_some((9, key)));
+    }
 }

@@ -14,11 +14,14 @@ use crate::auth::{md5, secrets};
 use crate::config::snapshot::AuthType;
 use crate::wire::client::{password_message, sasl_initial_response};
 use crate::wire::frame::{self, FrameError};
-use crate::wire::startup::{First, Startup, StartupError, first, options};
+use crate::wire::startup::{CANCEL_KEY, First, LONG_KEYS_MINOR, NEWEST_MINOR, Startup, StartupError, first, options};
 use crate::wire::{frame::HEADER, server};
 
 /// Startup parameters a client may name; PostgreSQL bounds only their bytes (10000).
 const PARAMETERS_MAX: usize = 256;
+
+/// Bytes of the secret in the cancel key of a client of protocol 3.2; as PostgreSQL 18.
+pub const LONG_KEY: usize = 32;
 
 /// What comes next.
 #[derive(Debug)]
@@ -69,17 +72,32 @@ pub struct Login {
     asked_gss: bool,
     pub user: String,
     pub database: String,
+    /// of protocol 3, as it will be spoken
+    pub minor: u16,
     /// what the client wants set in its sessions
     pub parameters: Vec<(String, String)>,
 }
 
 impl Default for Login {
     fn default() -> Login {
-        Login { state: State::Start, asked_ssl: false, asked_gss: false, user: String::new(), database: String::new(), parameters: Vec::new() }
+        Login {
+            state: State::Start,
+            asked_ssl: false,
+            asked_gss: false,
+            user: String::new(),
+            database: String::new(),
+            minor: 0,
+            parameters: Vec::new(),
+        }
     }
 }
 
 impl Login {
+    /// Bytes of the secret in this client's cancel key.
+    pub fn key_length(&self) -> usize {
+        if self.minor >= LONG_KEYS_MINOR { LONG_KEY } else { *CANCEL_KEY.start() }
+    }
+
     /// It waits for the engine, not for the client.
     pub fn is_waiting(&self) -> bool {
         matches!(self.state, State::Who | State::SaslWaits(_) | State::Over)
@@ -147,6 +165,8 @@ impl Login {
                     Ok(more) => self.parameters.extend(more),
                     Err(error) => return Step::Refused { code: error.code(), message: error.to_string() },
                 },
+                // Options of the protocol, not of the session.
+                _ if name.starts_with("_pq_.") => {}
                 _ => self.parameters.push((name, value)),
             }
         }
@@ -154,9 +174,10 @@ impl Login {
             return Step::Refused { code: "54000", message: format!("more than {PARAMETERS_MAX} startup parameters") };
         }
         let unknown: Vec<&[u8]> = startup.protocol_options().collect();
-        if startup.minor > 0 || !unknown.is_empty() {
+        self.minor = startup.minor.min(NEWEST_MINOR);
+        if startup.minor > self.minor || !unknown.is_empty() {
             // Names that came in one startup packet always fit one message.
-            let _ = server::negotiate_protocol_version(words, 0, &unknown);
+            let _ = server::negotiate_protocol_version(words, self.minor, &unknown);
         }
         self.state = State::Who;
         Step::Who

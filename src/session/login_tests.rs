@@ -52,7 +52,7 @@ fn words(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 fn hello(user: &str) -> Vec<u8> {
-    words(|out| startup(out, &[("user", user), ("database", "shop"), ("application_name", "test")]).expect("short"))
+    words(|out| startup(out, 0, &[("user", user), ("database", "shop"), ("application_name", "test")]).expect("short"))
 }
 
 fn proof(text: &str) -> Vec<u8> {
@@ -87,7 +87,7 @@ fn a_startup_packet_tells_who_and_what() {
     let bytes = words(|out| {
         let options = "-c search_path=a,b --geqo=off";
         let all = [("user", "ann"), ("database", "shop"), ("replication", "off"), ("options", options), ("TimeZone", "UTC")];
-        startup(out, &all).expect("short");
+        startup(out, 0, &all).expect("short");
     });
     for cut in 0..=bytes.len() {
         let mut desk = Desk::new();
@@ -106,7 +106,7 @@ fn a_startup_packet_tells_who_and_what() {
 #[test]
 fn what_cannot_be_served_is_refused() {
     let refused = |parameters: &[(&str, &str)]| {
-        let bytes = words(|out| startup(out, &[&[("user", "ann")], parameters].concat()).expect("short"));
+        let bytes = words(|out| startup(out, 0, &[&[("user", "ann")], parameters].concat()).expect("short"));
         refusal(Desk::new().say(&bytes)).0
     };
     assert_eq!(refused(&[("replication", "database")]), "0A000");
@@ -170,15 +170,24 @@ fn cancel_requests_are_passed_on() {
 
 #[test]
 fn newer_protocols_are_negotiated_down() {
-    for (code, body, unknown) in [
-        (3 << 16 | 2, &b"user\0a\0\0"[..], &b"\0\0\0\0"[..]),
-        (3 << 16 | 9999, b"user\0a\0_pq_.x\0on\0\0", b"\0\0\0\x01_pq_.x\0"),
-        (3 << 16, b"user\0a\0_pq_.y\0on\0\0", b"\0\0\0\x01_pq_.y\0"),
+    for (minor, body, unknown, spoken) in [
+        (3, &b"user\0a\0\0"[..], &b"\0\0\0\0"[..], 2),
+        (9999, b"user\0a\0_pq_.x\0on\0\0", b"\0\0\0\x01_pq_.x\0", 2),
+        (2, b"user\0a\0_pq_.x\0on\0\0", b"\0\0\0\x01_pq_.x\0", 2),
+        (1, b"user\0a\0_pq_.x\0on\0\0", b"\0\0\0\x01_pq_.x\0", 1),
+        (0, b"user\0a\0_pq_.y\0on\0_pq_.z\0\0\0", b"\0\0\0\x02_pq_.y\0_pq_.z\0", 0),
     ] {
         let mut desk = Desk::new();
-        assert!(matches!(desk.say(&packet(code, body)), Step::Who));
-        let expected = [&[b'v'][..], &(8 + unknown.len() as u32).to_be_bytes(), &[0, 3, 0, 0], unknown].concat();
+        assert!(matches!(desk.say(&packet(3 << 16 | minor, body)), Step::Who));
+        let expected = [&[b'v'][..], &(8 + unknown.len() as u32).to_be_bytes(), &[0, 3, 0, spoken], unknown].concat();
         assert_eq!(desk.words, expected);
+        assert_eq!((desk.login.minor, desk.login.key_length()), (u16::from(spoken), if spoken == 2 { 32 } else { 4 }));
+        assert!(desk.login.parameters.is_empty(), "an option of the protocol is no parameter of the session");
+    }
+    for minor in 0..=2 {
+        let mut desk = Desk::new();
+        assert!(matches!(desk.say(&packet(3 << 16 | minor, b"user\0a\0\0")), Step::Who));
+        assert_eq!((desk.words.len(), desk.login.minor), (0, minor as u16), "3.{minor} is taken as it is");
     }
 }
 

@@ -13,11 +13,11 @@ use thiserror::Error;
 /// bound is that of the short messages, in which longer names could not come anyway.
 pub const MAX_NAME: usize = 10_000;
 
-/// StartupMessage of protocol 3.0. Names must not be empty, since an empty one ends the list; `user` has to be among them.
-pub fn startup(out: &mut Vec<u8>, parameters: &[(&str, &str)]) -> Result<(), EncodeError> {
+/// StartupMessage of protocol 3.`minor`. Names must not be empty, since an empty one ends the list; `user` has to be among them.
+pub fn startup(out: &mut Vec<u8>, minor: u16, parameters: &[(&str, &str)]) -> Result<(), EncodeError> {
     debug_assert!(parameters.iter().all(|(name, _)| !name.is_empty()));
     let mut message = Writer::untyped(out, MAX_STARTUP);
-    message.u32(u32::from(MAJOR) << 16);
+    message.u32(u32::from(MAJOR) << 16 | u32::from(minor));
     for (name, value) in parameters.iter().filter(|(name, _)| !name.is_empty()) {
         message.text(name.as_bytes()).text(value.as_bytes());
     }

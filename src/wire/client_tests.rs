@@ -120,7 +120,7 @@ fn encoders_keep_the_limits_of_the_receiver() {
     assert!(cancel_request(&mut out, 1, &[0; 257]).is_err());
     assert!(parse(&mut out, b"", b"", &[0; 32_768]).is_err());
     assert!(query(&mut out, b"SELECT 1\0; DROP").is_err());
-    assert!(startup(&mut out, &[("user", "a\0options\0x")]).is_err());
+    assert!(startup(&mut out, 0, &[("user", "a\0options\0x")]).is_err());
     assert!(out.is_empty());
 }
 

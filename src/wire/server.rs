@@ -193,7 +193,7 @@ fn bare(out: &mut Vec<u8>, kind: u8) {
     out.extend_from_slice(&[kind, 0, 0, 0, 4]);
 }
 
-/// NegotiateProtocolVersion: the newest minor version that we speak, and the protocol options that we do not know.
+/// NegotiateProtocolVersion: the minor version that will be spoken, and the protocol options that we do not know.
 ///
 /// PostgreSQL writes the whole version word, 3 in its high half, where the documentation speaks of the minor version alone
 /// (SendNegotiateProtocolVersion, src/backend/postmaster/postmaster.c); clients expect what it writes.
@@ -205,6 +205,18 @@ pub fn negotiate_protocol_version(out: &mut Vec<u8>, minor: u16, unknown: &[&[u8
         message.text(name);
     }
     message.finish()
+}
+
+/// Reads the body of a NegotiateProtocolVersion: the minor version that the server will speak. None = malformed, or another major version.
+pub fn parse_negotiate_protocol_version(body: &[u8]) -> Option<u16> {
+    let mut cursor = Cursor(body);
+    let version = cursor.i32()?;
+    let unknown = u32::try_from(cursor.i32()?).ok()?;
+    // Each name ends with a zero byte, so that the body bounds this loop whatever the count says.
+    for _ in 0..unknown {
+        cursor.text()?;
+    }
+    (cursor.at_end() && version >> 16 == i32::from(MAJOR)).then_some(version as u16)
 }
 
 /// An ErrorResponse or NoticeResponse, as sent. Bytes, because nothing says in which encoding a server writes before a client has logged in.

@@ -133,23 +133,30 @@ fn rows_are_written_as_postgresql_writes_them() {
 fn protocol_negotiation_carries_the_whole_version() {
     let bytes = body(b'v', |out| negotiate_protocol_version(out, 0, &[b"_pq_.a", b"_pq_.b"]).unwrap());
     assert_eq!(bytes, b"\0\x03\0\0\0\0\0\x02_pq_.a\0_pq_.b\0");
+    assert_eq!(parse_negotiate_protocol_version(&bytes), Some(0));
+    assert_eq!(parse_negotiate_protocol_version(&body(b'v', |out| negotiate_protocol_version(out, 2, &[]).unwrap())), Some(2));
 }
 
 #[test]
 fn damaged_bodies_are_survived() {
     let error = body(b'E', |out| error(out, &FIELDS));
     let sasl = authentication(|out| authentication_sasl(out, &["SCRAM-SHA-256"]).unwrap());
-    survives(&[&error, &sasl, b"\0\0\0\x05abcd", b"TimeZone\0UTC\0", b"\0\0\0\x01abcd", b"I", b"SELECT 1\0"], 10_000, |bytes| {
-        if let Ok(parsed) = error_fields(bytes) {
-            assert_eq!(parsed.sqlstate().len(), 5);
-            let _ = parsed.text();
-        }
-        if let Ok(Authentication::Sasl(offered)) = parse_authentication(bytes) {
-            assert!(offered.iter().count() <= bytes.len());
-        }
-        let _ = parse_parameter_status(bytes);
-        let _ = parse_command_complete(bytes);
-        assert!(parse_backend_key_data(bytes).is_none_or(|(_, key)| CANCEL_KEY.contains(&key.len())));
-        assert!(parse_ready(bytes).is_none() || bytes.len() == 1);
-    });
+    survives(
+        &[&error, &sasl, b"\0\0\0\x05abcd", b"TimeZone\0UTC\0", b"\0\0\0\x01abcd", b"I", b"SELECT 1\0", b"\0\x03\0\0\0\0\0\x01_pq_.a\0"],
+        10_000,
+        |bytes| {
+            if let Ok(parsed) = error_fields(bytes) {
+                assert_eq!(parsed.sqlstate().len(), 5);
+                let _ = parsed.text();
+            }
+            if let Ok(Authentication::Sasl(offered)) = parse_authentication(bytes) {
+                assert!(offered.iter().count() <= bytes.len());
+            }
+            let _ = parse_parameter_status(bytes);
+            let _ = parse_command_complete(bytes);
+            let _ = parse_negotiate_protocol_version(bytes);
+            assert!(parse_backend_key_data(bytes).is_none_or(|(_, key)| CANCEL_KEY.contains(&key.len())));
+            assert!(parse_ready(bytes).is_none() || bytes.len() == 1);
+        },
+    );
 }

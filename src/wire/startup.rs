@@ -11,6 +11,13 @@ pub const MAX_STARTUP: usize = 10_000;
 /// The only major protocol version that we speak, and PostgreSQL since 7.4.
 pub const MAJOR: u16 = 3;
 
+/// The newest minor version that we speak, as PostgreSQL 18 does. 3.2 has longer secrets in cancel keys and is otherwise 3.0; nobody speaks 3.1, but
+/// PostgreSQL takes a client that asks for it, as 3.0 under another number.
+pub const NEWEST_MINOR: u16 = 2;
+
+/// The first minor version whose cancel keys are longer than 4 bytes.
+pub const LONG_KEYS_MINOR: u16 = 2;
+
 /// The bounds on the secret of a cancel request, in bytes: 4 until protocol 3.0, up to 256 from 3.2 on.
 pub const CANCEL_KEY: std::ops::RangeInclusive<usize> = 4..=256;
 
@@ -32,7 +39,7 @@ pub enum StartupError {
     #[error("the client began a TLS handshake without an SSLRequest; direct TLS is not supported, use sslnegotiation=postgres")]
     DirectTls,
     /// A version that is not 3.x; also a second SSLRequest on one connection (1234.5679).
-    #[error("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0")]
+    #[error("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2")]
     Version {
         /// high half of the version word
         major: u16,
@@ -90,7 +97,7 @@ pub enum First<'a> {
 /// A well-formed startup packet of protocol 3.x that names a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Startup<'a> {
-    /// minor protocol version asked for; above 0, or with [`Startup::protocol_options`], the answer includes NegotiateProtocolVersion
+    /// minor protocol version asked for; above [`NEWEST_MINOR`], or with [`Startup::protocol_options`], the answer includes NegotiateProtocolVersion
     pub minor: u16,
     /// names and values, each ended by a zero byte, without the terminator of the list
     body: &'a [u8],

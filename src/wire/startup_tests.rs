@@ -19,7 +19,7 @@ fn v3(body: &[u8]) -> Vec<u8> {
 fn a_startup_packet_is_read_as_written_in_every_cut() {
     let mut bytes = Vec::new();
     let parameters = [("user", "ann"), ("database", "shop"), ("options", "-c a=b"), ("application_name", "")];
-    client::startup(&mut bytes, &parameters).unwrap();
+    client::startup(&mut bytes, 0, &parameters).unwrap();
     let length = bytes.len();
     for cut in 0..length {
         assert_eq!(first(&bytes[..cut]), Ok(None), "cut at {cut}");
@@ -73,10 +73,10 @@ fn garbage_is_refused_on_its_first_bytes_and_in_silence() {
 #[test]
 fn versions_are_refused_as_postgresql_does() {
     let refused = |code: u32| first(&packet(code, b"user\0a\0\0")).unwrap_err();
-    assert_eq!(refused(2 << 16).to_string(), "unsupported frontend protocol 2.0: server supports 3.0 to 3.0");
+    assert_eq!(refused(2 << 16).to_string(), "unsupported frontend protocol 2.0: server supports 3.0 to 3.2");
     assert_eq!(refused(4 << 16 | 1), StartupError::Version { major: 4, minor: 1 });
     assert_eq!(refused(2 << 16).code(), Some("0A000"));
-    assert_eq!(StartupError::second_ssl().to_string(), "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.0");
+    assert_eq!(StartupError::second_ssl().to_string(), "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.2");
     assert_eq!(StartupError::second_gss(), StartupError::Version { major: 1234, minor: 5680 });
 }
 
@@ -111,10 +111,10 @@ fn layouts_without_their_terminator_are_refused() {
 fn the_largest_packet_passes_and_one_more_byte_does_not() {
     let value = "x".repeat(MAX_STARTUP - 4 - b"user\0a\0n\0\0\0".len());
     let mut bytes = Vec::new();
-    client::startup(&mut bytes, &[("user", "a"), ("n", &value)]).unwrap();
+    client::startup(&mut bytes, 0, &[("user", "a"), ("n", &value)]).unwrap();
     assert_eq!(bytes.len(), MAX_STARTUP + 4);
     assert!(matches!(first(&bytes), Ok(Some(_))));
-    assert!(client::startup(&mut bytes, &[("user", "a"), ("nn", &value)]).is_err());
+    assert!(client::startup(&mut bytes, 0, &[("user", "a"), ("nn", &value)]).is_err());
     assert_eq!(bytes.len(), MAX_STARTUP + 4);
 }
 

@@ -80,6 +80,8 @@ pub struct Raw {
     parameters: HashMap<String, String>,
     /// process id and secret from BackendKeyData
     pub key: Option<(u32, Vec<u8>)>,
+    /// the body of NegotiateProtocolVersion, if there was one
+    pub negotiated: Option<Vec<u8>>,
     /// of the last ReadyForQuery: `I`, `T` or `E`
     pub status: u8,
 }
@@ -92,7 +94,7 @@ impl Raw {
 
     fn over(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).expect("a TCP socket");
-        let mut raw = Raw { stream, buffer: Vec::new(), parameters: HashMap::new(), key: None, status: 0 };
+        let mut raw = Raw { stream, buffer: Vec::new(), parameters: HashMap::new(), key: None, negotiated: None, status: 0 };
         raw.set_deadline(DEADLINE);
         raw
     }
@@ -272,6 +274,7 @@ impl Raw {
                 self.parameters.insert(parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             }
             b'K' => self.key = Some((i32_at(&message.body, 0) as u32, message.body[4..].to_vec())),
+            b'v' => self.negotiated = Some(message.body.clone()),
             b'Z' => self.status = message.body[0],
             _ => {}
         }

@@ -135,9 +135,15 @@ pub fn psql(login: &Login, arguments: &[&str]) -> Output {
 
 /// Starts psql, as `psql` does, and leaves it running.
 pub fn start_psql(login: &Login, arguments: &[&str]) -> Running {
+    start_psql_with(login, arguments, &[])
+}
+
+/// The same with more environment variables.
+pub fn start_psql_with(login: &Login, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
     let mut command = Command::new(system_postgres().join("psql"));
     command.args(["-X", "-v", "ON_ERROR_STOP=1"]).args(arguments).current_dir(root());
     login.give_to(&mut command);
+    command.envs(environment.iter().copied());
     Running::start(&mut command)
 }
 

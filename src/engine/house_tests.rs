@@ -1,0 +1,305 @@
+//! A whole pg_dog of one core for the tests of this folder: over a simulated machine, with servers that say what they are told.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::admin::report::Report;
+use crate::config::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, PoolSpec, PoolerMode, Snapshot, Tcp};
+use crate::engine::{Core, Parts, mailboxes};
+use crate::io::sim::{Answer, Dice, Faults, Limits, PeerId, PeerRead, SimDoor, World};
+use crate::mail::{Asker, Desk, Job, Mail, PoolState, Poster, Published, Shared, SharedPool, Word};
+use crate::pool::ledger::Ledger;
+use crate::wire::{client, server};
+
+struct Nobody {
+    dice: RefCell<Dice>,
+    reports: Rc<RefCell<Vec<Report>>>,
+}
+
+impl Desk for Nobody {
+    fn word(&self, word: Word) {
+        if let Word::Report { report, .. } = word {
+            self.reports.borrow_mut().push(*report);
+        }
+    }
+
+    fn job(&self, asker: Asker, _job: Job) {
+        panic!("core {} asks a helper for keys, which no login here needs", asker.core);
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        bytes.fill_with(|| self.dice.borrow_mut().roll() as u8);
+    }
+}
+
+pub const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5432);
+
+/// A whole pg_dog of one core, with a pool of `size`.
+pub struct House {
+    pub world: World,
+    core: Core<SimDoor, Nobody>,
+    shared: Arc<Shared>,
+    outside: crate::engine::Outside,
+    reports: Rc<RefCell<Vec<Report>>>,
+    pub servers: Vec<FakeServer>,
+    /// bodies of the cancel requests that came
+    pub cancels: Vec<Vec<u8>>,
+    /// said by each fresh server before it is ready
+    pub greeting: Vec<u8>,
+    /// what clients were told: pid and secret
+    pub keys: HashMap<PeerId, Vec<u8>>,
+    /// the secret that fresh servers give
+    pub key: Vec<u8>,
+}
+
+pub struct FakeServer {
+    pub peer: PeerId,
+    logged_in: bool,
+    received: VecDeque<u8>,
+    in_transaction: bool,
+    /// the queries that came
+    pub texts: Vec<String>,
+}
+
+impl House {
+    pub fn new(mode: PoolerMode, size: usize) -> House {
+        let world = World::new(1, 1, Faults::default(), Limits::default());
+        world.serve(SERVER, Answer::Accept);
+        let shared = Arc::new(Shared {
+            published: ArcSwap::from_pointee(published(mode, size)),
+            version: AtomicU64::new(1),
+            clients: vec![Default::default()],
+            next_client: AtomicU64::new(1),
+            secret: [7; 32],
+        });
+        let (mut posts, outside) = mailboxes(1);
+        let reports = Rc::new(RefCell::new(Vec::new()));
+        let desk = Nobody { dice: RefCell::new(Dice::new(1)), reports: reports.clone() };
+        let (post, listener) = (posts.remove(0), Some(world.listen(0)));
+        let core = Core::new(Parts { id: 0, door: world.door(0), desk, post, shared: shared.clone(), listener });
+        House {
+            world,
+            core,
+            shared,
+            outside,
+            reports,
+            servers: Vec::new(),
+            cancels: Vec::new(),
+            greeting: Vec::new(),
+            keys: HashMap::new(),
+            key: b"1234".to_vec(),
+        }
+    }
+
+    /// Until nobody has anything to do but wait.
+    pub fn settle(&mut self) {
+        for _ in 0..1000 {
+            let mut progress = false;
+            if self.world.core_runnable(0) {
+                self.core.step().unwrap();
+                progress = true;
+            }
+            while let Some(peer) = self.world.accepted(SERVER) {
+                self.servers.push(FakeServer { peer, logged_in: false, received: VecDeque::new(), in_transaction: false, texts: Vec::new() });
+                progress = true;
+            }
+            for server in &mut self.servers {
+                progress |= server.poll(&self.world, &self.greeting, &self.key, &mut self.cancels);
+            }
+            if !progress {
+                match self.world.next_event() {
+                    Some(at) if at < self.world.now() + 1_000_000 => self.world.advance_to(at),
+                    _ => return,
+                }
+            }
+        }
+        panic!("it does not come to rest");
+    }
+
+    pub fn write(&mut self, client: PeerId, bytes: &[u8]) {
+        assert_eq!(self.world.peer_write(client, bytes), bytes.len());
+        self.settle();
+    }
+
+    /// What has come for a client, by type: its tags, and the text of each message.
+    pub fn read(&mut self, client: PeerId) -> (String, Vec<String>) {
+        let mut bytes = Vec::new();
+        while let PeerRead::Bytes(more) = self.world.peer_read(client, 4096) {
+            bytes.extend(more);
+        }
+        let (mut tags, mut texts, mut at) = (String::new(), Vec::new(), 0);
+        while at < bytes.len() {
+            let header = crate::wire::frame::header(&bytes[at..]).unwrap().unwrap();
+            tags.push(char::from(header.kind));
+            if header.kind == b'K' {
+                self.keys.insert(client, bytes[at + 5..at + header.total()].to_vec());
+            }
+            texts.push(String::from_utf8_lossy(&bytes[at + 5..at + header.total()]).into_owned());
+            at += header.total();
+        }
+        (tags, texts)
+    }
+
+    pub fn connect(&mut self, user: &str) -> PeerId {
+        let client = self.world.connect_client(0);
+        let mut words = Vec::new();
+        client::startup(&mut words, 0, &[("user", user), ("database", "app")]).unwrap();
+        self.write(client, &words);
+        client
+    }
+
+    pub fn login(&mut self) -> PeerId {
+        let client = self.connect("app");
+        let (tags, _) = self.read(client);
+        assert!(tags.starts_with('R') && tags.ends_with("KZ"), "{tags}");
+        client
+    }
+
+    pub fn ask(&mut self, client: PeerId, text: &str) -> (String, Vec<String>) {
+        let mut words = Vec::new();
+        client::query(&mut words, text.as_bytes()).unwrap();
+        self.write(client, &words);
+        self.read(client)
+    }
+
+    /// Asks, over a connection of its own, that what this client does be cancelled.
+    pub fn request_cancel(&mut self, client: PeerId) {
+        let leg = self.world.connect_client(0);
+        let key = &self.keys[&client];
+        let words = [&(8 + key.len() as u32).to_be_bytes()[..], &80_877_102u32.to_be_bytes(), key].concat();
+        self.write(leg, &words);
+        assert!(self.is_closed(leg));
+    }
+
+    pub fn is_closed(&self, client: PeerId) -> bool {
+        self.world.peer_readable(client) && matches!(self.world.peer_read(client, 1), PeerRead::End | PeerRead::Reset)
+    }
+
+    pub fn panics(&mut self) -> u64 {
+        if self.outside.post(0, Mail::Report { request: 1 }) {
+            self.world.wake(0);
+        }
+        self.settle();
+        self.reports.borrow_mut().pop().unwrap().lists.panics
+    }
+
+    /// Connections of the pool, and those that are idle.
+    pub fn permits(&self) -> (u32, u32) {
+        let ledger = &self.shared.published.load().pools[0].state.ledger;
+        let busy = ledger.statistics(0).busy.load(Ordering::Relaxed);
+        assert_eq!(busy, 0, "servers count as busy that nobody uses");
+        (ledger.open(), ledger.line(0).idle.count())
+    }
+
+    pub fn clients(&self) -> usize {
+        self.shared.clients[0].0.load(Ordering::Relaxed)
+    }
+}
+
+impl FakeServer {
+    fn poll(&mut self, world: &World, greeting: &[u8], key: &[u8], cancels: &mut Vec<Vec<u8>>) -> bool {
+        let PeerRead::Bytes(bytes) = world.peer_read(self.peer, 4096) else { return false };
+        self.received.extend(bytes);
+        let mut words = Vec::new();
+        let before = cancels.len();
+        while let Some(reply) = self.next(greeting, key, cancels) {
+            words.extend(reply);
+        }
+        assert_eq!(world.peer_write(self.peer, &words), words.len());
+        if cancels.len() > before {
+            world.peer_close(self.peer);
+        }
+        true
+    }
+
+    /// The reply to the next whole message.
+    fn next(&mut self, greeting: &[u8], key: &[u8], cancels: &mut Vec<Vec<u8>>) -> Option<Vec<u8>> {
+        let bytes = self.received.make_contiguous();
+        let start = usize::from(self.logged_in);
+        let length = u32::from_be_bytes(*bytes.get(start..)?.first_chunk::<4>()?) as usize;
+        let message: Vec<u8> = bytes.get(..start + length)?.to_vec();
+        self.received.drain(..start + length);
+        let mut words = Vec::new();
+        if !self.logged_in && message[4..8] == 80_877_102u32.to_be_bytes() {
+            cancels.push(message[8..].to_vec());
+            return Some(Vec::new());
+        } else if !self.logged_in {
+            self.logged_in = true;
+            server::authentication_ok(&mut words);
+            words.extend_from_slice(greeting);
+            server::parameter_status(&mut words, b"server_version", b"15.1").unwrap();
+            server::backend_key_data(&mut words, 7, key).unwrap();
+        } else if message[0] == b'Q' {
+            let text = String::from_utf8_lossy(&message[5..message.len() - 1]).into_owned();
+            match text.as_str() {
+                "BEGIN" | "SELECT begins()" => self.in_transaction = true,
+                "COMMIT" | "ROLLBACK" => self.in_transaction = false,
+                _ => {}
+            }
+            // What this server is told to say is its command's tag.
+            server::command_complete(&mut words, text.strip_prefix("SAY ").unwrap_or("SELECT 1")).unwrap();
+            self.texts.push(text);
+        } else {
+            return Some(Vec::new());
+        }
+        server::ready(&mut words, if self.in_transaction { b'T' } else { b'I' });
+        Some(words)
+    }
+}
+
+fn published(mode: PoolerMode, size: usize) -> Published {
+    let spec = PoolSpec {
+        database: "app".into(),
+        user: "app".into(),
+        host: SERVER.ip().to_string(),
+        port: SERVER.port(),
+        server_database: "app".into(),
+        server_user: "app".into(),
+        server_password: None,
+        client_password: None,
+        pool_size: size,
+        min_pool_size: 0,
+        mode,
+    };
+    let state = PoolState {
+        ledger: Arc::new(Ledger::new(1, size as u32)),
+        address: ArcSwapOption::from_pointee(SERVER),
+        parameters: ArcSwapOption::empty(),
+        server_keys: ArcSwapOption::empty(),
+    };
+    let pool = Arc::new(SharedPool { id: 0, spec: spec.clone(), state: Arc::new(state), verifier: Arc::new(ArcSwapOption::empty()) });
+    let snapshot = Snapshot {
+        number: 1,
+        general: General {
+            host: "127.0.0.1".into(),
+            port: 6432,
+            workers: 1,
+            auth_type: AuthType::Trust,
+            connect_timeout: Duration::from_secs(5),
+            checkout_timeout: Duration::from_secs(5),
+            client_login_timeout: Duration::from_secs(60),
+            rollback_timeout: Duration::from_secs(5),
+            shutdown_timeout: Duration::from_secs(60),
+            client_connection_recovery: ClientRecovery::Drop,
+            log_level: "info".into(),
+            log_format: LogFormat::Text,
+            log_connections: false,
+            log_disconnections: false,
+            server_minor: 0,
+        },
+        cores: Cores::default(),
+        admin: Admin { database: "admin".into(), user: "admin".into(), password: "secret".into() },
+        tcp: Tcp { keepalive: true, time: None, interval: None, retries: None, user_timeout: None, congestion_control: None },
+        pools: vec![spec],
+        by_name: HashMap::from([(("app".to_string(), "app".to_string()), 0)]),
+        shown: Vec::new(),
+    };
+    Published { snapshot, by_id: HashMap::from([(0, pool.clone())]), pools: vec![pool], admin_verifier: Arc::new(ArcSwapOption::empty()) }
+}
