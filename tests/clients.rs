@@ -46,6 +46,8 @@ mod soak;
 mod start;
 #[path = "clients/state.rs"]
 mod state;
+#[path = "clients/statements.rs"]
+mod statements;
 #[path = "clients/step.rs"]
 mod step;
 #[path = "clients/storm.rs"]

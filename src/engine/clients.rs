@@ -7,7 +7,8 @@ use crate::io::Door;
 use crate::io::links::Bytes;
 use crate::mail::Desk;
 use crate::session::Verdict;
-use crate::session::client::{Broken, Stop};
+use crate::session::client::Stop;
+use crate::wire::frame::FrameError;
 use crate::wire::server::{ErrorFields, error, ready};
 
 use super::HELD_MAX;
@@ -305,7 +306,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.listen_to(slot);
     }
 
-    fn client_broke(&mut self, slot: u32, broken: Broken) {
+    fn client_broke(&mut self, slot: u32, broken: FrameError) {
         match broken.code() {
             Some(code) => self.client_fatal(slot, code, &broken.to_string(), None),
             None => self.client_gone(slot),

@@ -243,8 +243,13 @@ impl FakeServer {
                 "COMMIT" | "ROLLBACK" => self.in_transaction = false,
                 _ => {}
             }
+            let fields = server::ErrorFields { severity: "ERROR", code: "42601", message: "syntax error", detail: None, hint: None };
             // What this server is told to say is its command's tag.
-            server::command_complete(&mut words, text.strip_prefix("SAY ").unwrap_or("SELECT 1")).unwrap();
+            if text.starts_with("pg_dog refuses") {
+                server::error(&mut words, &fields);
+            } else {
+                server::command_complete(&mut words, text.strip_prefix("SAY ").unwrap_or("SELECT 1")).unwrap();
+            }
             self.texts.push(text);
         } else {
             return Some(Vec::new());

@@ -176,6 +176,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             match heard {
                 Heard::More => break,
                 Heard::Free => self.became_free(slot),
+                Heard::LeftOpen => self.left_open(slot),
                 Heard::Fatal => {
                     self.server_fatal(slot);
                     return len;
@@ -239,6 +240,14 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             _ => {}
         }
+    }
+
+    /// A client in statement mode left a transaction open. It is closed, and the transaction rolled back before anybody else gets the server.
+    fn left_open(&mut self, slot: u32) {
+        let Some(peer) = self.peers[slot as usize].server() else { return };
+        let client = peer.client;
+        let hint = "Use pooler_mode = \"transaction\" for this user. What was done in the transaction is rolled back.";
+        self.client_fatal(client, "58000", "a transaction was left open, which is not supported in statement mode", Some(hint));
     }
 
     /// What replies make possible besides: a blocked client may go on, a cleaning may take its next step.
@@ -457,6 +466,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn fit(&mut self, client: u32, server: u32) -> bool {
         let (now, stale_ns) = (self.now, self.stale_ns);
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return false };
+        link.link.server.meets(peer.client.mode());
         let fits = link.link.server.fits(&peer.profile, peer.number);
         let stale = now.saturating_sub(link.link.heard_at) > stale_ns;
         if fits && !stale {
@@ -507,3 +517,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "servers_tests.rs"]
+mod tests;

@@ -5,20 +5,21 @@
 //!            Q P B D E C F             ReadyForQuery, all answered, status I
 //! detached ───────────────▶ Want ──▶ attached ───────────────────────────────▶ detached
 //! ```
-//! In transaction mode two things would be another client's on a shared server: named prepared statements, which are refused (a server-side
-//! failure stands in for them, so that skipping, transaction state and order are PostgreSQL's own), and the unnamed statement, which is prepared
-//! again when the server at hand holds somebody else's.
+//! Unless it is a session's, a server is shared, and two things would be another client's there: named prepared statements, which are refused (a
+//! server-side failure stands in for them, so that skipping, transaction state and order are PostgreSQL's own), and the unnamed statement, which is
+//! prepared again when the server at hand holds somebody else's (`unnamed`). In statement mode BEGIN is refused in the same way (`control`).
+//! What else is wrong with a message is left to the server: it says so itself.
 
 use crate::config::snapshot::PoolerMode;
-use crate::wire::client::{Peek, close_statement, statement_of};
+use crate::wire::client::{Peek, statement_of};
 use crate::wire::frame::{self, FrameError};
 use crate::wire::server::ready;
 
 use super::Verdicts;
-use super::exchange::{Exchange, OUR_CLOSE, OUR_PARSE, REFUSED_NAMED, refused_message};
+use super::control::{Begins, LOOK_MAX, begins_transaction};
+use super::exchange::{Exchange, FORGET, REFUSED_NAMED, REFUSED_PARSE, REFUSED_QUERY, UNKNOWN, refused_message, refused_query};
+use super::unnamed::{UNNAMED_MAX, Unnamed};
 
-/// Bytes of an unnamed statement's Parse that are kept for a later Bind on another server; larger ones cannot be bound after their own batch.
-pub const UNNAMED_MAX: usize = 16 * 1024;
 /// Bytes of a message that are looked at to find a statement's name.
 const NAMES_MAX: usize = 1024;
 
@@ -29,40 +30,12 @@ pub enum Stop {
     More,
     /// the next message needs a server
     Want,
-    /// too much is outstanding, or what the server holds shows only by its replies: these must come first
+    /// too much is outstanding: replies must come first
     Full,
     /// the client said goodbye
     Terminate,
     /// the client broke the protocol
-    Broken(Broken),
-}
-
-/// How a client broke the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    #[error(transparent)]
-    Frame(FrameError),
-    #[error("malformed message of type {0}")]
-    Malformed(u8),
-}
-
-impl Broken {
-    /// The SQLSTATE to tell the client before it is closed; None = without a word, as PostgreSQL does.
-    pub fn code(self) -> Option<&'static str> {
-        match self {
-            Broken::Frame(error) => error.code(),
-            Broken::Malformed(_) => Some("08P01"),
-        }
-    }
-}
-
-/// The unnamed statement as its client knows it.
-#[derive(Debug, Default)]
-struct Unnamed {
-    /// unlike every other statement's in the process; 0 = the client has none
-    tag: u64,
-    /// the whole Parse message; empty when it was too large to keep
-    parse: Vec<u8>,
+    Broken(FrameError),
 }
 
 /// One client's conversation.
@@ -74,8 +47,6 @@ pub struct Client {
     /// and whether they go to the server
     body_goes_on: bool,
     unnamed: Unnamed,
-    /// next tag for an unnamed statement: the client's own number in the high bits
-    next_tag: u64,
     /// messages of our own making skip to Sync (no server was there to do it)
     skipping: bool,
     /// simple queries, function calls and Syncs sent on
@@ -83,12 +54,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// `number` is unlike every other client's in the process (40 bits).
+    /// `number` is unlike every other client's in the process.
     pub fn new(mode: PoolerMode, number: u64) -> Client {
-        Client { mode, body: 0, body_goes_on: false, unnamed: Unnamed::default(), next_tag: (number << 24) | 1, skipping: false, requests: 0 }
+        Client { mode, body: 0, body_goes_on: false, unnamed: Unnamed::new(number), skipping: false, requests: 0 }
     }
 
-    /// Transaction or session mode.
+    /// How long it keeps a server.
     pub fn mode(&self) -> PoolerMode {
         self.mode
     }
@@ -127,9 +98,7 @@ impl Client {
 
     /// The server goes back: what it tells about our statements is taken note of.
     pub fn detached(&mut self, link: &mut Exchange) {
-        if link.take_unnamed_lost() {
-            self.forget_unnamed();
-        }
+        self.unnamed.settle(link);
     }
 
     /// Reads `bytes`; returns how many are consumed and why it stopped. `link` is the server at hand, if there is one.
@@ -162,7 +131,7 @@ impl Client {
             let header = match frame::client_header(rest) {
                 Ok(Some(header)) => header,
                 Ok(None) => return (at, Stop::More),
-                Err(error) => return (at, Stop::Broken(Broken::Frame(error))),
+                Err(error) => return (at, Stop::Broken(error)),
             };
             if header.kind == b'X' {
                 return (at, Stop::Terminate);
@@ -204,115 +173,109 @@ impl Client {
         if link.is_full() {
             return Some(Stop::Full);
         }
-        // What a server is known to skip changes nothing there, so nothing is noted of it here.
-        let tells = self.mode == PoolerMode::Transaction && !link.is_skipping();
+        // What a server is known to skip changes nothing there, so it needs no look.
+        let shared = self.mode != PoolerMode::Session && !link.is_skipping();
+        let mut sent = Goes { on: true, kind: header.kind, tag: UNKNOWN };
         match header.kind {
             b'Q' => {
+                if shared {
+                    match self.query(header, rest) {
+                        Some(goes) => sent = goes,
+                        None => return Some(Stop::More),
+                    }
+                }
                 self.requests += 1;
                 link.committing |= commits(&rest[frame::HEADER..]);
-                if self.unnamed.tag != 0 && !link.is_skipping() {
-                    self.forget_unnamed();
-                }
             }
             b'S' | b'F' => self.requests += 1,
-            b'P' | b'B' | b'D' | b'C' if tells => match self.statement(header, rest, link, out) {
-                Named::Forward => {}
-                Named::NeedMore => return Some(Stop::More),
-                Named::NeedReplies => return Some(Stop::Full),
-                Named::Malformed => return Some(Stop::Broken(Broken::Malformed(header.kind))),
-                Named::Refuse(kind) => {
-                    link.sent(kind);
-                    out.to_server(refused_message);
-                    self.body = header.body;
-                    self.body_goes_on = false;
-                    return None;
-                }
+            b'P' | b'B' | b'D' | b'C' | b'E' if shared => match self.statement(header, rest, link, out) {
+                Some(goes) => sent = goes,
+                None => return Some(Stop::More),
             },
             _ => {}
         }
-        link.sent(header.kind);
-        if header.kind == b'P' {
+        link.sent_as(sent.kind, sent.tag);
+        if sent.kind == b'P' {
             let mut parts = rest[frame::HEADER..].splitn(2, |byte| *byte == 0);
             link.committing |= parts.nth(1).is_some_and(commits);
-            if tells {
-                link.unnamed = self.unnamed.tag;
-            }
         }
-        out.forward(at..at + 5);
+        match sent.kind {
+            _ if sent.on => out.forward(at..at + 5),
+            REFUSED_QUERY => out.to_server(refused_query),
+            _ => out.to_server(refused_message),
+        }
         self.body = header.body;
-        self.body_goes_on = true;
+        self.body_goes_on = sent.on;
         None
     }
 
-    /// What a message that names a statement means on a shared server.
-    fn statement(&mut self, header: frame::Header, rest: &[u8], link: &mut Exchange, out: &mut Verdicts) -> Named {
+    /// A simple query for a shared server; None = more of it must be there first.
+    fn query(&mut self, header: frame::Header, rest: &[u8]) -> Option<Goes> {
+        let refused = self.begins(&rest[5..rest.len().min(5 + header.body)], header.body)?;
+        self.unnamed.query();
+        Some(Goes { on: !refused, kind: if refused { REFUSED_QUERY } else { b'Q' }, tag: UNKNOWN })
+    }
+
+    /// Whether a text of `length` bytes, of which `text` is here, is refused because it begins a transaction; None = more of it must be there first.
+    #[inline]
+    fn begins(&self, text: &[u8], length: usize) -> Option<bool> {
+        if self.mode != PoolerMode::Statement {
+            return Some(false);
+        }
+        match begins_transaction(&text[..text.len().min(LOOK_MAX)], text.len() >= length) {
+            Begins::Yes => Some(true),
+            Begins::No => Some(false),
+            Begins::NeedMore => None,
+        }
+    }
+
+    /// What a message of the extended protocol means on a shared server; None = more of it must be there first.
+    fn statement(&mut self, header: frame::Header, rest: &[u8], link: &mut Exchange, out: &mut Verdicts) -> Option<Goes> {
+        let on = Goes { on: true, kind: header.kind, tag: UNKNOWN };
+        let refuse = |kind| Goes { on: false, kind, tag: UNKNOWN };
+        if header.kind == b'E' {
+            self.unnamed.meet(link, out);
+            return Some(on);
+        }
         let body = &rest[5..rest.len().min(5 + header.body)];
-        let name = match statement_of(header, &body[..body.len().min(NAMES_MAX)]) {
-            Peek::Statement(name) => name,
-            Peek::Portal(_) => return Named::Forward,
-            Peek::NeedMore if body.len() < header.body.min(NAMES_MAX) => return Named::NeedMore,
-            Peek::NeedMore | Peek::TooLong if header.body > NAMES_MAX => return Named::Refuse(REFUSED_NAMED),
-            Peek::NeedMore | Peek::TooLong | Peek::Malformed => return Named::Malformed,
+        let peek = statement_of(header, &body[..body.len().min(NAMES_MAX)]);
+        let name = match peek {
+            Peek::Statement(name) => Some(name),
+            Peek::NeedMore if body.len() < header.body.min(NAMES_MAX) => return None,
+            Peek::NeedMore | Peek::TooLong if header.body > NAMES_MAX => {
+                self.unnamed.meet(link, out);
+                return Some(refuse(REFUSED_NAMED));
+            }
+            // A portal's, or a malformed message, which the server refuses.
+            _ => None,
         };
+        let unnamed = name.is_some_and(<[u8]>::is_empty);
         match header.kind {
+            b'P' if unnamed => return self.parse(header, rest, link, out),
             // Closing what does not exist is no error, and nothing with a name exists here.
-            b'C' => {
-                if name.is_empty() {
-                    link.unnamed = 0;
-                    self.forget_unnamed();
-                }
-                Named::Forward
+            b'C' if unnamed && header.body == 2 => {
+                self.unnamed.close();
+                return Some(Goes { kind: FORGET, ..on });
             }
-            _ if !name.is_empty() => Named::Refuse(REFUSED_NAMED),
-            b'P' if header.body + 5 <= UNNAMED_MAX && rest.len() < header.body + 5 => Named::NeedMore,
-            b'P' => {
-                link.take_unnamed_lost();
-                self.remember_unnamed(&rest[..rest.len().min(header.body + 5)], header.body + 5);
-                Named::Forward
-            }
-            _ => self.recall_unnamed(link, out),
+            b'C' if name.is_some() || matches!(peek, Peek::Portal(_)) => self.unnamed.pass(link, out),
+            _ => self.unnamed.meet(link, out),
         }
+        Some(if header.kind != b'C' && name.is_some() && !unnamed { refuse(REFUSED_NAMED) } else { on })
     }
 
-    fn remember_unnamed(&mut self, parse: &[u8], whole: usize) {
-        self.unnamed.tag = self.next_tag;
-        self.next_tag += 1;
-        self.unnamed.parse.clear();
-        if parse.len() == whole && whole <= UNNAMED_MAX {
-            self.unnamed.parse.extend_from_slice(parse);
+    /// A Parse of the unnamed statement; None = it must be there whole first.
+    fn parse(&mut self, header: frame::Header, rest: &[u8], link: &mut Exchange, out: &mut Verdicts) -> Option<Goes> {
+        let whole = header.total();
+        if whole <= UNNAMED_MAX && rest.len() < whole {
+            return None;
         }
-    }
-
-    fn forget_unnamed(&mut self) {
-        self.unnamed.tag = 0;
-        self.unnamed.parse.clear();
-    }
-
-    /// Bind or Describe of the unnamed statement: the server must hold ours.
-    fn recall_unnamed(&mut self, link: &mut Exchange, out: &mut Verdicts) -> Named {
-        if link.take_unnamed_lost() {
-            self.forget_unnamed();
+        let parse = &rest[..rest.len().min(whole)];
+        // Behind the empty name.
+        if self.begins(&parse[6..], whole - 6)? {
+            self.unnamed.meet(link, out);
+            return Some(Goes { on: false, kind: REFUSED_PARSE, tag: UNKNOWN });
         }
-        let in_doubt = link.parse_in_doubt();
-        // Skipped or not? Had it been, the statement bound now would be an older one, perhaps another client's.
-        if self.unnamed.tag != 0 && in_doubt == Some(b'P') {
-            return Named::NeedReplies;
-        }
-        if self.unnamed.tag != 0 && link.unnamed == self.unnamed.tag && in_doubt.is_none() {
-            return Named::Forward;
-        }
-        if self.unnamed.tag == 0 || self.unnamed.parse.is_empty() {
-            // The server shall say so in its own words: it has none either, then.
-            // Fixed and short.
-            out.to_server(|words| _ = close_statement(words, b""));
-            link.sent(OUR_CLOSE);
-            link.unnamed = 0;
-            return Named::Forward;
-        }
-        out.to_server(|words| words.extend_from_slice(&self.unnamed.parse));
-        link.sent(OUR_PARSE);
-        link.unnamed = self.unnamed.tag;
-        Named::Forward
+        Some(Goes { on: true, kind: b'P', tag: self.unnamed.parse(parse, whole, link, out) })
     }
 }
 
@@ -326,12 +289,14 @@ fn commits(sql: &[u8]) -> bool {
     })
 }
 
-enum Named {
-    Forward,
-    NeedMore,
-    NeedReplies,
-    Malformed,
-    Refuse(u8),
+/// How a message goes to the server.
+struct Goes {
+    /// as it is; otherwise something that fails stands in for it
+    on: bool,
+    /// what the exchange is told
+    kind: u8,
+    /// of an unnamed statement
+    tag: u128,
 }
 
 #[cfg(test)]

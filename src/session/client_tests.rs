@@ -91,6 +91,13 @@ fn synced() -> Vec<u8> {
     words(sync)
 }
 
+/// A server that holds another client's statement.
+fn foreign() -> Exchange {
+    let mut link = Exchange::default();
+    link.unnamed = 77;
+    link
+}
+
 /// A conversation with everything in it.
 fn conversation() -> Vec<u8> {
     [
@@ -135,7 +142,7 @@ fn every_cut_comes_to_the_same() {
             let mut desk = Desk::new(mode, Some(Exchange::default()));
             assert_eq!((desk.say(&bytes[..cut]), desk.say(&bytes[cut..])), (Stop::More, Stop::More));
             assert!(desk.to_server == whole.to_server && desk.to_client == whole.to_client, "cut at {cut}");
-            assert_eq!((desk.client.requests, desk.client.unnamed.tag), (whole.client.requests, whole.client.unnamed.tag), "cut at {cut}");
+            assert_eq!(desk.client.requests, whole.client.requests, "cut at {cut}");
         }
         let mut desk = Desk::new(mode, Some(Exchange::default()));
         bytes.iter().for_each(|&byte| assert_eq!(desk.say(&[byte]), Stop::More));
@@ -197,80 +204,87 @@ fn the_unnamed_statement_follows_its_client() {
     desk.change(first);
     desk.say(&[bind(), synced()].concat());
     assert_eq!(desk.sent(), "BS");
-    // A server on which another client left its own has not.
     desk.hear(b"2Z");
-    desk.link.as_mut().expect("a server").unnamed = 77;
+    // A server on which another client left its own has not.
+    desk.change(Some(foreign()));
     desk.say(&[bind(), synced()].concat());
     assert_eq!(desk.sent(), "PBS");
 }
 
+/// What goes in front of the first message on a server that holds another client's statement, for a client that has one and for one that has none.
 #[test]
-fn two_clients_never_take_each_others_statement_for_theirs() {
-    let (mut one, mut two) = (Client::new(PoolerMode::Transaction, 1), Client::new(PoolerMode::Transaction, 2));
-    let mut link = Exchange::default();
-    let mut out = Verdicts::default();
-    one.on_bytes(&unnamed("SELECT 1"), Some(&mut link), &mut out);
-    let first = link.unnamed;
-    two.on_bytes(&unnamed("SELECT 1"), Some(&mut link), &mut out);
-    assert!(first != 0 && link.unnamed != 0 && first != link.unnamed);
-}
-
-#[test]
-fn an_unnamed_statement_that_is_not_there_is_the_servers_to_refuse() {
-    // Whatever the server holds is closed first, so that its own error comes.
-    let mut desk = Desk::attached();
-    desk.link.as_mut().expect("a server").unnamed = 77;
-    desk.say(&[bind(), synced()].concat());
-    assert!(desk.to_server.starts_with(&framed(b'C', b"S\0")));
-    assert_eq!(desk.sent(), "CBS");
-    desk.hear(b"3EZ");
-    for gone in [words(|out| query(out, b"").expect("short")), framed(b'C', b"S\0")] {
-        let mut desk = Desk::attached();
-        desk.say(&[unnamed("SELECT 1"), gone, bind(), synced()].concat());
-        assert!(desk.sent().ends_with("CBS"));
-    }
-    // A Parse that failed leaves none, seen at the next message or when the server goes back.
-    for back in [false, true] {
-        let mut desk = Desk::attached();
-        desk.say(&[unnamed("SELEC"), synced()].concat());
-        desk.hear(b"EZ");
-        if back {
-            desk.change(Some(Exchange::default()));
+fn anothers_statement_is_gone_before_it_could_be_met() {
+    let malformed = framed(b'P', b"\0SELECT 1\0\0\x01");
+    let foreign_text = unnamed("SELECT '\u{e9}'");
+    for (message, with, without) in [
+        (unnamed("SELECT 2"), "P", "P"),
+        (foreign_text, "CP", "CP"),
+        (malformed, "CP", "CP"),
+        (bind(), "PB", "CB"),
+        (framed(b'B', b"no end"), "PB", "CB"),
+        (framed(b'D', b"S\0"), "PD", "CD"),
+        (framed(b'D', b"P\0"), "PD", "CD"),
+        (framed(b'D', b"X\0"), "PD", "CD"),
+        (framed(b'E', b"\0\0\0\0\0"), "PE", "CE"),
+        (framed(b'P', b"named\0SELECT 1\0\0\0"), "PD", "CD"),
+        (framed(b'C', b"S\0"), "C", "C"),
+        (framed(b'C', b"Pa\0"), "CC", "CC"),
+        (framed(b'C', b"S\0more"), "CC", "CC"),
+        (framed(b'C', b"X\0"), "PC", "CC"),
+        (words(|out| query(out, b"SELECT 1").expect("short")), "Q", "Q"),
+    ] {
+        for (has, expected) in [(true, with), (false, without)] {
+            let mut desk = Desk::attached();
+            if has {
+                desk.say(&[unnamed("SELECT 1"), synced()].concat());
+                desk.hear(b"1Z");
+            }
+            desk.sent();
+            desk.change(Some(foreign()));
+            desk.say(&message);
+            assert_eq!(desk.sent(), expected, "{} with {has}", message.escape_ascii());
+            // Once is enough.
+            desk.say(&bind());
+            let again = if expected.ends_with(['Q']) || expected == "CC" { desk.sent().len() <= 2 } else { desk.sent() == "B" };
+            assert!(again, "{}", message.escape_ascii());
         }
-        desk.say(&[bind(), synced()].concat());
-        assert_eq!(desk.sent(), "PSCBS");
     }
-    // One that is too large to keep can be bound where it is, and nowhere else.
-    let mut desk = Desk::attached();
-    let large = unnamed(&"x".repeat(UNNAMED_MAX));
-    desk.say(&large[..100]);
-    assert_eq!(desk.to_server.len(), 100, "it is not held back");
-    desk.say(&[&large[100..], &bind(), &synced()].concat());
-    assert_eq!(desk.sent(), "PBS");
-    desk.hear(b"12Z");
-    desk.change(Some(Exchange::default()));
-    desk.say(&[bind(), synced()].concat());
-    assert_eq!(desk.sent(), "CBS");
 }
 
 #[test]
-fn what_the_server_skips_changes_nothing() {
-    for skipped in [unnamed("SELECT 2"), words(|out| query(out, b"").expect("short")), framed(b'C', b"S\0"), bind()] {
-        let mut desk = Desk::attached();
-        desk.say(&[unnamed("SELECT 1"), synced()].concat());
-        desk.hear(b"1Z");
-        let mut other = Exchange::default();
-        other.sent(b'E');
-        other.unnamed = 77;
-        assert_eq!(other.received(b'E'), Reply::Forward);
-        desk.change(Some(other));
-        desk.to_server.clear();
-        desk.say(&[skipped, synced()].concat());
-        assert_eq!(desk.sent().len(), 2, "nothing of ours comes in between");
-        desk.hear(b"Z");
-        assert_eq!(desk.link.as_ref().map(|link| link.unnamed), Some(77));
-        desk.say(&[bind(), synced()].concat());
-        assert!(desk.to_server.starts_with(&unnamed("SELECT 1")));
+fn statements_in_statement_mode() {
+    for begin in ["BEGIN", " /* x */ start\ttransaction", ";begin;"] {
+        for cut in 0..40 {
+            let mut desk = Desk::new(PoolerMode::Statement, Some(Exchange::default()));
+            let message = words(|out| query(out, begin.as_bytes()).expect("short"));
+            let cut = cut.min(message.len());
+            desk.say(&message[..cut]);
+            assert_eq!(desk.say(&message[cut..]), Stop::More);
+            assert_eq!(desk.to_server, words(refused_query), "{begin} cut at {cut}");
+            let link = desk.link.as_mut().expect("a server");
+            assert_eq!(link.received(b'E'), Reply::Refuse(REFUSED_QUERY));
+            assert_eq!((link.ready(Status::Idle), link.is_free(), desk.client.requests), (Reply::Forward, true, 1));
+        }
+        let mut desk = Desk::new(PoolerMode::Statement, Some(Exchange::default()));
+        desk.say(&[unnamed(begin), bind(), framed(b'E', b"\0\0\0\0\0"), synced()].concat());
+        assert_eq!(desk.sent(), "DBES");
+        let link = desk.link.as_mut().expect("a server");
+        assert_eq!(link.received(b'E'), Reply::Refuse(REFUSED_PARSE));
+        assert_eq!((link.ready(Status::Idle), link.is_free()), (Reply::Forward, true));
+    }
+    // Everything else goes on, and in the other modes these do too.
+    let long = format!("{}BEGIN", " ".repeat(LOOK_MAX));
+    for (mode, text) in [
+        (PoolerMode::Statement, "COMMIT"),
+        (PoolerMode::Statement, "SELECT 1; BEGIN"),
+        (PoolerMode::Statement, &long),
+        (PoolerMode::Transaction, "BEGIN"),
+        (PoolerMode::Session, "BEGIN"),
+    ] {
+        let mut desk = Desk::new(mode, Some(Exchange::default()));
+        let bytes = [words(|out| query(out, text.as_bytes()).expect("short")), unnamed(text), synced()].concat();
+        desk.say(&bytes);
+        assert!(desk.to_server == bytes, "{mode:?} {text}");
     }
 }
 
@@ -285,6 +299,8 @@ fn names_are_refused_in_transaction_mode_only() {
         (framed(b'C', b"Pa\0"), false),
         (framed(b'E', b"a\0\0\0\0\0"), false),
         (framed(b'P', &[&[b'n'; 2000][..], b"\0SELECT 1\0\0\0"].concat()), true),
+        (framed(b'D', b"X\0"), false),
+        (framed(b'C', b"X\0"), false),
     ] {
         for cut in 0..message.len() {
             let mut desk = Desk::attached();
@@ -308,10 +324,10 @@ fn hostile_headers_end_the_client() {
         for link in [None, Some(Exchange::default())] {
             let mut desk = Desk::new(PoolerMode::Transaction, link);
             // Refused at the first byte, whatever length it claims.
-            assert_eq!(desk.say(&[kind]), Stop::Broken(Broken::Frame(FrameError::Kind(kind))));
+            assert_eq!(desk.say(&[kind]), Stop::Broken(FrameError::Kind(kind)));
             assert!(desk.to_server.is_empty());
         }
-        assert_eq!(Broken::Frame(FrameError::Kind(kind)).code(), Some("08P01"));
+        assert_eq!(FrameError::Kind(kind).code(), Some("08P01"));
     }
     for &kind in known {
         let short = [0, 1, 3, 0x8000_0000, 0xffff_ffff, 0x4000_0000];
@@ -320,14 +336,15 @@ fn hostile_headers_end_the_client() {
             let mut desk = Desk::attached();
             let header = [&[kind][..], &u32::to_be_bytes(length)].concat();
             let stop = desk.say(&header);
-            assert_eq!(stop, Stop::Broken(Broken::Frame(FrameError::Length { kind, length })), "{} {length}", char::from(kind));
+            assert_eq!(stop, Stop::Broken(FrameError::Length { kind, length }), "{} {length}", char::from(kind));
             assert!(desk.to_server.is_empty());
         }
     }
+    // A whole message with a body that is none is the server's to refuse.
     for (kind, body) in [(b'P', &b"no end"[..]), (b'B', b"no end"), (b'B', b"p\0no end"), (b'D', b""), (b'D', b"Sx"), (b'C', b"X\0"), (b'P', b"")] {
         let mut desk = Desk::attached();
-        assert_eq!(desk.say(&framed(kind, body)), Stop::Broken(Broken::Malformed(kind)), "{} {}", char::from(kind), body.escape_ascii());
-        assert_eq!(Broken::Malformed(kind).code(), Some("08P01"));
+        assert_eq!(desk.say(&framed(kind, body)), Stop::More);
+        assert_eq!(desk.to_server, framed(kind, body));
     }
 }
 
@@ -378,35 +395,24 @@ fn a_commit_is_outstanding_until_its_end() {
     }
 }
 
-/// A server that skipped the Parse holds another client's statement still.
+/// A Parse behind an error in its batch leaves on a server what was there: that is this client's own by then, or nothing.
 #[test]
-fn a_parse_that_may_have_been_skipped_is_not_relied_upon() {
-    let use_it = [bind(), framed(b'D', b"S\0")];
-    for (replies, then) in [(&b"EZ"[..], "CBS"), (b"2EZ", "CBS"), (b"2C12CZ", "BS")] {
-        for first in &use_it {
+fn a_parse_that_may_have_been_skipped_leaves_nothing_of_others() {
+    for first in [bind(), framed(b'D', b"S\0")] {
+        for (has, expected) in [(false, "CEPSBS"), (true, "PEPSBS")] {
             let mut desk = Desk::attached();
-            desk.link.as_mut().expect("a server").unnamed = 77;
-            let execute = framed(b'E', b"missing\0\0\0\0\0");
-            // Within its own batch it is either carried out with what follows, or skipped with it.
-            assert_eq!(desk.say(&[bind(), execute.clone(), unnamed("SELECT 1"), bind(), execute, synced()].concat()), Stop::More);
-            assert_eq!(desk.sent(), "CBEPBES");
-            assert_eq!(desk.say(&[first.clone(), synced()].concat()), Stop::Full);
-            assert_eq!((desk.sent().as_str(), desk.held.len()), ("", first.len() + 5));
-            desk.hear(b"3");
-            desk.hear(replies);
-            assert_eq!(desk.say(b""), Stop::More);
-            assert_eq!(desk.sent(), then.replace('B', if first[0] == b'B' { "B" } else { "D" }), "after {}", replies.escape_ascii());
+            if has {
+                desk.say(&[unnamed("SELECT 0"), synced()].concat());
+                desk.hear(b"1Z");
+                desk.sent();
+            }
+            desk.change(Some(foreign()));
+            let batch = [framed(b'E', b"missing\0\0\0\0\0"), unnamed("SELECT 1"), synced()].concat();
+            assert_eq!(desk.say(&[batch, first.clone(), synced()].concat()), Stop::More, "nobody waits for replies");
+            assert_eq!(desk.sent(), expected.replace("SB", if first[0] == b'B' { "SB" } else { "SD" }));
+            desk.hear(if has { b"1EZ" } else { b"3EZ" });
+            let held = desk.link.as_ref().expect("a server").unnamed;
+            assert_eq!((held == 0, held == 77), (!has, false));
         }
     }
-    // One of our own is sent once more: the client has it, whatever became of the first.
-    let mut desk = Desk::attached();
-    desk.say(&[unnamed("SELECT 1"), synced()].concat());
-    desk.hear(b"1Z");
-    desk.change(Some(Exchange::default()));
-    desk.sent();
-    assert_eq!(desk.say(&[bind(), synced(), bind(), synced()].concat()), Stop::More);
-    assert_eq!(desk.sent(), "PBSPBS");
-    desk.hear(b"12Z12Z");
-    assert_eq!(desk.say(&[bind(), synced()].concat()), Stop::More);
-    assert_eq!(desk.sent(), "BS");
 }

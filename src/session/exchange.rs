@@ -24,12 +24,23 @@ pub const OUR_PARSE: u8 = b'p';
 /// A message that stands in for one we refuse because it names a prepared statement: made to fail, so that the server skips what it would have
 /// skipped and its transaction fails.
 pub const REFUSED_NAMED: u8 = b'r';
-/// A Close of our own: of the unnamed statement before a message that the server itself should refuse, or of nothing (see `probe`).
-pub const OUR_CLOSE: u8 = b'x';
+/// A message that stands in for a Parse of transaction control in statement mode, as `REFUSED_NAMED`.
+pub const REFUSED_PARSE: u8 = b'w';
+/// A simple query that stands in for one of transaction control in statement mode: it fails and changes nothing.
+pub const REFUSED_QUERY: u8 = b'W';
+/// A client's Close of its unnamed statement.
+pub const FORGET: u8 = b'u';
+/// A Close of the unnamed statement of our own, in front of a client that has none, or another (see `unnamed`).
+pub const OUR_FORGET: u8 = b'y';
+/// A Close of our own, of nothing (see `probe`).
+const OUR_CLOSE: u8 = b'x';
 /// A Sync of our own, behind a Close of our own.
 const OUR_SYNC: u8 = b's';
 /// CopyDone or CopyFail, sent before we know whether the server is copying at all.
 const COPY_END: u8 = b'c';
+
+/// Tag of an unnamed statement of which nobody can tell whose it is, or whether there is one.
+pub const UNKNOWN: u128 = u128::MAX;
 
 /// Transaction status as ReadyForQuery tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,14 +98,14 @@ pub struct Exchange {
     pub committing: bool,
     /// a query of our own failed
     ours_failed: bool,
-    /// whose unnamed statement the server holds (see `client`); 0 = nobody's
-    pub unnamed: u64,
-    /// a Parse of an unnamed statement failed or was skipped since the last look
-    unnamed_lost: bool,
-    /// where in `expected` the Parse that was sent last stands; None when it has been answered
-    last_parse: Option<usize>,
-    /// a Sync was sent behind that Parse
-    parse_synced: bool,
+    /// which unnamed statement the server holds, as its replies have told so far (see `unnamed`); 0 = none
+    pub unnamed: u128,
+    /// what each Parse in `expected` would make of it, in order
+    parses: VecDeque<u128>,
+    /// the client at hand has changed it
+    changed: bool,
+    /// the simple query at the head of `expected` failed
+    head_failed: bool,
 }
 
 impl Default for Exchange {
@@ -112,9 +123,9 @@ impl Default for Exchange {
             committing: false,
             ours_failed: false,
             unnamed: 0,
-            unnamed_lost: false,
-            last_parse: None,
-            parse_synced: false,
+            parses: VecDeque::with_capacity(4),
+            changed: false,
+            head_failed: false,
         }
     }
 }
@@ -176,19 +187,24 @@ impl Exchange {
         std::mem::take(&mut self.ours_failed)
     }
 
-    /// Whether the last Parse of an unnamed statement failed or was skipped, since the last call.
-    pub fn take_unnamed_lost(&mut self) -> bool {
-        std::mem::take(&mut self.unnamed_lost)
+    /// Whether a client has changed the unnamed statement since `take_changed`.
+    pub fn has_changed(&self) -> bool {
+        self.changed
     }
 
-    /// Whether the last Parse may have been skipped, and what comes next not: it has not been answered, and a Sync was sent behind it. Then which
-    /// unnamed statement the server holds shows only by its replies. Says whose Parse that is.
-    pub fn parse_in_doubt(&self) -> Option<u8> {
-        self.last_parse.filter(|_| self.parse_synced).and_then(|at| self.expected.get(at).copied())
+    /// The same, and begins anew: for the client that goes, or for the one that comes.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// A message of type `kind` goes to the server.
+    #[inline]
     pub fn sent(&mut self, kind: u8) {
+        self.sent_as(kind, UNKNOWN);
+    }
+
+    /// The same; a Parse of the unnamed statement makes it `tag`.
+    pub fn sent_as(&mut self, kind: u8, tag: u128) {
         match kind {
             b'c' | b'f' if self.copying => self.copying = false,
             b'c' | b'f' if !self.expected.is_empty() && !self.skipping => self.expected.push_back(COPY_END),
@@ -198,12 +214,11 @@ impl Exchange {
             _ if self.copying => {
                 // Either this ends the connection, or the COPY has failed by now and this is answered.
                 self.copying = false;
-                self.sent(kind);
+                self.sent_as(kind, tag);
             }
             b'S' => {
                 self.skipping = false;
                 self.unsynced = false;
-                self.parse_synced = true;
                 self.expected.push_back(b'S');
             }
             _ if self.skipping => self.lost |= self.extra > 0,
@@ -211,16 +226,17 @@ impl Exchange {
                 self.unsynced = false;
                 self.expected.push_back(kind);
             }
-            b'Q' | b'F' | OUR_QUERY => {
+            b'Q' | b'F' | OUR_QUERY | REFUSED_QUERY => {
                 self.unsynced = false;
-                self.unnamed = 0;
                 self.expected.push_back(kind);
             }
-            b'P' | b'B' | b'D' | b'E' | b'C' | OUR_PARSE | OUR_CLOSE | REFUSED_NAMED => {
+            b'P' | OUR_PARSE => {
                 self.unsynced = true;
-                if matches!(kind, b'P' | OUR_PARSE) {
-                    (self.last_parse, self.parse_synced) = (Some(self.expected.len()), false);
-                }
+                self.expected.push_back(kind);
+                self.parses.push_back(tag);
+            }
+            b'B' | b'D' | b'E' | b'C' | FORGET | OUR_FORGET | OUR_CLOSE | REFUSED_NAMED | REFUSED_PARSE => {
+                self.unsynced = true;
                 self.expected.push_back(kind);
             }
             _ => {}
@@ -245,7 +261,7 @@ impl Exchange {
         let fits = match kind {
             b'1' => matches!(head, b'P' | OUR_PARSE),
             b'2' => head == b'B',
-            b'3' => matches!(head, b'C' | OUR_CLOSE),
+            b'3' => matches!(head, b'C' | FORGET | OUR_FORGET | OUR_CLOSE),
             b't' | b'n' => head == b'D',
             b'T' => matches!(head, b'D' | b'Q' | OUR_QUERY),
             b'C' | b'I' | b'D' | b'H' | b'd' | b'c' => matches!(head, b'E' | b'Q' | OUR_QUERY),
@@ -259,7 +275,19 @@ impl Exchange {
         }
         self.extra = 0;
         match kind {
-            b'1' | b'2' | b'3' | b'n' | b's' => self.pop(),
+            b'1' => {
+                self.unnamed = self.parses.pop_front().unwrap_or(UNKNOWN);
+                self.changed |= head == b'P';
+                self.pop();
+            }
+            b'3' => {
+                if matches!(head, FORGET | OUR_FORGET) {
+                    self.unnamed = 0;
+                    self.changed |= head == FORGET;
+                }
+                self.pop();
+            }
+            b'2' | b'n' | b's' => self.pop(),
             b'T' if head == b'D' => self.pop(),
             b'C' | b'I' => {
                 // Whatever Syncs a COPY that came to its end has met, it has ignored.
@@ -280,7 +308,7 @@ impl Exchange {
         let known = match head {
             Some(b'S') => true,
             // A query's own ReadyForQuery never comes first, and what comes before it leaves no `extra`.
-            Some(b'Q' | b'F' | OUR_QUERY | OUR_SYNC) => self.extra == 0,
+            Some(b'Q' | b'F' | OUR_QUERY | OUR_SYNC | REFUSED_QUERY) => self.extra == 0,
             _ => false,
         };
         if self.lost || !known && self.extra == 0 {
@@ -293,6 +321,11 @@ impl Exchange {
                 self.unsynced &= !std::mem::take(&mut self.skipping);
             }
             return Reply::Forward;
+        }
+        match head {
+            Some(b'Q' | REFUSED_QUERY) => self.queried(true),
+            Some(OUR_QUERY) => self.queried(false),
+            _ => {}
         }
         self.pop();
         self.copying = false;
@@ -354,33 +387,44 @@ impl Exchange {
     }
 
     fn pop(&mut self) {
-        self.remove(0);
+        self.expected.pop_front();
     }
 
-    fn remove(&mut self, at: usize) {
-        self.expected.remove(at);
-        self.last_parse = self.last_parse.filter(|&parse| parse != at).map(|parse| parse - usize::from(parse > at));
+    /// A simple query has dropped the unnamed statement. One that failed has done so too, unless PostgreSQL could not read it at all.
+    fn queried(&mut self, theirs: bool) {
+        self.unnamed = if std::mem::take(&mut self.head_failed) { UNKNOWN } else { 0 };
+        self.changed |= theirs;
     }
 
     fn error(&mut self, head: u8) -> Reply {
         self.copying = false;
         self.extra = std::mem::take(&mut self.ignored);
         match head {
-            b'P' | b'B' | b'D' | b'E' | b'C' | OUR_PARSE | OUR_CLOSE | REFUSED_NAMED => {
+            b'P' | b'B' | b'D' | b'E' | b'C' | FORGET | OUR_PARSE | OUR_FORGET | OUR_CLOSE | REFUSED_NAMED | REFUSED_PARSE => {
+                if matches!(head, b'P' | OUR_PARSE) {
+                    // A Parse that fails has dropped the one before, unless PostgreSQL could not read it at all.
+                    self.unnamed = UNKNOWN;
+                    self.changed |= head == b'P';
+                }
                 let skipped = self.skip();
                 // What lies between a Sync that perhaps counted and one that does was skipped or not: its replies could pass for later ones.
                 self.lost |= self.extra > 0 && skipped > 1;
                 // Without a Sync on its way the server skips until one comes.
                 self.skipping = self.expected.is_empty();
                 self.unsynced |= self.skipping;
-                if head == REFUSED_NAMED { Reply::Refuse(head) } else { Reply::Forward }
+                if matches!(head, REFUSED_NAMED | REFUSED_PARSE) { Reply::Refuse(head) } else { Reply::Forward }
             }
-            b'Q' if self.extra > 0 => {
-                // What is missing of it is a ReadyForQuery and nothing else, as of a Sync.
-                self.expected[0] = b'S';
-                Reply::Forward
+            b'Q' | REFUSED_QUERY => {
+                self.head_failed = true;
+                if self.extra > 0 {
+                    // What is missing of it is a ReadyForQuery and nothing else, as of a Sync.
+                    self.expected[0] = b'S';
+                    self.queried(true);
+                }
+                if head == REFUSED_QUERY { Reply::Refuse(head) } else { Reply::Forward }
             }
             OUR_QUERY => {
+                self.head_failed = true;
                 self.ours_failed = true;
                 Reply::Swallow
             }
@@ -390,18 +434,13 @@ impl Exchange {
 
     /// The server passes over everything in front of the next Sync: so many messages.
     fn skip(&mut self) -> usize {
-        let (mut theirs, mut ours, mut skipped) = (false, false, 0);
+        let mut skipped = 0;
         while let Some(kind) = self.head().filter(|&kind| !matches!(kind, b'S' | OUR_SYNC)) {
             skipped += usize::from(kind != COPY_END);
-            theirs |= kind == b'P';
-            ours |= kind == OUR_PARSE;
+            if matches!(kind, b'P' | OUR_PARSE) {
+                self.parses.pop_front();
+            }
             self.pop();
-        }
-        // A Parse behind that Sync decides what the server holds, whatever became of earlier ones.
-        let decided_later = |&kind: &u8| matches!(kind, b'P' | OUR_PARSE);
-        if (theirs || ours) && !self.expected.iter().any(decided_later) {
-            self.unnamed = 0;
-            self.unnamed_lost |= theirs;
         }
         skipped
     }
@@ -412,11 +451,11 @@ impl Exchange {
         while let Some(&next) = self.expected.get(1) {
             match next {
                 b'S' => {
-                    self.remove(1);
+                    self.expected.remove(1);
                     self.ignored += 1;
                 }
                 COPY_END => {
-                    self.remove(1);
+                    self.expected.remove(1);
                     self.copying = false;
                     break;
                 }
@@ -434,7 +473,7 @@ impl Exchange {
 
 /// Whether the replies to such a message are nobody's.
 fn is_ours(kind: u8) -> bool {
-    matches!(kind, OUR_QUERY | OUR_PARSE | OUR_CLOSE | OUR_SYNC)
+    matches!(kind, OUR_QUERY | OUR_PARSE | OUR_FORGET | OUR_CLOSE | OUR_SYNC)
 }
 
 /// Name of a statement that never exists.
@@ -444,6 +483,12 @@ const NO_STATEMENT: &[u8] = b"pg_dog refuses";
 pub fn refused_message(words: &mut Vec<u8>) {
     // Fixed and short.
     let _ = crate::wire::client::describe_statement(words, NO_STATEMENT);
+}
+
+/// A simple query that always fails and changes nothing; its text explains itself in the server's log.
+pub fn refused_query(words: &mut Vec<u8>) {
+    // Fixed and short.
+    let _ = crate::wire::client::query(words, b"pg_dog refuses transaction control in statement mode");
 }
 
 #[cfg(test)]

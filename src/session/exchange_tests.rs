@@ -200,7 +200,11 @@ fn our_own_messages_are_nobodys() {
     assert_eq!(talk(&mut exchange, &[OUR_PARSE, b'B', b'E', b'S'], b"N12CZ"), "--...");
     assert_eq!(talk(&mut exchange, &[OUR_CLOSE, b'B', b'E', b'S'], b"3EZ"), "-..");
     assert_eq!(talk(&mut exchange, &[OUR_PARSE, b'B', b'S'], b"EZ"), "..");
+    assert_eq!(talk(&mut exchange, &[OUR_FORGET, b'B', b'E', b'S'], b"3EZ"), "-..");
     assert_eq!(talk(&mut exchange, &[REFUSED_NAMED, b'B', b'E', b'S'], b"EZ"), "!.");
+    assert_eq!(talk(&mut exchange, &[REFUSED_PARSE, b'B', b'E', b'S'], b"EZ"), "!.");
+    assert_eq!(talk(&mut exchange, &[REFUSED_QUERY, b'Q'], b"EZCZ"), "!...");
+    assert_eq!(talk(&mut exchange, &[b'E', REFUSED_QUERY, b'S', b'Q'], b"EZCZ"), "....", "skipped as any other");
     assert!(exchange.is_free());
     exchange.sent(OUR_QUERY);
     assert!(exchange.is_ours());
@@ -208,26 +212,40 @@ fn our_own_messages_are_nobodys() {
 
 #[test]
 fn the_unnamed_statement_is_known_or_lost() {
+    // The server holds 7 before; Parses make it 1, 2, ... in the order sent.
     let with = |sent: &[u8], replies: &[u8]| {
-        let mut exchange = Exchange::default();
+        let mut exchange = Exchange { unnamed: 7, ..Exchange::default() };
+        let mut tag = 0;
         for &kind in sent {
-            exchange.sent(kind);
-            if matches!(kind, b'P' | OUR_PARSE) {
-                exchange.unnamed = 7;
-            }
+            tag += u128::from(matches!(kind, b'P' | OUR_PARSE));
+            exchange.sent_as(kind, tag);
         }
         talk(&mut exchange, b"", replies);
-        (exchange.unnamed, exchange.take_unnamed_lost())
+        assert_eq!(exchange.parses.len(), exchange.expected.iter().filter(|&&kind| matches!(kind, b'P' | OUR_PARSE)).count());
+        (exchange.unnamed, exchange.take_changed())
     };
-    assert_eq!(with(b"PS", b"1Z"), (7, false));
-    assert_eq!(with(b"PS", b"EZ"), (0, true));
-    assert_eq!(with(b"DPS", b"EZ"), (0, true));
-    assert_eq!(with(b"PBS", b"1EZ"), (7, false));
-    assert_eq!(with(b"PSPS", b"EZ1Z"), (7, false), "the second one counts");
-    assert_eq!(with(b"PSPS", b"1ZEZ"), (0, true));
-    assert_eq!(with(b"PSQ", b"1ZCZ"), (0, false));
-    // One of ours that was skipped is our loss only.
-    assert_eq!(with(&[b'D', OUR_PARSE, b'B', b'S'], b"EZ"), (0, false));
+    assert_eq!(with(b"PS", b""), (7, false), "nothing has happened yet");
+    assert_eq!(with(b"PS", b"1Z"), (1, true));
+    assert_eq!(with(b"PS", b"EZ"), (UNKNOWN, true));
+    assert_eq!(with(b"DPS", b"EZ"), (7, false), "what was skipped has not happened");
+    assert_eq!(with(b"PBS", b"1EZ"), (1, true));
+    assert_eq!(with(b"PSPS", b"EZ1Z"), (2, true), "the second one counts");
+    assert_eq!(with(b"PSPS", b"1ZEZ"), (UNKNOWN, true));
+    assert_eq!(with(b"PBPS", b"1EZ"), (1, true));
+    assert_eq!(with(b"PSQ", b"1Z"), (1, true));
+    assert_eq!(with(b"PSQ", b"1ZCZ"), (0, true));
+    assert_eq!(with(b"PSQ", b"1ZEZ"), (UNKNOWN, true));
+    assert_eq!(with(b"BQS", b"EZ"), (7, false));
+    assert_eq!(with(b"FS", b"VZZ"), (7, false));
+    assert_eq!(with(&[FORGET, b'S'], b"3Z"), (0, true));
+    assert_eq!(with(&[FORGET, b'S'], b"EZ"), (7, false));
+    assert_eq!(with(b"CS", b"3Z"), (7, false));
+    // Ours are no change of the client's.
+    assert_eq!(with(&[OUR_PARSE, b'B', b'S'], b"12Z"), (1, false));
+    assert_eq!(with(&[OUR_PARSE, b'B', b'S'], b"EZ"), (UNKNOWN, false));
+    assert_eq!(with(&[OUR_FORGET, b'B', b'S'], b"3EZ"), (0, false));
+    assert_eq!(with(&[OUR_QUERY], b"CZ"), (0, false));
+    assert_eq!(with(&[b'D', OUR_PARSE, b'B', b'S'], b"EZ"), (7, false));
 }
 
 #[test]

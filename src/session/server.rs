@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use crate::config::snapshot::PoolerMode;
 use crate::wire::frame::{self, Header};
 use crate::wire::server::{ErrorFields, error, error_fields, parse_parameter_status};
 
 use super::Verdicts;
-use super::exchange::{Exchange, OUR_QUERY, Reply, Status};
+use super::exchange::{Exchange, OUR_QUERY, REFUSED_PARSE, REFUSED_QUERY, Reply, Status};
 use super::parameters::{Given, Profile, dirties};
 
 /// Messages that are looked into are waited for up to this size; larger ones pass unseen.
@@ -22,6 +23,8 @@ pub enum Heard {
     More,
     /// a ReadyForQuery left nothing outstanding and no transaction open
     Free,
+    /// in statement mode, a request left a transaction open; its ReadyForQuery is not forwarded
+    LeftOpen,
     /// the server said FATAL: it is closing this connection
     Fatal,
     /// the server said what it cannot say here; the connection is worthless
@@ -40,6 +43,8 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Server {
     pub exchange: Exchange,
+    /// the client at hand may not leave a transaction open
+    statement_mode: bool,
     /// pid and secret for cancel requests
     pub key: Option<(i32, Vec<u8>)>,
     given: Given,
@@ -62,6 +67,13 @@ impl Server {
     #[inline]
     pub fn fits(&self, profile: &Arc<Profile>, client: u64) -> bool {
         self.changed.is_empty() && self.given.fits(profile, client)
+    }
+
+    /// A client comes.
+    #[inline]
+    pub fn meets(&mut self, mode: PoolerMode) {
+        self.statement_mode = mode == PoolerMode::Statement;
+        self.exchange.take_changed();
     }
 
     /// Makes the session fit for a client; the client's messages wait until the exchange is quiet again.
@@ -163,8 +175,8 @@ impl Server {
         let ours = self.exchange.is_ours();
         match self.exchange.received(header.kind) {
             Reply::OutOfStep => (false, Some(Heard::OutOfStep(header.kind))),
-            Reply::Refuse(_) => {
-                out.to_client(refusal);
+            Reply::Refuse(kind) => {
+                out.to_client(|words| refusal(kind, words));
                 (false, None)
             }
             Reply::Swallow => {
@@ -193,14 +205,13 @@ impl Server {
         if reply == Reply::OutOfStep {
             return (false, Some(Heard::OutOfStep(b'Z')));
         }
-        if client == 0 {
-            // A statement that was lost was that of a client which has gone; the next one's own is another.
-            self.exchange.take_unnamed_lost();
-        }
         let forward = reply == Reply::Forward;
         if forward {
             self.counts.queries += 1;
             self.counts.transactions += u64::from(status == Status::Idle);
+        }
+        if forward && client != 0 && self.statement_mode && status != Status::Idle {
+            return (false, Some(Heard::LeftOpen));
         }
         // Without a client this is left to `recovery`, in the middle of a client's message to its end.
         if client != 0 && self.exchange.is_doubtful() {
@@ -231,7 +242,17 @@ impl Server {
 }
 
 /// The error a client gets for a message that a server sharing cannot carry.
-fn refusal(words: &mut Vec<u8>) {
+fn refusal(kind: u8, words: &mut Vec<u8>) {
+    if matches!(kind, REFUSED_QUERY | REFUSED_PARSE) {
+        let fields = ErrorFields {
+            severity: "ERROR",
+            code: "58000",
+            message: "transaction control statements are not supported in statement mode",
+            detail: Some("The server goes to another client after each statement."),
+            hint: Some("Use pooler_mode = \"transaction\" for this user, or send all statements of the transaction in one query."),
+        };
+        return error(words, &fields);
+    }
     let fields = ErrorFields {
         severity: "ERROR",
         code: "0A000",

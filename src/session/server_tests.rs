@@ -40,7 +40,7 @@ impl Desk {
             self.held = held[consumed..].to_vec();
             match heard {
                 Heard::More => return,
-                Heard::Free => self.heard.push(heard),
+                Heard::Free | Heard::LeftOpen => self.heard.push(heard),
                 Heard::Fatal | Heard::OutOfStep(_) => return self.heard.push(heard),
             }
         }
@@ -106,8 +106,27 @@ fn every_cut_comes_to_the_same() {
     let ours = [framed(b'T', b"\0\0"), row(9), tag("SELECT 1"), ready(b'I')].concat().len();
     let theirs = report("ERROR", "26000");
     let at = bytes.windows(theirs.len()).position(|part| part == theirs).expect("it is there");
-    let refused = words(refusal);
+    let refused = words(|out| refusal(REFUSED_NAMED, out));
     assert_eq!(whole.to_client, [&bytes[ours..at], &refused[..], &bytes[at + theirs.len()..]].concat());
+}
+
+#[test]
+fn a_transaction_left_open_shows_in_statement_mode_alone() {
+    for status in *b"TE" {
+        for (mode, client, expected) in [
+            (PoolerMode::Statement, CLIENT, &[Heard::LeftOpen, Heard::Free][..]),
+            (PoolerMode::Statement, 0, &[Heard::Free]),
+            (PoolerMode::Transaction, CLIENT, &[Heard::Free]),
+        ] {
+            let mut desk = Desk::sent(b"QQ");
+            desk.server.meets(mode);
+            let first = [tag("DO"), ready(status)].concat();
+            desk.hear(&[first.clone(), tag("SELECT 1"), ready(b'I')].concat(), client);
+            assert_eq!(desk.heard, expected, "{mode:?}");
+            let shown = desk.to_client.starts_with(&first);
+            assert_eq!(shown, client != 0 && mode == PoolerMode::Transaction, "a client that ends is not told that it is ready");
+        }
+    }
 }
 
 #[test]
@@ -285,10 +304,10 @@ fn a_server_in_doubt_is_asked_and_free_after_its_answer() {
 /// A client's Parse failed when the client had gone: that says nothing of the next client's statement.
 #[test]
 fn a_statement_lost_by_a_client_that_has_gone_is_not_the_next_ones() {
-    for (client, lost) in [(CLIENT, true), (0, false)] {
-        let mut desk = Desk::sent(b"PS");
-        desk.hear(&[report("ERROR", "42601"), ready(b'I')].concat(), client);
-        assert_eq!(desk.heard, [Heard::Free]);
-        assert_eq!(desk.server.exchange.take_unnamed_lost(), lost);
-    }
+    let mut desk = Desk::sent(b"PS");
+    desk.hear(&[report("ERROR", "42601"), ready(b'I')].concat(), 0);
+    assert_eq!(desk.heard, [Heard::Free]);
+    assert!(desk.server.exchange.has_changed());
+    desk.server.meets(PoolerMode::Transaction);
+    assert!(!desk.server.exchange.has_changed());
 }

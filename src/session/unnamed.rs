@@ -1,0 +1,171 @@
+//! The unnamed statement of one client on shared servers: which text it stands for, on whatever server the client is next.
+//!
+//! PostgreSQL changes it at four messages: a Parse without a name replaces it, or drops it when it fails; a simple query and a Close drop it. None of
+//! them counts when it was skipped behind an error, and nobody knows that when it is sent. So nothing is guessed here. What a server holds follows from
+//! its replies (`Exchange::unnamed`), and when the server goes back, what it holds by this client's doing is what the client has.
+//!
+//! Invariant: from the first message that could depend on it, a server holds this client's statement or none. The first such message is never skipped,
+//! so what goes in front of it, or a Parse that is itself the first, makes that true; from then on server and client change alike, whatever fails, and
+//! all messages pass as they are. In the steady state (Parse first) nothing is added.
+
+use super::Verdicts;
+use super::exchange::{Exchange, OUR_FORGET, OUR_PARSE, UNKNOWN};
+use crate::wire::client::close_statement;
+
+/// Bytes of an unnamed statement's Parse that are kept for a later Bind on another server; larger ones cannot be bound after their own batch.
+pub const UNNAMED_MAX: usize = 16 * 1024;
+/// Parses that are kept while nobody knows which of them counted. In a longer pipeline the oldest go: if then an error makes exactly one of those the
+/// statement that is left, and it is bound on another server, that server says 26000 where PostgreSQL would have had it.
+const VERSIONS_MAX: usize = 4;
+
+/// A statement that the client may have.
+#[derive(Debug)]
+struct Version {
+    tag: u128,
+    /// the whole Parse message
+    parse: Vec<u8>,
+}
+
+/// How far the server at hand is made to agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Met {
+    #[default]
+    No,
+    /// it holds none, or this client's
+    Cleared,
+    /// it holds what this client has
+    Yes,
+}
+
+/// What a client has, and may have.
+#[derive(Debug)]
+pub struct Unnamed {
+    /// what it had when it had no server; unlike every other statement's in the process, 0 = none
+    tag: u128,
+    /// the next one: the client's own number in the high half
+    next: u128,
+    versions: Vec<Version>,
+    /// a buffer that is free, so that the steady state allocates nothing
+    spare: Vec<u8>,
+    met: Met,
+    /// a simple query went to the server at hand
+    queried: bool,
+}
+
+impl Unnamed {
+    /// `number` is unlike every other client's in the process.
+    pub fn new(number: u64) -> Unnamed {
+        let next = (u128::from(number) << 64) | 1;
+        Unnamed { tag: 0, next, versions: Vec::new(), spare: Vec::new(), met: Met::No, queried: false }
+    }
+
+    /// A Parse goes to the server: `parse` is as much of the message as is here, `whole` its length. Returns its tag.
+    pub fn parse(&mut self, parse: &[u8], whole: usize, link: &mut Exchange, out: &mut Verdicts) -> u128 {
+        if self.met == Met::No && self.is_foreign(link) && !surely_parsed(parse, whole) {
+            forget(link, out);
+        }
+        self.met = Met::Yes;
+        let tag = self.next;
+        self.next += 1;
+        if parse.len() == whole && whole <= UNNAMED_MAX {
+            let mut kept = self.room(link);
+            kept.extend_from_slice(parse);
+            self.versions.push(Version { tag, parse: kept });
+        }
+        tag
+    }
+
+    /// An empty buffer, and room for one more version.
+    fn room(&mut self, link: &Exchange) -> Vec<u8> {
+        if self.versions.len() < VERSIONS_MAX {
+            return std::mem::take(&mut self.spare);
+        }
+        let now = if link.has_changed() { link.unnamed } else { self.tag };
+        let oldest = usize::from(self.versions[0].tag == now);
+        let mut parse = self.versions.remove(oldest).parse;
+        parse.clear();
+        parse
+    }
+
+    /// A simple query goes to the server.
+    pub fn query(&mut self) {
+        self.queried = true;
+    }
+
+    /// A Close of the unnamed statement goes to the server, and can only succeed.
+    pub fn close(&mut self) {
+        self.met = Met::Yes;
+    }
+
+    /// A message goes to the server that the statement means nothing to, and that makes the server skip nothing unless it is malformed.
+    pub fn pass(&mut self, link: &mut Exchange, out: &mut Verdicts) {
+        if self.met == Met::No && self.is_foreign(link) {
+            forget(link, out);
+            self.met = Met::Cleared;
+        }
+    }
+
+    /// A message goes to the server that may use the statement, or make the server skip what follows.
+    #[inline]
+    pub fn meet(&mut self, link: &mut Exchange, out: &mut Verdicts) {
+        if self.met != Met::Yes {
+            self.bring(link, out);
+        }
+    }
+
+    #[cold]
+    fn bring(&mut self, link: &mut Exchange, out: &mut Verdicts) {
+        let cleared = std::mem::replace(&mut self.met, Met::Yes) == Met::Cleared;
+        // A simple query that is still at work will have dropped it.
+        let tag = if self.queried { 0 } else { self.tag };
+        if tag == link.unnamed && !cleared {
+            return;
+        }
+        match self.versions.iter().find(|version| version.tag == tag && tag != 0) {
+            Some(version) => {
+                out.to_server(|words| words.extend_from_slice(&version.parse));
+                link.sent_as(OUR_PARSE, tag);
+            }
+            // The server shall say in its own words that it has none.
+            None if !cleared => forget(link, out),
+            None => {}
+        }
+    }
+
+    fn is_foreign(&self, link: &Exchange) -> bool {
+        link.unnamed != 0 && link.unnamed != self.tag
+    }
+
+    /// The server goes back, and nothing is outstanding on it.
+    pub fn settle(&mut self, link: &mut Exchange) {
+        self.met = Met::No;
+        self.queried = false;
+        if link.take_changed() {
+            self.tag = if link.unnamed == UNKNOWN { 0 } else { link.unnamed };
+        }
+        while let Some(at) = self.versions.iter().position(|version| version.tag != self.tag) {
+            self.spare = self.versions.swap_remove(at).parse;
+            self.spare.clear();
+        }
+    }
+}
+
+/// Appends a Close of whatever the server holds.
+fn forget(link: &mut Exchange, out: &mut Verdicts) {
+    // Fixed and short.
+    out.to_server(|words| _ = close_statement(words, b""));
+    link.sent(OUR_FORGET);
+}
+
+/// Whether PostgreSQL gets as far as dropping the statement before this one. It does not for a message that it cannot read: fields that do not end
+/// with it, or bytes that are no text in the client's encoding, which ASCII is in all.
+fn surely_parsed(parse: &[u8], whole: usize) -> bool {
+    let Some(text) = parse.get(6..).filter(|_| parse.len() == whole) else { return false };
+    let Some(end) = text.iter().position(|&byte| byte == 0) else { return false };
+    let Some((count, types)) = text[end + 1..].split_first_chunk::<2>() else { return false };
+    text[..end].is_ascii() && types.len() == 4 * usize::from(u16::from_be_bytes(*count))
+}
+
+#[cfg(test)]
+#[path = "unnamed_tests.rs"]
+mod tests;
