@@ -14,7 +14,7 @@ use crate::admin::report::Report;
 use crate::auth::scram::Verifier;
 use crate::config::snapshot::{PoolSpec, Snapshot};
 use crate::pool::ledger::Ledger;
-use crate::session::greeting::SaltedKeys;
+use crate::session::greeting::{Reported, SaltedKeys, report};
 use crate::session::server::Server;
 
 /// What a pool is beyond its settings: lives as long as anybody uses the pool, over reloads.
@@ -22,8 +22,8 @@ pub struct PoolState {
     pub ledger: Arc<Ledger>,
     /// where the server is, once its name is resolved
     pub address: ArcSwapOption<SocketAddr>,
-    /// what a server reports when a session starts
-    pub parameters: ArcSwapOption<Vec<(String, String)>>,
+    /// what servers report when a session starts, and later when their configuration is reloaded; another list only when something differs
+    pub parameters: ArcSwapOption<Reported>,
     /// keys of our own login at the server, so that PBKDF2 runs once
     pub server_keys: ArcSwapOption<SaltedKeys>,
     /// set while the server does not let us in
@@ -39,6 +39,24 @@ pub struct Barred {
     pub pause: u64,
     pub code: String,
     pub message: String,
+}
+
+impl PoolState {
+    /// A server has reported all parameters.
+    pub fn set_parameters(&self, reported: Reported) {
+        if self.parameters.load().as_deref() != Some(&reported) {
+            self.parameters.store(Some(Arc::new(reported)));
+        }
+    }
+
+    /// A server has reported some parameters. Of two cores that hear of one reload at once, both say the same.
+    pub fn change_parameters(&self, changed: &Reported) {
+        let Some(mut parameters) = self.parameters.load_full().map(|known| (*known).clone()) else { return };
+        for (name, value) in changed {
+            report(&mut parameters, name, value);
+        }
+        self.set_parameters(parameters);
+    }
 }
 
 /// One pool as all cores see it.

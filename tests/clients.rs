@@ -32,10 +32,14 @@ mod limits;
 mod network;
 #[path = "clients/outage.rs"]
 mod outage;
+#[path = "clients/portals.rs"]
+mod portals;
 #[path = "clients/pressure.rs"]
 mod pressure;
 #[path = "clients/programs.rs"]
 mod programs;
+#[path = "clients/reload.rs"]
+mod reload;
 #[path = "clients/rust_driver.rs"]
 mod rust_driver;
 #[path = "clients/shutdown.rs"]

@@ -111,6 +111,7 @@ impl Default for General {
             log_format: LogFormat::Text,
             log_connections: true,
             log_disconnections: true,
+            server_minor: 0,
         }
     }
 }

@@ -59,7 +59,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn greeting_panicked(&mut self, server: u32, why: &Panicked) {
         tracing::error!("a login at a server panicked, and that connection is closed: {}", why.0);
         self.panics += 1;
-        self.open_failed(server, "XX000", "internal error");
+        self.open_failed(server, false, "XX000", "internal error");
     }
 
     /// Gives up the server and closes the client, as far as they are there, without asking their sessions anything more.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::admin::report::Report;
-use crate::config::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, PoolSpec, PoolerMode, Snapshot, Tcp};
+use crate::config::snapshot::{Admin, AuthType, Cores, General, NEVER, PoolSpec, PoolerMode, Snapshot, Tcp};
 use crate::engine::{Core, Parts, mailboxes};
 use crate::io::sim::{Answer, Dice, Faults, Limits, PeerId, PeerRead, SimDoor, World};
 use crate::mail::{Asker, Desk, Job, Mail, PoolState, Poster, Published, Shared, SharedPool, Word};
@@ -53,6 +53,8 @@ pub struct House {
     pub cancels: Vec<Vec<u8>>,
     /// said by each fresh server before it is ready
     pub greeting: Vec<u8>,
+    /// said in front of every message of a server, and behind it
+    pub noise: Vec<u8>,
     /// what clients were told: pid and secret
     pub keys: HashMap<PeerId, Vec<u8>>,
     /// the secret that fresh servers give
@@ -62,6 +64,8 @@ pub struct House {
 pub struct FakeServer {
     pub peer: PeerId,
     logged_in: bool,
+    /// it was told goodbye
+    over: bool,
     received: VecDeque<u8>,
     in_transaction: bool,
     /// the queries that came
@@ -76,6 +80,7 @@ impl House {
             published: ArcSwap::from_pointee(published(mode, size)),
             version: AtomicU64::new(1),
             clients: vec![Default::default()],
+            clients_max: usize::MAX,
             next_client: AtomicU64::new(1),
             secret: [7; 32],
         });
@@ -93,6 +98,7 @@ impl House {
             servers: Vec::new(),
             cancels: Vec::new(),
             greeting: Vec::new(),
+            noise: Vec::new(),
             keys: HashMap::new(),
             key: b"1234".to_vec(),
         }
@@ -107,11 +113,18 @@ impl House {
                 progress = true;
             }
             while let Some(peer) = self.world.accepted(SERVER) {
-                self.servers.push(FakeServer { peer, logged_in: false, received: VecDeque::new(), in_transaction: false, texts: Vec::new() });
+                self.servers.push(FakeServer {
+                    peer,
+                    logged_in: false,
+                    over: false,
+                    received: VecDeque::new(),
+                    in_transaction: false,
+                    texts: Vec::new(),
+                });
                 progress = true;
             }
             for server in &mut self.servers {
-                progress |= server.poll(&self.world, &self.greeting, &self.key, &mut self.cancels);
+                progress |= server.poll(&self.world, &self.greeting, &self.noise, &self.key, &mut self.cancels);
             }
             if !progress {
                 match self.world.next_event() {
@@ -148,9 +161,13 @@ impl House {
     }
 
     pub fn connect(&mut self, user: &str) -> PeerId {
+        self.connect_with(&[("user", user), ("database", "app")])
+    }
+
+    pub fn connect_with(&mut self, parameters: &[(&str, &str)]) -> PeerId {
         let client = self.world.connect_client(0);
         let mut words = Vec::new();
-        client::startup(&mut words, 0, &[("user", user), ("database", "app")]).unwrap();
+        client::startup(&mut words, 0, parameters).unwrap();
         self.write(client, &words);
         client
     }
@@ -204,16 +221,22 @@ impl House {
 }
 
 impl FakeServer {
-    fn poll(&mut self, world: &World, greeting: &[u8], key: &[u8], cancels: &mut Vec<Vec<u8>>) -> bool {
+    fn poll(&mut self, world: &World, greeting: &[u8], noise: &[u8], key: &[u8], cancels: &mut Vec<Vec<u8>>) -> bool {
         let PeerRead::Bytes(bytes) = world.peer_read(self.peer, 4096) else { return false };
         self.received.extend(bytes);
         let mut words = Vec::new();
         let before = cancels.len();
         while let Some(reply) = self.next(greeting, key, cancels) {
-            words.extend(reply);
+            let mut rest = reply.as_slice();
+            while let Ok(Some(header)) = crate::wire::frame::header(rest) {
+                words.extend_from_slice(noise);
+                words.extend_from_slice(&rest[..header.total()]);
+                rest = &rest[header.total()..];
+            }
+            words.extend_from_slice(noise);
         }
         assert_eq!(world.peer_write(self.peer, &words), words.len());
-        if cancels.len() > before {
+        if cancels.len() > before || self.over {
             world.peer_close(self.peer);
         }
         true
@@ -252,6 +275,7 @@ impl FakeServer {
             }
             self.texts.push(text);
         } else {
+            self.over = message[0] == b'X';
             return Some(Vec::new());
         }
         server::ready(&mut words, if self.in_transaction { b'T' } else { b'I' });
@@ -272,33 +296,21 @@ fn published(mode: PoolerMode, size: usize) -> Published {
         pool_size: size,
         min_pool_size: 0,
         mode,
+        idle_timeout: NEVER,
+        server_lifetime: NEVER,
+        server_lifetime_jitter: Duration::ZERO,
     };
     let state = PoolState {
         ledger: Arc::new(Ledger::new(1, size as u32)),
         address: ArcSwapOption::from_pointee(SERVER),
         parameters: ArcSwapOption::empty(),
         server_keys: ArcSwapOption::empty(),
+        barred: ArcSwapOption::empty(),
     };
     let pool = Arc::new(SharedPool { id: 0, spec: spec.clone(), state: Arc::new(state), verifier: Arc::new(ArcSwapOption::empty()) });
     let snapshot = Snapshot {
         number: 1,
-        general: General {
-            host: "127.0.0.1".into(),
-            port: 6432,
-            workers: 1,
-            auth_type: AuthType::Trust,
-            connect_timeout: Duration::from_secs(5),
-            checkout_timeout: Duration::from_secs(5),
-            client_login_timeout: Duration::from_secs(60),
-            rollback_timeout: Duration::from_secs(5),
-            shutdown_timeout: Duration::from_secs(60),
-            client_connection_recovery: ClientRecovery::Drop,
-            log_level: "info".into(),
-            log_format: LogFormat::Text,
-            log_connections: false,
-            log_disconnections: false,
-            server_minor: 0,
-        },
+        general: General { workers: 1, auth_type: AuthType::Trust, log_connections: false, log_disconnections: false, ..General::default() },
         cores: Cores::default(),
         admin: Admin { database: "admin".into(), user: "admin".into(), password: "secret".into() },
         tcp: Tcp { keepalive: true, time: None, interval: None, retries: None, user_timeout: None, congestion_control: None },

@@ -49,6 +49,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             client: Client::new(PoolerMode::Transaction, number),
             profile: Arc::default(),
             pool: None,
+            told: None,
             version: 0,
             server: NOBODY,
             ticket: None,
@@ -248,6 +249,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let _ = server::backend_key_data(&mut words, pid(core, slot), peer.secret());
         server::ready(&mut words, b'I');
         peer.stage = Stage::Ready;
+        peer.told = Some(parameters);
         self.links.say(slot, &words);
         self.release_if_free(slot);
         self.feed_later(slot);

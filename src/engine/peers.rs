@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::mail::{ServerLink, SharedPool};
 use crate::pool::queue::Ticket;
 use crate::session::client::Client;
-use crate::session::greeting::Greeting;
+use crate::session::greeting::{Greeting, Reported};
 use crate::session::login::{LONG_KEY, Login};
 use crate::session::parameters::Profile;
 
@@ -50,6 +50,8 @@ pub struct ClientPeer {
     pub client: Client,
     pub profile: Arc<Profile>,
     pub pool: Option<Arc<SharedPool>>,
+    /// what it was told of its servers' parameters
+    pub told: Option<Arc<Reported>>,
     /// of the snapshot that `pool` was found in
     pub version: u64,
     /// the server at hand

@@ -8,11 +8,12 @@ use crate::mail::{Asker, Barred, Desk, Job, ServerLink};
 use crate::session::greeting::{Greeted, Greeting};
 use crate::session::server::{Heard, Server};
 use crate::session::{Verdict, Verdicts};
+use crate::wire::server::parameter_status;
 
 use super::core::Core;
 use super::guard::guard;
 use super::leaving::is_leaving;
-use super::peers::{NOBODY, Peer, ServerPeer, ServerStage};
+use super::peers::{ClientPeer, NOBODY, Peer, ServerPeer, ServerStage};
 use super::timers::{Timer, ns};
 
 /// After a failed connect no core tries that pool again for so long.
@@ -252,7 +253,10 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// What replies make possible besides: a blocked client may go on, a cleaning may take its next step.
     fn after_replies(&mut self, slot: u32) {
-        let Some(Peer::Server(peer)) = self.peers.get(slot as usize) else { return };
+        let Some(Peer::Server(peer)) = self.peers.get_mut(slot as usize) else { return };
+        if let Some(reported) = peer.link.server.take_reported() {
+            peer.link.pool.state.change_parameters(&reported);
+        }
         match peer.stage {
             ServerStage::Cleaning { .. } => self.go_on_cleaning(slot),
             ServerStage::Busy if !peer.link.server.exchange.is_full() => {
@@ -326,7 +330,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let ServerStage::Greeting(greeting) = std::mem::replace(&mut peer.stage, ServerStage::Idle) else { return };
         let (key, parameters) = greeting.into_parts();
         peer.link.server.key = key;
-        peer.link.pool.state.parameters.store(Some(Arc::new(parameters)));
+        peer.link.pool.state.set_parameters(parameters);
         peer.link.heard_at = now;
         let (pool, took) = (peer.pool, now.saturating_sub(peer.link.connected_at));
         if let Some(Some(pool)) = self.pools.get_mut(pool as usize) {
@@ -467,6 +471,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         let (now, stale_ns) = (self.now, self.stale_ns);
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return false };
         link.link.server.meets(peer.client.mode());
+        if let Some(news) = news_for(peer) {
+            self.links.say(client, &news);
+            return self.fit(client, server);
+        }
         let fits = link.link.server.fits(&peer.profile, peer.number);
         let stale = now.saturating_sub(link.link.heard_at) > stale_ns;
         if fits && !stale {
@@ -516,6 +524,24 @@ impl<D: Door, K: Desk> Core<D, K> {
             self.server_lost(slot, false, "08006", "the server does not answer");
         }
     }
+}
+
+/// What a client has been told otherwise when it was greeted, as ParameterStatus messages: the server's configuration was reloaded since.
+#[inline]
+fn news_for(peer: &mut ClientPeer) -> Option<Vec<u8>> {
+    let told = peer.told.as_ref()?;
+    let parameters = &peer.pool.as_ref()?.state.parameters;
+    if parameters.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, told)) {
+        return None;
+    }
+    let now = parameters.load_full()?;
+    let mut words = Vec::new();
+    for (name, value) in now.iter().filter(|&known| peer.profile.get(&known.0).is_none() && !told.contains(known)) {
+        // It came in one message from the server, so that it fits one now.
+        let _ = parameter_status(&mut words, name.as_bytes(), value.as_bytes());
+    }
+    peer.told = Some(now);
+    Some(words)
 }
 
 #[cfg(test)]

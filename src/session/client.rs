@@ -66,7 +66,7 @@ impl Client {
 
     /// Bytes kept of its statements.
     pub fn memory(&self) -> usize {
-        self.unnamed.parse.capacity()
+        self.unnamed.memory()
     }
 
     /// Between two messages.

@@ -16,6 +16,18 @@ const MESSAGE_MAX: usize = 64 * 1024;
 /// Parameters a server reports; PostgreSQL 18 has about 15.
 const PARAMETERS_MAX: usize = 128;
 
+/// What a server reports about its sessions: names and values, in the order of its first report.
+pub type Reported = Vec<(String, String)>;
+
+/// Adds one report, which replaces an earlier one of the same name.
+pub fn report(known: &mut Reported, name: &str, value: &str) {
+    if let Some(known) = known.iter_mut().find(|(other, _)| other == name) {
+        known.1 = value.to_string();
+    } else if known.len() < PARAMETERS_MAX {
+        known.push((name.to_string(), value.to_string()));
+    }
+}
+
 /// pid and secret for cancel requests.
 pub type CancelKey = Option<(i32, Vec<u8>)>;
 
@@ -58,7 +70,7 @@ pub struct Greeting {
     /// minor protocol version asked for
     minor: u16,
     key: CancelKey,
-    parameters: Vec<(String, String)>,
+    parameters: Reported,
 }
 
 fn failed(code: &str, message: impl Into<String>) -> Greeted {
@@ -75,7 +87,7 @@ impl Greeting {
     }
 
     /// What the server told about itself.
-    pub fn into_parts(self) -> (CancelKey, Vec<(String, String)>) {
+    pub fn into_parts(self) -> (CancelKey, Reported) {
         (self.key, self.parameters)
     }
 
@@ -109,7 +121,8 @@ impl Greeting {
         #[cfg(test)]
         super::panic_if_asked(body);
         match (kind, &self.state) {
-            (b'N', _) => Greeted::More,
+            // Nobody is there yet whom a notice or a notification could be for.
+            (b'N' | b'A', _) => Greeted::More,
             (b'v', State::Asked) => match parse_negotiate_protocol_version(body) {
                 // Whatever it is, we speak it: what differs is the length of a key that is kept as it comes.
                 Some(minor) if minor <= self.minor => Greeted::More,
@@ -125,9 +138,9 @@ impl Greeting {
                 Ok(request) => self.prove(request, spec, cached, random, words),
                 Err(error) => failed("08P01", error.to_string()),
             },
-            (b'S', State::In) => {
-                if let Some((name, value)) = parse_parameter_status(body).filter(|_| self.parameters.len() < PARAMETERS_MAX) {
-                    self.parameters.push((name.to_string(), value.to_string()));
+            (b'S', _) => {
+                if let Some((name, value)) = parse_parameter_status(body) {
+                    report(&mut self.parameters, name, value);
                 }
                 Greeted::More
             }

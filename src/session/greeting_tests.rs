@@ -222,7 +222,6 @@ fn messages_out_of_order_are_refused() {
     let ok = || words(write::authentication_ok);
     for bytes in [
         framed(b'Z', b"I"),
-        framed(b'S', b"a\0b\0"),
         framed(b'K', b"\0\0\0\x01\0\0\0\x02"),
         framed(b'T', b"\0\0"),
         [ok(), ok()].concat(),
@@ -299,6 +298,31 @@ fn a_server_may_speak_an_older_protocol_and_no_other() {
     // Once it has begun to ask for a proof, the version stands.
     let late = [words(write::authentication_ok), framed(b'v', &[0, 3, 0, 0, 0, 0, 0, 0])].concat();
     assert_eq!(failure(Desk::new(None).hear(&late)).0, "08P01");
+}
+
+#[test]
+fn notices_and_reports_may_stand_anywhere_in_a_login() {
+    let noise = [
+        framed(b'N', b"SNOTICE\0Mnoise\0\0"),
+        framed(b'A', b"\0\0\0\x01a\0b\0"),
+        framed(b'S', b"TimeZone\0Mars\0"),
+        framed(b'N', b""),
+        framed(b'S', b"no end"),
+    ]
+    .concat();
+    let mut desk = Desk::new(None);
+    let welcome = welcome();
+    let mut rest = welcome.as_slice();
+    while let Ok(Some(header)) = frame::header(rest) {
+        assert_eq!(desk.hear(&noise), Greeted::More);
+        let last = header.kind == b'Z';
+        assert_eq!(desk.hear(&rest[..header.total()]), if last { Greeted::Ready } else { Greeted::More });
+        rest = &rest[header.total()..];
+    }
+    let (key, parameters) = desk.greeting.into_parts();
+    assert_eq!(key, Some((42, vec![1, 2, 3, 4])));
+    // The last report of a name counts, and there is one of each.
+    assert_eq!(parameters, [("TimeZone".to_string(), "Mars".to_string()), ("server_version".to_string(), "15.4".to_string())]);
 }
 
 #[test]

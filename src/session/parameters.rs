@@ -81,6 +81,11 @@ impl Given {
         self.dirtied_by = if client == 0 { GONE } else { client };
     }
 
+    /// Whether the client asked for a value of `name`.
+    pub fn asks(&self, name: &str) -> bool {
+        self.profile.get(name).is_some()
+    }
+
     /// The client's own SETs made the session what `profile` says.
     pub fn adopt(&mut self, profile: Arc<Profile>) {
         self.profile = profile;

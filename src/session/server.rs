@@ -9,6 +9,7 @@ use crate::wire::server::{ErrorFields, error, error_fields, parse_parameter_stat
 
 use super::Verdicts;
 use super::exchange::{Exchange, OUR_QUERY, REFUSED_PARSE, REFUSED_QUERY, Reply, Status};
+use super::greeting::{Reported, report};
 use super::parameters::{Given, Profile, dirties};
 
 /// Messages that are looked into are waited for up to this size; larger ones pass unseen.
@@ -52,6 +53,10 @@ pub struct Server {
     body_goes_on: bool,
     /// parameters reported since the client at hand came
     changed: Vec<(String, String)>,
+    /// a query of ours is at work that changes nothing but to reset, or to set what the client asked for
+    fitting: bool,
+    /// values that sessions begin with, reported because the server's configuration was reloaded
+    reported: Reported,
     /// code and message of the last error that answered a query of ours
     pub ours_error: Option<(String, String)>,
     pub counts: Counts,
@@ -83,7 +88,8 @@ impl Server {
             self.given.dirty(0);
             self.changed.clear();
         }
-        let Server { given, exchange, .. } = self;
+        let Server { given, exchange, fitting, .. } = self;
+        *fitting = true;
         out.to_server(|words| given.bring_to(profile, client, exchange, words));
     }
 
@@ -92,12 +98,20 @@ impl Server {
         // Fixed and short.
         out.to_server(|words| _ = crate::wire::client::query(words, b";"));
         self.exchange.sent(OUR_QUERY);
+        self.fitting = true;
     }
 
     /// Makes the session like new (a client in session mode has gone).
     pub fn clean(&mut self, out: &mut Verdicts) {
-        let Server { given, exchange, .. } = self;
+        let Server { given, exchange, fitting, .. } = self;
+        *fitting = true;
         out.to_server(|words| given.clean(exchange, words));
+    }
+
+    /// What was reported, since the last call, that holds for every session of the pool.
+    #[inline]
+    pub fn take_reported(&mut self) -> Option<Reported> {
+        (!self.reported.is_empty()).then(|| std::mem::take(&mut self.reported))
     }
 
     /// What this client's own SETs made of its profile, if they changed a parameter that is carried along.
@@ -188,7 +202,8 @@ impl Server {
             Reply::Forward => {
                 match header.kind {
                     b'C' if dirties(body) => self.given.dirty(client),
-                    b'S' if !ours => self.note_parameter(body),
+                    b'S' if !ours => self.note_parameter(body, client),
+                    b'S' if self.fitting => self.note_default(body),
                     b'E' => return (true, self.note_error(body, false)),
                     _ => {}
                 }
@@ -218,7 +233,9 @@ impl Server {
             let exchange = &mut self.exchange;
             out.to_server(|words| exchange.probe(words));
         }
-        (forward, self.exchange.is_free().then_some(Heard::Free))
+        let free = self.exchange.is_free();
+        self.fitting &= !free;
+        (forward, free.then_some(Heard::Free))
     }
 
     fn note_error(&mut self, body: &[u8], ours: bool) -> Option<Heard> {
@@ -231,8 +248,19 @@ impl Server {
         parsed.is_fatal().then_some(Heard::Fatal)
     }
 
-    fn note_parameter(&mut self, body: &[u8]) {
+    /// What a session has when it is reset, but for what is set at once for its client, it would have had from the start.
+    fn note_default(&mut self, body: &[u8]) {
+        if let Some((name, value)) = parse_parameter_status(body).filter(|(name, _)| !self.given.asks(name)) {
+            report(&mut self.reported, name, value);
+        }
+    }
+
+    fn note_parameter(&mut self, body: &[u8], client: u64) {
         if let Some((name, value)) = parse_parameter_status(body) {
+            // What a client's statement changes is reported before its last reply. Between statements nothing changes but the configuration.
+            if client == 0 && self.exchange.is_free() {
+                return report(&mut self.reported, name, value);
+            }
             self.changed.retain(|(known, _)| known != name);
             if self.changed.len() < CHANGED_MAX {
                 self.changed.push((name.to_string(), value.to_string()));

@@ -130,6 +130,35 @@ fn a_transaction_left_open_shows_in_statement_mode_alone() {
 }
 
 #[test]
+fn reports_on_an_idle_server_are_the_pools() {
+    let profile = Arc::new(Profile::default());
+    let mut desk = Desk::default();
+    desk.hear(&[parameter("TimeZone", "Mars"), framed(b'N', b"SNOTICE\0\0"), parameter("a", "1"), parameter("TimeZone", "Venus")].concat(), 0);
+    assert!(desk.server.fits(&profile, CLIENT) && desk.to_client.is_empty());
+    let reported = desk.server.take_reported();
+    assert_eq!(reported, Some(vec![("TimeZone".to_string(), "Venus".to_string()), ("a".to_string(), "1".to_string())]));
+    assert_eq!(desk.server.take_reported(), None);
+    // What a reset brings to light is the pool's too, but not what is set for the client at once.
+    let asked = Arc::new(Profile::new([("DateStyle".to_string(), "German".to_string())]));
+    let mut out = Verdicts::default();
+    desk.server.bring_to(&asked, CLIENT, &mut out);
+    desk.hear(&[tag("SELECT 1"), parameter("DateStyle", "German, DMY"), parameter("TimeZone", "Pluto"), ready(b'I')].concat(), 0);
+    assert_eq!(desk.server.take_reported(), Some(vec![("TimeZone".to_string(), "Pluto".to_string())]));
+    assert!(desk.server.fits(&asked, CLIENT));
+    // A ROLLBACK of ours brings back what the client had set before.
+    desk.server.exchange.sent(OUR_QUERY);
+    desk.hear(&[tag("ROLLBACK"), parameter("TimeZone", "Mars"), ready(b'I')].concat(), 0);
+    assert_eq!(desk.server.take_reported(), None);
+    // With somebody there, or with something outstanding of somebody who has gone, they are that one's.
+    for (sent, client) in [(&b""[..], CLIENT), (b"Q", 0), (b"Q", CLIENT)] {
+        let mut desk = Desk::sent(sent);
+        desk.hear(&parameter("TimeZone", "Mars"), client);
+        assert_eq!(desk.server.take_reported(), None);
+        assert!(!desk.server.fits(&profile, CLIENT));
+    }
+}
+
+#[test]
 fn nothing_is_forwarded_to_nobody() {
     let mut desk = Desk::sent(b"QPBES");
     desk.hear(&[row(100), tag("SELECT 1"), ready(b'I'), report("ERROR", "22012"), ready(b'I')].concat(), 0);

@@ -59,6 +59,11 @@ impl Unnamed {
         Unnamed { tag: 0, next, versions: Vec::new(), spare: Vec::new(), met: Met::No, queried: false }
     }
 
+    /// Bytes kept of its texts.
+    pub fn memory(&self) -> usize {
+        self.spare.capacity() + self.versions.iter().map(|version| version.parse.capacity()).sum::<usize>()
+    }
+
     /// A Parse goes to the server: `parse` is as much of the message as is here, `whole` its length. Returns its tag.
     pub fn parse(&mut self, parse: &[u8], whole: usize, link: &mut Exchange, out: &mut Verdicts) -> u128 {
         if self.met == Met::No && self.is_foreign(link) && !surely_parsed(parse, whole) {

@@ -309,8 +309,171 @@ fn notices_and_sizes() -> Vec<Script> {
 }
 
 /// All that are chosen by hand.
+/// Queries that say nothing, in every form, alone and among others, in transactions that are well and that have failed.
+fn empty_ones() -> Vec<Script> {
+    let mut all = Vec::new();
+    for (name, text) in [("nothing", ""), ("blanks", " \t\n "), ("semicolons", ";;; ;"), ("comments", "-- a\n/* b /* c */ */;")] {
+        let mut add = |how: &str, messages: &[Vec<u8>]| all.push(Script::new(format!("{name}: {how}"), messages));
+        let described = [parse("", text, &[]), describe(b'S', ""), bind("", "", &[]), describe(b'P', ""), execute("", 0), execute("", 1)].concat();
+        add("simple", &[query(text), query(text)]);
+        add("extended", &[described.clone(), sync(), extended(text), extended("SELECT 1"), extended(text), sync()]);
+        add("in a transaction", &[query("BEGIN"), query(text), described.clone(), sync(), query("COMMIT")]);
+        add(
+            "in a failed transaction",
+            &[query("BEGIN"), query("SELEC"), query(text), described.clone(), sync(), extended(text), sync(), query("END")],
+        );
+        add("skipped", &[execute("missing", 0), query(text), described, sync(), query(text)]);
+        add("between statements", &[query(&format!("SELECT 1;{text};SELECT 2")), query(&format!("{text};SELECT 1/0;{text}"))]);
+    }
+    all
+}
+
+/// FunctionCall, alone and everywhere in a pipeline: 177 is int4pl, 154 int4div, 1598 random().
+fn function_calls() -> Vec<Script> {
+    let script = |name: &str, messages: &[Vec<u8>]| Script::new(name, messages);
+    let (good, bad, sleepless) = (call(177, &["40", "2"]), call(154, &["1", "0"]), call(177, &["1", "2", "3"]));
+    // As binary, of NULL, with formats for each argument; and bodies that are none.
+    let binary = frame(b'F', b"\0\0\0\xb1\0\x01\0\x01\0\x02\0\0\0\x04\0\0\0\x28\0\0\0\x04\0\0\0\x02\0\x01");
+    let null = frame(b'F', b"\0\0\0\xb1\0\0\0\x02\xff\xff\xff\xff\0\0\0\x011\0\0");
+    let cut = frame(b'F', b"\0\0\0\xb1\0\0\0\x02\0\0\0\x011");
+    vec![
+        script("calls in every form", &[good.clone(), binary.clone(), null, sleepless, cut, frame(b'F', b""), good.clone()]),
+        script("calls among queries", &[query("SELECT 1"), good.clone(), query("SELECT 2"), bad.clone(), query("SELECT 3"), good.clone()]),
+        script("calls in a batch", &[extended("SELECT 1"), good.clone(), extended("SELECT 2"), bad.clone(), extended("SELECT 3"), sync()]),
+        script("a failing call ends what came before", &[extended("INSERT INTO copied VALUES (1)"), bad.clone(), extended("SELECT 1"), sync()]),
+        script("calls are skipped", &[parse("", "SELEC", &[]), good.clone(), bad.clone(), query("SELECT 1"), good.clone(), sync(), good.clone()]),
+        script("calls in a transaction", &[query("BEGIN"), good.clone(), extended("SELECT 1"), sync(), bad, good.clone(), query("ROLLBACK")]),
+        script("a call and Syncs", &[sync(), good.clone(), sync(), sync(), binary, flush(), sync(), good]),
+    ]
+}
+
+/// Portals with limits of rows: across Flush and Sync, closed, replaced, gone with their transaction.
+fn portals() -> Vec<Script> {
+    let script = |name: &str, messages: &[Vec<u8>]| Script::new(name, messages);
+    let series = |name: &str, rows: u32| [parse("", &format!("SELECT generate_series(1, {rows})"), &[]), bind(name, "", &[])].concat();
+    let page = |name: &str, rows: u32| [execute(name, rows), flush()].concat();
+    let paged = |name: &str, pages: usize| [series(name, 1000), page(name, 100).repeat(pages)].concat();
+    let mut all = vec![
+        script("pages of a thousand rows", &[paged("", 11), sync(), paged("p", 5), sync(), execute("p", 1), sync()]),
+        script("pages over Syncs", &[query("BEGIN"), series("p", 10), [execute("p", 3), sync()].concat().repeat(5), query("COMMIT")]),
+        script(
+            "two portals by turns",
+            &[query("BEGIN"), series("a", 5), series("b", 5), [execute("a", 2), execute("b", 2), sync()].concat().repeat(3), query("COMMIT")],
+        ),
+        script(
+            "a portal ends with its transaction",
+            &[query("BEGIN"), series("p", 5), execute("p", 2), sync(), query("COMMIT"), execute("p", 2), sync()],
+        ),
+        script("a portal ends at Sync", &[series("p", 5), execute("p", 2), sync(), execute("p", 2), sync(), describe(b'P', "p"), sync()]),
+        script("a portal ends with a query", &[series("p", 5), execute("p", 2), query("SELECT 1"), execute("p", 2), sync()]),
+        script(
+            "portals closed",
+            &[
+                query("BEGIN"),
+                series("p", 5),
+                execute("p", 1),
+                close(b'P', "p"),
+                close(b'P', "p"),
+                close(b'P', "never"),
+                execute("p", 1),
+                sync(),
+                query("END"),
+            ],
+        ),
+        script("a portal's name twice", &[query("BEGIN"), series("p", 5), bind("p", "", &[]), sync(), query("END")]),
+        script(
+            "the unnamed portal twice",
+            &[series("", 5), execute("", 2), bind("", "", &[]), execute("", 2), execute("", 9), execute("", 1), sync()],
+        ),
+        script("what is not rows, with a limit", &[parse("", "INSERT INTO copied VALUES (1), (2)", &[]), bind("", "", &[]), execute("", 1), sync()]),
+        script(
+            "rows of a command, with a limit",
+            &[
+                parse("", "INSERT INTO copied VALUES (1), (2) RETURNING a", &[]),
+                bind("", "", &[]),
+                execute("", 1),
+                execute("", 1),
+                execute("", 1),
+                sync(),
+            ],
+        ),
+        script(
+            "SHOW, with a limit",
+            &[parse("", "SHOW DateStyle", &[]), bind("", "", &[]), describe(b'P', ""), execute("", 1), execute("", 1), sync()],
+        ),
+        script(
+            "a page fails",
+            &[parse("", "SELECT 1/(3 - g) FROM generate_series(1, 5) g", &[]), bind("", "", &[]), page("", 1).repeat(5), sync(), page("", 1), sync()],
+        ),
+        script(
+            "cursors",
+            &[
+                query("BEGIN"),
+                query("DECLARE c CURSOR FOR SELECT generate_series(1, 7)"),
+                query("FETCH 3 FROM c"),
+                [execute("c", 2), sync()].concat(),
+                extended("FETCH 3 FROM c"),
+                describe(b'P', "c"),
+                sync(),
+                close(b'P', "c"),
+                sync(),
+                query("FETCH 1 FROM c"),
+                query("ROLLBACK"),
+            ],
+        ),
+        script(
+            "pages of COPY TO",
+            &[parse("", "COPY (SELECT generate_series(1, 9)) TO STDOUT", &[]), bind("", "", &[]), execute("", 2), execute("", 2), sync()],
+        ),
+    ];
+    // As drivers do: the next page is asked for when the one before is here.
+    let more = [page("", 2)];
+    let waits = Script::new("pages in turn", &[series("", 7), page("", 2)]).then(b's', &more).then(b's', &more).then(b's', &more);
+    all.push(waits.then(b'C', &[sync()]));
+    all
+}
+
+/// The unnamed statement behind errors, with Syncs between: what was skipped leaves it, what failed does not.
+fn unnamed_ones() -> Vec<Script> {
+    let kept = [parse("", "SELECT 'kept'", &[]), sync()].concat();
+    let used = [bind("", "", &[]), describe(b'S', ""), execute("", 0), sync()].concat();
+    let mut all = Vec::new();
+    for (what, changes) in [
+        ("Parse", parse("", "SELECT 'never'", &[])),
+        ("a failing Parse", parse("", "SELEC", &[])),
+        ("Query", query("SELECT 'never'")),
+        ("an empty Query", query("")),
+        ("a failing Query", query("SELEC")),
+        ("Close", close(b'S', "")),
+        ("Parse and Close", [parse("", "SELECT 'never'", &[]), close(b'S', "")].concat()),
+        ("a call", call(177, &["1", "2"])),
+        ("Close of nothing known", frame(b'C', b"X\0")),
+        ("Describe of nothing known", frame(b'D', b"X\0")),
+        ("Close without a name", frame(b'C', b"S")),
+        ("Bind without names", frame(b'B', b"")),
+        ("a named Parse", parse("", "SELECT 1/0", &[])),
+    ] {
+        let mut add = |how: &str, messages: &[Vec<u8>]| all.push(Script::new(format!("{what} {how}"), messages));
+        add("happens", &[kept.clone(), changes.clone(), sync(), used.clone()]);
+        add("is skipped", &[kept.clone(), execute("missing", 0), changes.clone(), sync(), used.clone()]);
+        add("is skipped behind one that fails", &[kept.clone(), parse("", "SELEC", &[]), changes.clone(), sync(), used.clone()]);
+        add("is skipped, then happens", &[kept.clone(), execute("missing", 0), changes.clone(), sync(), changes.clone(), sync(), used.clone()]);
+        add(
+            "happens, then all is skipped",
+            &[kept.clone(), changes.clone(), execute("missing", 0), parse("", "SELECT 0", &[]), sync(), used.clone()],
+        );
+        all.push(
+            Script::new(format!("{what} is skipped on another server"), std::slice::from_ref(&kept))
+                .then(b'Z', &[execute("missing", 0), changes.clone(), sync(), used.clone(), kept.clone()])
+                .then(b'Z', std::slice::from_ref(&used)),
+        );
+    }
+    all
+}
+
 pub fn chosen() -> Vec<Script> {
-    [copies_at_once(), copies_in_turn(), calls_and_transactions(), notices_and_sizes()].concat()
+    [copies_at_once(), copies_in_turn(), calls_and_transactions(), notices_and_sizes(), empty_ones(), function_calls(), portals(), unnamed_ones()]
+        .concat()
 }
 
 /// Short ones among them in which much happens, to be cut at every byte.

@@ -233,6 +233,19 @@ impl Raw {
         }
     }
 
+    /// Messages up to and including the next PortalSuspended or CommandComplete of a portal's pages; replies to BEGIN and Sync before are passed over.
+    pub fn read_until_page(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        loop {
+            let next = self.try_read().unwrap_or_else(|error| panic!("no page after {messages:?}: {error}"));
+            let ends = next.tag == b's' || next.tag == b'C' && next.text() != "BEGIN" || next.tag == b'E';
+            messages.push(next);
+            if ends {
+                return messages;
+            }
+        }
+    }
+
     /// One byte that is not a message: the answer to SSLRequest or GSSENCRequest.
     pub fn read_byte(&mut self) -> u8 {
         while self.buffer.is_empty() {
