@@ -222,7 +222,15 @@ impl House {
 
 impl FakeServer {
     fn poll(&mut self, world: &World, greeting: &[u8], noise: &[u8], key: &[u8], cancels: &mut Vec<Vec<u8>>) -> bool {
-        let PeerRead::Bytes(bytes) = world.peer_read(self.peer, 4096) else { return false };
+        let bytes = match world.peer_read(self.peer, 4096) {
+            PeerRead::Bytes(bytes) => bytes,
+            PeerRead::End if !self.over => {
+                self.over = true;
+                world.peer_close(self.peer);
+                return true;
+            }
+            _ => return false,
+        };
         self.received.extend(bytes);
         let mut words = Vec::new();
         let before = cancels.len();
@@ -237,6 +245,7 @@ impl FakeServer {
         }
         assert_eq!(world.peer_write(self.peer, &words), words.len());
         if cancels.len() > before || self.over {
+            self.over = true;
             world.peer_close(self.peer);
         }
         true

@@ -287,7 +287,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Err(why) => {
                 self.verdicts = verdicts;
                 self.greeting_panicked(slot, &why);
-                return 0;
+                return bytes.view().len();
             }
         };
         self.links.say(slot, &verdicts.words);

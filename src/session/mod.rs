@@ -1,8 +1,8 @@
 //! One client's conversation and one server's, without a socket or a clock: they get bytes and say what should be done with them.
 //!
 //! `login` proves who a client is, `client` reads its messages, `greeting` logs in at a server, `server` reads that server's messages, `exchange` is
-//! what is outstanding between the two; `unnamed` and `control` are a client's rules for its unnamed statement and in statement mode. The engine owns all of them, carries out their verdicts, and asks the pool for servers when a client wants
-//! one.
+//! what is outstanding between the two; `unnamed` is a client's unnamed statement, `control` what statement mode refuses. The engine owns all of
+//! them, carries out their verdicts, and asks the pool for servers when a client wants one.
 
 pub mod client;
 pub mod control;

@@ -1,12 +1,12 @@
 //! The unnamed statement of one client on shared servers: which text it stands for, on whatever server the client is next.
 //!
-//! PostgreSQL changes it at four messages: a Parse without a name replaces it, or drops it when it fails; a simple query and a Close drop it. None of
-//! them counts when it was skipped behind an error, and nobody knows that when it is sent. So nothing is guessed here. What a server holds follows from
-//! its replies (`Exchange::unnamed`), and when the server goes back, what it holds by this client's doing is what the client has.
+//! PostgreSQL changes it at four messages: a Parse without a name replaces it, or drops it when it fails; a simple query and a Close drop it. None
+//! of them counts when it was skipped behind an error, and nobody knows that when it is sent. So nothing is guessed here. What a server holds follows
+//! from its replies (`Exchange::unnamed`), and when the server goes back, what it holds by this client's doing is what the client has.
 //!
-//! Invariant: from the first message that could depend on it, a server holds this client's statement or none. The first such message is never skipped,
-//! so what goes in front of it, or a Parse that is itself the first, makes that true; from then on server and client change alike, whatever fails, and
-//! all messages pass as they are. In the steady state (Parse first) nothing is added.
+//! Invariant: from the first message that could depend on it, a server holds this client's statement or none. The first such message is never
+//! skipped, so what goes in front of it, or a Parse that is itself the first, makes that true; from then on server and client change alike, whatever
+//! fails, and all messages pass as they are. In the steady state (Parse first) nothing is added.
 
 use super::Verdicts;
 use super::exchange::{Exchange, OUR_FORGET, OUR_PARSE, UNKNOWN};

@@ -233,7 +233,7 @@ impl Raw {
         }
     }
 
-    /// Messages up to and including the next PortalSuspended or CommandComplete of a portal's pages; replies to BEGIN and Sync before are passed over.
+    /// Messages up to and including the next PortalSuspended or CommandComplete, but not BEGIN's: the end of a portal's page.
     pub fn read_until_page(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         loop {
