@@ -116,7 +116,7 @@ fn message(chance: &mut Chance, who: usize, number: u64, hostile: bool) -> Vec<u
 }
 
 fn chance_of(number: u64) -> bool {
-    number % 3 == 0
+    number.is_multiple_of(3)
 }
 
 /// Sends `bytes` of a client to a server at hand; what comes back for the client.
