@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use crate::io::links::{Links, Received};
 use crate::io::timer::Timers;
 use crate::io::{Completion, Door, Fd, Group, Op, Token, limits};
-use crate::mail::{Desk, Moved, Published, Shared};
+use crate::mail::{Desk, Published, Shared};
 use crate::session::Verdicts;
 use crate::session::parameters::Profile;
 
@@ -67,7 +67,6 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) again: VecDeque<(u32, u32)>,
     /// servers promised to other cores
     pub(super) lending: Vec<(u32, u32, usize)>,
-    pub(super) moving: Vec<(usize, Moved)>,
     /// pools that may not open connections before others of their servers have been opened
     pub(super) gated: Vec<u32>,
     /// a `Timer::Lend` is armed
@@ -119,7 +118,6 @@ impl<D: Door, K: Desk> Core<D, K> {
             granted: VecDeque::with_capacity(64),
             again: VecDeque::with_capacity(64),
             lending: Vec::with_capacity(16),
-            moving: Vec::with_capacity(16),
             gated: Vec::new(),
             lend_timer: false,
             expired: Vec::new(),
@@ -148,7 +146,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// One turn. Errors mean that the machine itself is broken.
     pub fn step(&mut self) -> io::Result<()> {
         self.links.flush();
-        self.give_away()?;
+        self.give_away();
         let idle = !self.post.send_waiting(&mut self.links.door) && self.nothing_waits();
         self.set_alarm();
         let mut completions = std::mem::take(&mut self.completions);

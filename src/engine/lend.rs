@@ -303,36 +303,41 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.lending.push((slot, self.links.generation(slot), core));
     }
 
-    /// Sends promised servers on their way. Their recv is cancelled in a submission of its own, before the other core hears of them, so that none of
-    /// their bytes can be received here afterwards.
-    pub(super) fn give_away(&mut self) -> std::io::Result<()> {
-        if self.lending.is_empty() {
-            return Ok(());
-        }
+    /// Sends promised servers on their way. Their recv ends first, and what it still brought is read here: no byte can come to the wrong core.
+    pub(super) fn give_away(&mut self) {
         let mut at = 0;
         while at < self.lending.len() {
             let (slot, _, core) = self.lending[at];
             if !self.may_leave(slot) {
-                if !self.lend_timer && self.is_cut(slot) {
-                    self.lend_timer = true;
-                    self.wheel.arm(self.now + CUT_NS, Timer::Lend);
-                }
+                self.prepare_to_leave(slot);
                 at += 1;
                 continue;
             }
             self.lending.swap_remove(at);
             if let Peer::Server(peer) = std::mem::take(&mut self.peers[slot as usize]) {
                 let fd = self.links.give_away(slot);
-                self.moving.push((core, Moved { pool: peer.pool, fd, server: peer.link }));
-            }
-        }
-        if !self.moving.is_empty() {
-            self.links.door.submit()?;
-            for (core, moved) in self.moving.drain(..) {
+                let moved = Moved { pool: peer.pool, fd, server: peer.link };
                 self.post.send(core, Mail::Hand(moved), &mut self.links.door);
             }
         }
-        Ok(())
+    }
+
+    /// A promised server is not heard any more, unless it is in the middle of a message: then it is heard to the end of that, but not for ever.
+    fn prepare_to_leave(&mut self, slot: u32) {
+        let paused = self.links.is_paused(slot);
+        if !self.is_cut(slot) {
+            if !paused {
+                self.links.pause(slot);
+            }
+            return;
+        }
+        if paused {
+            self.links.resume(slot);
+        }
+        if !self.lend_timer {
+            self.lend_timer = true;
+            self.wheel.arm(self.now + CUT_NS, Timer::Lend);
+        }
     }
 
     /// Nothing is on its way to or from this server, and no message is cut.

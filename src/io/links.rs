@@ -74,8 +74,6 @@ pub(super) enum End {
     Parted,
     /// says what it has to say, then closes
     Closing,
-    /// the descriptor is another core's now
-    Given,
 }
 
 impl End {
@@ -105,7 +103,6 @@ pub(super) struct Slot {
     pub fd: Fd,
     group: Group,
     recv: Recv,
-    armed_in: u64,
     wanted: bool,
     starved: bool,
     pub end: End,
@@ -143,7 +140,6 @@ pub struct Links<D: Door> {
     pub door: D,
     pub(super) slots: Vec<Slot>,
     free: Vec<u32>,
-    turn: u64,
     pub(super) pieces: Vec<Piece>,
     pub(super) flying: Vec<Piece>,
     pub(super) dirty: Vec<u32>,
@@ -169,7 +165,6 @@ impl<D: Door> Links<D> {
             door,
             slots: Vec::new(),
             free: Vec::new(),
-            turn: 1,
             pieces: Vec::with_capacity(1024),
             flying: Vec::with_capacity(1024),
             dirty: Vec::with_capacity(1024),
@@ -195,7 +190,6 @@ impl<D: Door> Links<D> {
                 fd: -1,
                 group,
                 recv: Recv::Off,
-                armed_in: 0,
                 wanted: false,
                 starved: false,
                 end: End::Open,
@@ -317,7 +311,6 @@ impl<D: Door> Links<D> {
             return;
         }
         slot.recv = Recv::Armed;
-        slot.armed_in = self.turn;
         let token = recv_token(slot, index);
         self.door.recv(slot.fd, slot.group, token);
     }
@@ -416,27 +409,23 @@ impl<D: Door> Links<D> {
         slot.first == NONE && slot.flying == NONE && slot.backlog.is_none() && !slot.sending
     }
 
-    /// Whether the socket can be given to another core now: nothing on its way in either direction.
+    /// Whether the socket can be given to another core now: it was paused, nothing is on its way in either direction, nothing is held.
     pub fn is_movable(&self, index: u32) -> bool {
         let slot = &self.slots[index as usize];
-        self.is_silent(index) && slot.recv == Recv::Armed && slot.armed_in < self.turn && slot.held.is_empty() && slot.end == End::Open
+        self.is_silent(index) && !slot.wanted && slot.recv == Recv::Off && slot.held.is_empty() && slot.end == End::Open
     }
 
-    /// Whether the next turn alone may make it movable: what goes out goes with it, and a fresh recv is older after it.
+    /// Whether the next turn alone brings it nearer to being movable: what goes out goes with it.
     pub fn is_settling(&self, index: u32) -> bool {
         let slot = &self.slots[index as usize];
-        slot.first != NONE || slot.flying != NONE || slot.recv == Recv::Armed && slot.armed_in >= self.turn
+        slot.first != NONE || slot.flying != NONE
     }
 
-    /// Cancels the recv and lets go of the descriptor. It may be used elsewhere once `Door::submit` has returned.
+    /// Lets go of the descriptor of a movable socket.
     pub fn give_away(&mut self, index: u32) -> Fd {
-        let slot = &mut self.slots[index as usize];
-        debug_assert!(slot.recv == Recv::Armed && slot.end == End::Open, "only movable sockets are given away");
-        let fd = slot.fd;
-        slot.end = End::Given;
-        slot.recv = Recv::Ending;
-        let token = recv_token(slot, index);
-        self.door.cancel(token);
+        debug_assert!(self.is_movable(index), "only movable sockets are given away");
+        let fd = self.slots[index as usize].fd;
+        self.release(index);
         fd
     }
 
@@ -469,7 +458,7 @@ impl<D: Door> Links<D> {
     /// Closes without saying what is left to say.
     pub fn abort(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        if !slot.in_use || slot.end == End::Given {
+        if !slot.in_use {
             return;
         }
         slot.end = End::Closing;
@@ -544,7 +533,6 @@ impl<D: Door> Links<D> {
         // What waits to be looked at must not wait for the kernel: closing sockets whose last words are with it, starved ones.
         let wait = wait && self.closing.is_empty() && self.starved.is_empty();
         self.door.turn(wait, out)?;
-        self.turn += 1;
         out.retain(|completion| match completion.token.op() {
             Op::Unsent => {
                 self.unsent(completion);

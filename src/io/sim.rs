@@ -86,6 +86,8 @@ pub struct Faults {
     pub torn_recv: u32,
     /// a readable socket is left for a later turn
     pub late_recv: u32,
+    /// a submission on its own takes in what has arrived before it looks at what is queued, as a kernel that has to make room does
+    pub eager: u32,
     /// the last completion of a cancelled operation is late
     pub late_last: u32,
     /// and by up to this much
@@ -107,6 +109,7 @@ impl Faults {
             refused_send: one(dice, 300),
             torn_recv: one(dice, 500),
             late_recv: one(dice, 500),
+            eager: one(dice, 500),
             late_last: one(dice, 800),
             late_last_ns: dice.below(2_000_000),
             latency_ns: dice.below(500_000),

@@ -191,7 +191,12 @@ impl Door for SimDoor {
     }
 
     fn submit(&mut self) -> io::Result<()> {
-        self.state.borrow_mut().submit(self.core);
+        let mut state = self.state.borrow_mut();
+        let eager = state.faults.eager;
+        if state.dice.chance(eager) {
+            state.progress(self.core);
+        }
+        state.submit(self.core);
         Ok(())
     }
 
