@@ -100,8 +100,15 @@ impl FakeServer {
         let now = self.world.now();
         let backend = &mut self.backends[at];
         let most = backend.fate.map_or(usize::MAX, |(bytes, _)| bytes.saturating_sub(backend.wrote) as usize);
-        let written = self.world.peer_write(backend.peer, &backend.out[..backend.out.len().min(most)]);
+        // Now and then a message comes in two parts with some time in between.
+        let whole = backend.out.len().min(most);
+        let pieces = whole > 1 && self.dice.chance(50);
+        let piece = if pieces { self.dice.between(1, whole as u64 - 1) as usize } else { whole };
+        let written = self.world.peer_write(backend.peer, &backend.out[..piece]);
         backend.written(written);
+        if pieces {
+            backend.hung_until = now + self.dice.below(500_000);
+        }
         let Some((bytes, fate)) = backend.fate.filter(|(bytes, _)| *bytes <= backend.wrote) else { return written > 0 };
         debug_assert!(bytes <= backend.wrote, "not before its time");
         backend.fate = None;
