@@ -195,10 +195,10 @@ fn passed_on(bytes: &[u8]) -> (Vec<u8>, usize, String) {
             Ok(Some(_)) if kind == b'X' => break "Terminate".to_string(),
             Ok(Some(body)) => at += 5 + body,
             Ok(None) => break "More".to_string(),
-            Err(()) if limit(kind) == 0 => break format!("Broken(Frame(Kind({kind})))"),
+            Err(()) if limit(kind) == 0 => break format!("Broken(Kind({kind}))"),
             Err(()) => {
                 let length = word(&rest[1..]).unwrap_or_default();
-                break format!("Broken(Frame(Length {{ kind: {kind}, length: {length} }}))");
+                break format!("Broken(Length {{ kind: {kind}, length: {length} }})");
             }
         }
     };
@@ -228,7 +228,7 @@ fn server(pieces: &[&[u8]], sent: &[u8]) -> (Vec<u8>, usize, Vec<Heard>) {
             total += consumed;
             match heard {
                 Heard::More => break,
-                Heard::Free => ends.push(heard),
+                Heard::Free | Heard::LeftOpen => ends.push(heard),
                 Heard::Fatal | Heard::OutOfStep(_) => {
                     ends.push(heard);
                     break 'pieces;

@@ -81,20 +81,30 @@ fn is_ready(heard: &[(u8, &[u8])], asked: &[&[u8]]) -> bool {
         _ => false,
     };
     let done = heard.iter().position(|(kind, body)| *kind == b'R' && *body == ok).unwrap_or(heard.len());
-    // Notices may come at any time; parameters and the key behind the proof; nothing else before ReadyForQuery, which ends it.
-    let order = heard.iter().enumerate().all(|(at, (kind, _))| match kind {
-        b'N' | b'v' => true,
+    let first = heard.iter().position(|(kind, _)| *kind == b'R').unwrap_or(heard.len());
+    // Notices, notifications and parameters may come at any time; the key behind the proof; before the first question the version that is spoken,
+    // which is the one asked for; nothing else before ReadyForQuery, which ends it.
+    let order = heard.iter().enumerate().all(|(at, (kind, body))| match kind {
+        b'N' | b'A' | b'S' => true,
+        b'v' => at < first && is_version_3_0(body),
         b'R' => at <= done,
-        b'S' | b'K' => at > done,
+        b'K' => at > done,
         b'Z' => at > done && at + 1 == heard.len(),
         _ => false,
     });
     proven && order && heard.last().is_some_and(|(kind, _)| *kind == b'Z')
 }
 
+/// NegotiateProtocolVersion of 3.0, with as many names of options as it says.
+fn is_version_3_0(body: &[u8]) -> bool {
+    let Some((&[0, 3, 0, 0, a, b, c, d], names)) = body.split_first_chunk::<8>() else { return false };
+    let ends = names.iter().filter(|byte| **byte == 0).count() as u64;
+    names.last().is_none_or(|byte| *byte == 0) && ends == u64::from(u32::from_be_bytes([a, b, c, d]))
+}
+
 fn go(pieces: &[&[u8]]) -> Went {
     let (spec, mut startup) = (spec(), Vec::new());
-    let mut greeting = Greeting::start(&spec, &mut startup);
+    let mut greeting = Greeting::start(&spec, 0, &mut startup);
     assert_eq!(startup, raw::startup(&[("user", "bob"), ("database", "store")]));
     let keys = SaltedKeys { salt: scram::SALT.to_vec(), iterations: scram::ITERATIONS, keys: scram::keys().clone() };
     let mut went = Went { words: Vec::new(), consumed: 0, end: "More".to_string(), ready: false, told: None };

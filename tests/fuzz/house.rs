@@ -262,6 +262,7 @@ impl House {
     fn fit(&mut self, who: usize) {
         let number = self.sides[who].number;
         self.stage = Stage::Busy;
+        self.server.meets(self.mode);
         if !self.server.fits(&self.profile, number) {
             let mut verdicts = std::mem::take(&mut self.verdicts);
             verdicts.clear();
@@ -303,6 +304,7 @@ impl House {
             match heard {
                 Heard::More => break,
                 Heard::Free => self.became_free(),
+                Heard::LeftOpen => unreachable!("nobody here is in statement mode"),
                 Heard::Fatal => return self.lost(false),
                 Heard::OutOfStep(kind) => {
                     let excused = self.model.failed_copies > self.failed_before || self.model.ended;
