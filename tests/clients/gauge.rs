@@ -2,7 +2,7 @@
 
 use super::house::House;
 use super::support::raw::Raw;
-use super::support::{Login, raw};
+use super::support::{Login, pace, raw};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ impl<'scope> Steady<'scope> {
                     let answer = client.read_until_ready();
                     times.push(asked.elapsed());
                     assert!(answer.len() == 4 && answer[1].text() == tag, "{tag}: {answer:?}");
-                    std::thread::sleep(Duration::from_millis(1));
+                    pace(Duration::from_millis(1));
                 }
                 times
             }

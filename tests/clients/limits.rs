@@ -3,7 +3,7 @@
 use super::gauge::usage_of;
 use super::house::{House, error, extended, general_of, one, tags};
 use super::support::raw::{self, Raw};
-use super::support::{Dog, Postgres, SOON, Shim, Version, config, poll, users, wait_until};
+use super::support::{Dog, Postgres, SOON, Shim, Version, config, pace, poll, users, wait_until};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ fn no_descriptors_are_left() {
         let client = asked % inside.len();
         assert_eq!(one(&mut inside[client], &format!("SELECT {asked}")), asked.to_string());
         asked += 1;
-        std::thread::sleep(Duration::from_millis(20));
+        pace(Duration::from_millis(20));
     }
     let used = usage_of(pid).cpu - start;
     println!("with no descriptor left: {used:?} of processor time in {:?}", begun.elapsed());

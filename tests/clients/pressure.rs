@@ -1,10 +1,10 @@
-//! More than fits, from one side while the other does not take it: what pg_dog holds stays bounded, and twenty others on the same two cores are served
-//! as before. `PG_DOG_LARGE_GB` makes the results larger.
+//! More than fits, from one side while the other does not take it: what pg_dog holds stays bounded, and twenty others on the same two cores are
+//! served as before. `PG_DOG_LARGE_GB` makes the results larger.
 
 use super::gauge::{percentile, steady_while};
 use super::house::{House, one, tags};
 use super::support::raw::{self, Raw};
-use super::support::{Postgres, SOON, Shim, Version, wait_until};
+use super::support::{Postgres, SOON, Shim, Version, pace, wait_until};
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ fn gigabytes() -> usize {
 fn unnoticed<T>(name: &str, house: &House, work: impl FnOnce() -> T) -> T {
     house.warm_up();
     let login = house.login("other");
-    let (mut alone, ()) = steady_while(&login, || std::thread::sleep(Duration::from_secs(1)));
+    let (mut alone, ()) = steady_while(&login, || pace(Duration::from_secs(1)));
     let before = house.peak_memory();
     let (mut beside, done) = steady_while(&login, work);
     let grown = house.peak_memory() - before;
@@ -51,7 +51,7 @@ fn read_slowly(client: &Raw) -> usize {
             return got;
         }
         if slow {
-            std::thread::sleep(Duration::from_millis(2));
+            pace(Duration::from_millis(2));
         }
     }
 }

@@ -8,7 +8,7 @@
 
 use super::house::{House, cancel, extended};
 use super::support::raw::{self, Message, Raw};
-use super::support::{Login, Postgres, Version, wait_until};
+use super::support::{Login, Postgres, Version, pace, wait_until};
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -81,7 +81,7 @@ impl Walker<'_> {
     fn new(scene: &Scene, number: usize) -> Walker<'_> {
         let login = &scene.logins[number % POOLS.len()];
         let chance = 0x9E37_79B9_7F4A_7C15 ^ (u64::from(std::process::id()) << 20) ^ (number as u64 + 1);
-        let cancels = number / POOLS.len() % 5 == 0;
+        let cancels = (number / POOLS.len()).is_multiple_of(5);
         Walker { scene, login, client: connect(login), number, request: 0, cancels, chance, ledger: Ledger::default() }
     }
 
@@ -153,7 +153,7 @@ impl Walker<'_> {
         if end == End::Gone {
             self.client = connect(self.login);
             // Not a storm of logins while PostgreSQL is away.
-            std::thread::sleep(Duration::from_millis(20));
+            pace(Duration::from_millis(20));
         }
         end
     }
@@ -317,7 +317,7 @@ fn look(scene: &Scene, postgres: &Login) -> Seen {
     let mut seen = Seen::default();
     while !scene.over.load(Ordering::Relaxed) {
         let Ok(Ok(mut eye)) = Raw::reach(postgres) else {
-            std::thread::sleep(Duration::from_millis(5));
+            pace(Duration::from_millis(5));
             continue;
         };
         while !scene.over.load(Ordering::Relaxed) {
@@ -337,7 +337,7 @@ fn look(scene: &Scene, postgres: &Login) -> Seen {
             for row in messages.iter().filter(|message| message.tag == b'D') {
                 note(scene, asked, row, &mut seen);
             }
-            std::thread::sleep(Duration::from_millis(2));
+            pace(Duration::from_millis(2));
         }
     }
     seen
@@ -372,7 +372,7 @@ fn disturb(postgres: &mut Postgres, lasts: Duration, begun: Instant) -> (usize, 
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename <> 'postgres' AND backend_type = 'client backend'
             ORDER BY random() LIMIT 1";
         ended += hand.rows(sql).len();
-        std::thread::sleep(Duration::from_millis(250));
+        pace(Duration::from_millis(250));
     }
     (ended, restarts)
 }

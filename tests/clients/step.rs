@@ -7,7 +7,7 @@ use super::support::place::Folder;
 use super::support::raw::Raw;
 use super::support::{SOON, Version, pgbench, wait_until};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Servers of the pool.
 const SERVERS: usize = 8;
@@ -54,7 +54,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// One step: its rate, and its rate and work relative to those of as many clients as servers. Measured in turns, so that the machine's noise hits both.
+/// One step: its rate, and its rate and work relative to those of as many clients as servers. Measured in turns, so that the machine's noise hits
+/// both.
 fn step(house: &House, script: Script<'_>, clients: usize, rounds: usize) -> (f64, f64, f64) {
     let rounds: Vec<(Served, Served)> = (0..rounds).map(|_| (served(house, script, SERVERS), served(house, script, clients))).collect();
     let rate = median(rounds.iter().map(|(_, step)| step.rate));
@@ -119,4 +120,54 @@ fn steps(house: &House) {
             assert!(attempt < RETRIES, "{times} clients per server cost {work:.2} of the work of 1.0 for each transaction, {attempt} times");
         }
     }
+}
+
+/// How even these counts are: 1 when all are the same, 1/n when one has everything (Jain's index).
+fn evenness(counts: &[f64]) -> f64 {
+    let (sum, squares): (f64, f64) = counts.iter().fold((0.0, 0.0), |(sum, squares), count| (sum + count, squares + count * count));
+    sum * sum / (squares * counts.len() as f64)
+}
+
+/// Three users at equal load, ten clients for each two servers, on two cores: nobody gets more turns than others.
+#[test]
+fn everybody_gets_as_many_turns() {
+    const EACH: usize = 10;
+    let names = ["app", "other", "md5user"];
+    let house = House::with_users(Version::Newest, 2, "checkout_timeout = 20000", &names.map(|name| (name, "")));
+    let logins = names.map(|name| house.login(name));
+    logins.iter().for_each(|login| wait_until("the first login", SOON, || Raw::try_login(login, &[]).is_ok()));
+    let clients: Vec<Raw> = (0..EACH * names.len()).map(|i| Raw::login(&logins[i / EACH])).collect();
+    let begun = Instant::now();
+    let work = |mut client: Raw| {
+        move || {
+            let mut count = 0.0;
+            while begun.elapsed() < Duration::from_secs(3) {
+                assert_eq!(client.rows("SELECT pg_sleep(0.005)"), [[""]]);
+                count += 1.0;
+            }
+            count
+        }
+    };
+    let workers: Vec<_> = clients.into_iter().map(|client| std::thread::spawn(work(client))).collect();
+    let counts: Vec<f64> = workers.into_iter().map(|worker| worker.join().expect("everybody is served")).collect();
+    let users: Vec<f64> = counts.chunks(EACH).map(|of_one| of_one.iter().sum()).collect();
+    println!("turns by user: {users:?}, evenness {:.3}; by client {:.3}", evenness(&users), evenness(&counts));
+    assert!(evenness(&users) > 0.95 && evenness(&counts) > 0.95, "turns are uneven: {counts:?}");
+    house.watch().wait_until_settled();
+}
+
+/// A thousand clients that do nothing cost those that do something nothing.
+#[test]
+fn idle_clients_cost_nothing() {
+    let house = House::new(Version::Debian, SERVERS, "auth_type = \"trust\"\nlog_connections = false\nlog_disconnections = false");
+    pgbench(&house.postgres.login("app"), &["-i", "-q"], Duration::from_secs(60)).expect_success();
+    let works = Script { arguments: &["-S"], transactions: 16_000 };
+    let measured = || median((0..ROUNDS).map(|_| served(&house, works, 2 * SERVERS).work));
+    measured();
+    let alone = measured();
+    let idle: Vec<Raw> = (0..1_000).map(|_| house.client()).collect();
+    let beside = measured();
+    println!("16000 transactions are {alone:.2} s of work in pg_dog alone, {beside:.2} s beside {} idle clients", idle.len());
+    // The kernel counts time in hundredths of a second.
+    assert!(beside < alone * MOST_WORK + 0.05, "{} idle clients make {alone} s of work {beside} s", idle.len());
 }

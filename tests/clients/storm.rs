@@ -4,8 +4,7 @@
 use super::gauge::{percentile, steady_while, usage};
 use super::house::{House, error, one, tags};
 use super::support::raw::{self, Raw};
-use super::support::{Postgres, SOON};
-use super::support::{Shim, Version, wait_until};
+use super::support::{Postgres, SOON, Shim, Version, pace, wait_until};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -81,7 +80,7 @@ fn a_storm_of_cancels_disturbs_nobody() {
     const LASTS: Duration = Duration::from_secs(4);
     let house = House::new(Version::Debian, SERVERS, "checkout_timeout = 20000\nlog_connections = false\nlog_disconnections = false");
     let login = house.login("app");
-    let quiet = || std::thread::sleep(Duration::from_secs(2));
+    let quiet = || pace(Duration::from_secs(2));
     let (mut before, ()) = steady_while(&login, quiet);
     let mut victims: Vec<Raw> = (0..4).map(|_| house.client()).collect();
     let idle: Vec<Raw> = (0..20).map(|_| house.client()).collect();
@@ -187,4 +186,46 @@ fn many_cancels_of_one_query_are_one() {
     let (sent, most) = shim.cancels();
     assert!((1..=2).contains(&sent) && most == 1, "{sent} connections for cancel requests, {most} at once");
     assert_eq!(one(&mut client, "SELECT 'next'"), "next");
+}
+
+/// Logins as fast as the machine makes them, right and wrong ones: those who are in do not notice.
+#[test]
+fn a_storm_of_logins_disturbs_nobody() {
+    const LASTS: Duration = Duration::from_secs(3);
+    let house =
+        House::new(Version::Newest, SERVERS, "checkout_timeout = 20000\nlog_connections = false\nlog_disconnections = false\nlog_level = \"error\"");
+    let login = house.login("app");
+    house.warm_up();
+    let (mut before, ()) = steady_while(&login, || pace(Duration::from_secs(1)));
+    let wrong = super::support::Login { password: "wrong".into(), ..login.clone() };
+    let start = usage(&house);
+    let storm = || {
+        let (begun, count) = (Instant::now(), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (login, wrong, count) = (&login, &wrong, &count);
+                scope.spawn(move || {
+                    let mut i = thread;
+                    while begun.elapsed() < LASTS {
+                        i += 1;
+                        match i % 4 {
+                            0 => drop(Raw::connect(login.port)),
+                            1 => assert_eq!(Raw::try_login(wrong, &[]).err().map(|refusal| refusal.sqlstate()), Some("28000".to_string())),
+                            2 => Raw::login(login).reset(),
+                            _ => drop(Raw::login(login)),
+                        }
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        count.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
+    };
+    let (mut during, rate) = steady_while(&login, storm);
+    let (p99_before, p99_during) = (percentile(&mut before, 99), percentile(&mut during, 99));
+    println!("{rate:.0} logins a second; p99 of the others {p99_before:?} before, {p99_during:?} during");
+    assert!(rate > 100.0, "that was no storm");
+    assert!(p99_during < p99_before * 20 + Duration::from_millis(200), "p99 went from {p99_before:?} to {p99_during:?}");
+    wait_until("its descriptors are free again", SOON, || usage(&house).files <= start.files + SERVERS);
+    assert!(usage(&house).memory < start.memory + (16 << 20), "memory: {start:?}, then {:?}", usage(&house));
 }

@@ -42,6 +42,11 @@ pub fn poll(bound: Duration, mut condition: impl FnMut() -> bool) -> bool {
     }
 }
 
+/// The pace of a client or of somebody who looks on: how fast it asks, reads or looks. No test may need it to have passed.
+pub fn pace(pause: Duration) {
+    std::thread::sleep(pause);
+}
+
 /// Waits until `condition` holds; the test fails, naming `what`, if it does not within `bound`.
 pub fn wait_until(what: &str, bound: Duration, condition: impl FnMut() -> bool) {
     assert!(poll(bound, condition), "not within {bound:?}: {what}");
