@@ -16,7 +16,9 @@ use crate::wire::client::close_statement;
 pub const UNNAMED_MAX: usize = 16 * 1024;
 /// Parses that are kept while nobody knows which of them counted. In a longer pipeline the oldest go: if then an error makes exactly one of those the
 /// statement that is left, and it is bound on another server, that server says 26000 where PostgreSQL would have had it.
-const VERSIONS_MAX: usize = 4;
+const VERSIONS_MAX: usize = 32;
+/// And their bytes.
+const VERSIONS_BYTES_MAX: usize = 4 * UNNAMED_MAX;
 
 /// A statement that the client may have.
 #[derive(Debug)]
@@ -73,23 +75,24 @@ impl Unnamed {
         let tag = self.next;
         self.next += 1;
         if parse.len() == whole && whole <= UNNAMED_MAX {
-            let mut kept = self.room(link);
+            let mut kept = self.room(whole, link);
             kept.extend_from_slice(parse);
             self.versions.push(Version { tag, parse: kept });
         }
         tag
     }
 
-    /// An empty buffer, and room for one more version.
-    fn room(&mut self, link: &Exchange) -> Vec<u8> {
-        if self.versions.len() < VERSIONS_MAX {
-            return std::mem::take(&mut self.spare);
-        }
+    /// An empty buffer, and room for one more version of so many bytes.
+    fn room(&mut self, bytes: usize, link: &Exchange) -> Vec<u8> {
         let now = if link.has_changed() { link.unnamed } else { self.tag };
-        let oldest = usize::from(self.versions[0].tag == now);
-        let mut parse = self.versions.remove(oldest).parse;
-        parse.clear();
-        parse
+        let all = |versions: &[Version]| versions.iter().map(|version| version.parse.len()).sum::<usize>();
+        while self.versions.len() >= VERSIONS_MAX || all(&self.versions) + bytes > VERSIONS_BYTES_MAX {
+            // The one that is there now is the likeliest to be left.
+            let oldest = usize::from(self.versions[0].tag == now);
+            self.spare = self.versions.remove(oldest).parse;
+            self.spare.clear();
+        }
+        std::mem::take(&mut self.spare)
     }
 
     /// A simple query goes to the server.

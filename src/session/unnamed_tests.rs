@@ -229,6 +229,17 @@ fn what_is_kept_is_bounded() {
     let mut other = Server { link: Exchange::default(), model: Model::default() };
     let bind = [framed(b'B', b"\0\0\0\0\0\0\0\0"), words(sync)].concat();
     assert_eq!(through(&mut client, &mut other, &bind)[0], (b'2', Some("client 0 statement 99".into())));
+    // Large ones are bounded by their bytes, and leave one of them and one buffer behind.
+    client.detached(&mut other.link);
+    let text = "x".repeat(super::UNNAMED_MAX - 100);
+    let large = words(|out| parse(out, b"", text.as_bytes(), &[]).unwrap());
+    let mut out = Verdicts::default();
+    client.on_bytes(&large.repeat(50), Some(&mut other.link), &mut out);
+    assert!(client.memory() <= super::VERSIONS_BYTES_MAX + super::UNNAMED_MAX, "{}", client.memory());
+    let mut other = Server { link: Exchange::default(), model: Model::default() };
+    client.detached(&mut other.link);
+    assert!(client.memory() <= 2 * super::UNNAMED_MAX, "{}", client.memory());
+    through(&mut client, &mut other, &[words(|out| parse(out, b"", b"client 0 again", &[]).unwrap()), words(sync)].concat());
     // One that is too large to keep can be bound where it is, and nowhere else.
     client.detached(&mut other.link);
     let large = words(|out| parse(out, b"", "x".repeat(super::UNNAMED_MAX).as_bytes(), &[]).unwrap());

@@ -47,10 +47,6 @@ pub struct Model {
     pub set: Option<String>,
     /// pg_dog in transaction mode: named statements are refused
     refuses_names: bool,
-    /// what would have changed the unnamed statement has been skipped
-    skipped_change: bool,
-    /// how much it had said when that statement was used nevertheless
-    pub doubt: Option<usize>,
     /// it closed the connection
     pub ended: bool,
     /// COPYs from the client that have failed
@@ -135,7 +131,7 @@ impl Model {
         match kind {
             b'X' => self.hang_up(),
             b'd' | b'c' | b'f' | b'H' => {}
-            _ if self.skipping && kind != b'S' => self.skipped_change |= changes_unnamed(kind, body),
+            _ if self.skipping && kind != b'S' => {}
             b'S' => {
                 (self.skipping, self.unsynced) = (false, false);
                 if !self.open {
@@ -144,7 +140,6 @@ impl Model {
                 self.ready();
             }
             b'Q' => {
-                self.skipped_change = false;
                 self.statements.remove(&b""[..]);
                 self.portals.remove(&b""[..]);
                 let text = String::from_utf8_lossy(Reader(body).text().unwrap_or_default()).into_owned();
@@ -194,11 +189,6 @@ impl Model {
         };
         if self.refuses_names && named {
             return Err(("0A000", "named prepared statements".to_string()));
-        }
-        if changes_unnamed(kind, body) {
-            self.skipped_change = false;
-        } else if self.skipped_change && (kind == b'B' && second.is_empty() || kind == b'D' && what == b'S' && first.is_empty()) {
-            self.doubt.get_or_insert(self.output.len());
         }
         let aborted = || ("25P02", "current transaction is aborted".to_string());
         match kind {
@@ -420,11 +410,6 @@ impl Model {
             }
         }
     }
-}
-
-/// Whether such a message, carried out, puts another unnamed statement in place of the one there is, or none.
-fn changes_unnamed(kind: u8, body: &[u8]) -> bool {
-    kind == b'Q' || kind == b'P' && body.first() == Some(&0) || kind == b'C' && body == b"S\0"
 }
 
 fn number(text: Option<&str>) -> usize {
