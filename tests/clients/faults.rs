@@ -146,47 +146,73 @@ fn logins_that_go_wrong() {
         let (told, message) = (fields[&'C'].as_str(), fields[&'M'].as_str());
         assert!(if code.is_empty() { told.len() == 5 } else { told == *code } && !message.is_empty(), "{name}: {told:?}, {message:?}");
         assert!(!message.contains("secret") && message.len() < 10_000, "{name}: {message}");
+        if told == "0A000" {
+            // To try the same again at once would be no use: the next one is told without another try, for a while.
+            let connections = stage.fake.connections();
+            assert_eq!(error(&client.query("SELECT 'at once'"))[&'C'], "0A000");
+            assert_eq!(stage.fake.connections(), connections, "{name}: the server was asked again at once");
+            wait_until("it is tried again", SOON, || client.query("SELECT 'again'").len() == 4);
+        }
         asks(&mut client, name);
     }
     let after = usage_of(stage.dog.pid());
     assert!(after.memory < before.memory + SLACK && after.files <= before.files + FEW, "{before:?}, then {after:?}");
 }
 
-/// The server says nothing more at some point of its login. Who waits for it is told after `connect_timeout`; who has a server goes on.
+/// How a login starts that goes no further.
+fn hanging_logins() -> Vec<Vec<u8>> {
+    let whole = welcome();
+    let cut = [0, 1, 5, 8, 9, 20, whole.len() - 6, whole.len() - 1].map(|at| whole[..at].to_vec());
+    cut.into_iter().chain([frame(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"), frame(b'R', &[0, 0, 0, 3])]).collect()
+}
+
+fn hang(talk: &mut Talk, turn: usize) {
+    talk.startup();
+    talk.say(&hanging_logins()[turn - 1]);
+    talk.wait_for_end();
+}
+
+/// The server says nothing more at some point of its login. Who waits for it is told after `connect_timeout`.
 #[test]
 fn logins_that_hang() {
-    let points = || {
-        let whole = welcome();
-        let cut = [0, 1, 5, 8, 9, 20, whole.len() - 6, whole.len() - 1];
-        cut.map(|at| whole[..at].to_vec()).into_iter().chain([frame(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"), frame(b'R', &[0, 0, 0, 3])])
-    };
-    let odd = move |talk: &mut Talk, turn: usize| {
-        talk.startup();
-        talk.say(&points().nth(turn - 1).expect("the turns are these"));
-        talk.wait_for_end();
-    };
-    let mut stage = Stage::new(2, "connect_timeout = 300\ncheckout_timeout = 20000", odd, |_, _| Odd::No);
-    let (mut holder, mut client) = (stage.client(), stage.client());
-    for turn in 1..=points().count() {
+    let mut stage = Stage::new(1, "connect_timeout = 300\ncheckout_timeout = 20000", hang, |_, _| Odd::No);
+    let mut client = stage.client();
+    for turn in 1..=hanging_logins().len() {
         stage.without_servers(&mut client);
-        holder.query("BEGIN");
         stage.set(turn);
         let asked = Instant::now();
-        client.send(&raw::query("SELECT 'unanswered'"));
-        while asked.elapsed() < Duration::from_millis(200) {
-            asks(&mut holder, "not disturbed");
-        }
-        let end = client.read_until_ready();
+        let end = client.query("SELECT 'unanswered'");
         let waited = asked.elapsed();
         assert_eq!(tags(&end), "EZ", "at {turn}, after {waited:?}: {end:?}");
         let fields = error(&end);
         assert_eq!(fields[&'C'], "08001", "at {turn}: {fields:?}");
         assert!(fields[&'M'].contains("connect_timeout"), "at {turn}: {fields:?}");
         assert!((Duration::from_millis(280)..Duration::from_secs(3)).contains(&waited), "at {turn}: it was told after {waited:?}");
-        holder.query("COMMIT");
         // The connection that hung is closed, and another one is made for whoever comes.
-        stage.wait_for_servers(1);
+        stage.wait_for_servers(0);
         asks(&mut client, "again");
+    }
+}
+
+/// The same while another client has a server: it goes on, and who waits is served by the next connection instead of being told.
+#[test]
+fn a_login_that_hangs_beside_a_good_one() {
+    for turn in 1..=hanging_logins().len() {
+        let mut stage = Stage::new(2, "connect_timeout = 300\ncheckout_timeout = 20000", hang, |_, _| Odd::No);
+        let (mut holder, mut client) = (stage.client(), stage.client());
+        holder.query("BEGIN");
+        stage.set(turn);
+        let asked = Instant::now();
+        client.send(&raw::query("SELECT 'late'"));
+        while asked.elapsed() < Duration::from_millis(200) {
+            asks(&mut holder, "not disturbed");
+        }
+        let answer = client.read_until_ready();
+        let waited = asked.elapsed();
+        assert_eq!((tags(&answer).as_str(), answer[1].text().as_str()), ("TDCZ", "SELECT 'late'"), "at {turn}");
+        assert!((Duration::from_millis(280)..Duration::from_secs(3)).contains(&waited), "at {turn}: it was served after {waited:?}");
+        holder.query("COMMIT");
+        stage.wait_for_servers(2);
     }
 }
 

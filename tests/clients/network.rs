@@ -144,36 +144,37 @@ fn a_reset_between_requests_is_nobodys_business(version: Version) {
     watch.wait_until_settled();
 }
 
-/// The postmaster takes no connections, and its children go on: who has a server or finds one is served, who needs a new one is told in
+/// The postmaster takes no connections, and its children go on: who has a server or finds one is served, whose pool has none is told in
 /// `connect_timeout`.
 fn a_postmaster_that_stands_still(version: Version) {
     let mut house = House::new(version, 2, "connect_timeout = 400\ncheckout_timeout = 20000\nclient_connection_recovery = \"recover\"");
-    let (mut holder, mut late) = (house.client(), house.client());
+    let (mut holder, mut late, mut other) = (house.client(), house.client(), Raw::login(&house.login("other")));
     holder.rows("BEGIN");
     let mut watch = house.watch();
+    watch.direct.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'other'");
     watch.wait_for_sessions(1, "true");
     house.postgres.signal("STOP");
-    for _ in 0..3 {
+    late.send(&raw::query("SELECT 'late'"));
+    // As often as the pool has places: each that was tried is kept until PostgreSQL lets go, or has had its time to.
+    for _ in 0..2 {
         let asked = Instant::now();
-        late.send(&raw::query("SELECT 'late'"));
+        other.send(&raw::query("SELECT 'none'"));
         while asked.elapsed() < Duration::from_millis(200) {
             assert_eq!(one(&mut holder, "SELECT 'served'"), "served");
         }
-        let end = late.read_until_ready();
+        let end = other.read_until_ready();
         let fields = error(&end);
         assert_eq!((tags(&end).as_str(), fields[&'C'].as_str()), ("EZ", "08001"), "{fields:?}");
         assert!(asked.elapsed() < Duration::from_secs(3), "it was told after {:?}", asked.elapsed());
     }
-    // The one that there is serves both.
+    // The one that there is serves both clients of its pool.
     holder.rows("COMMIT");
-    assert_eq!(one(&mut late, "SELECT 'shared'"), "shared");
+    assert_eq!(late.read_until_ready()[1].text(), "late");
     house.postgres.signal("CONT");
     holder.rows("BEGIN");
-    wait_until("there are two again", SOON, || {
-        late.send(&raw::query("SELECT 'second'"));
-        late.read_until_ready().iter().any(|message| message.tag == b'D')
-    });
+    assert_eq!(one(&mut late, "SELECT 'second'"), "second");
     holder.rows("COMMIT");
+    wait_until("the other pool is well", SOON, || other.query("SELECT 'well'").len() == 4);
     watch.wait_until_settled();
 }
 
