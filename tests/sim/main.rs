@@ -1,6 +1,7 @@
 //! A whole proxy in one thread, many times over: simulated cores, servers, clients and faults, all decided by one seed.
 //!
 //! `PG_DOG_SEED=n` runs that seed alone and tells what happened; `PG_DOG_SEEDS=n` runs the first n seeds instead of the usual few hundred.
+#![allow(clippy::disallowed_methods, reason = "the clock is read to tell how long the seeds took")]
 
 mod fake_client;
 mod fake_server;

@@ -1,5 +1,6 @@
-//! What goes wrong at a simulated server: connections that end or hang at any byte, FATAL at any point, words that no server says, things said unasked,
-//! processes that take their time to go, restarts and failovers. The chances are the weather's; what must hold all the same is the clients' to check.
+//! What goes wrong at a simulated server: connections that end or hang at any byte, FATAL at any point, words that no server says, things said
+//! unasked, processes that take their time to go, restarts and failovers. The chances are the weather's; what must hold all the same is the
+//! clients' to check.
 
 use pg_dog::io::sim::{Answer, Dice, Way};
 

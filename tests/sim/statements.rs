@@ -152,10 +152,7 @@ impl FakeServer {
         let from = self.backends[at].out.len();
         self.run_it(at, statement, bound, limit, extended);
         // Clients here say none of these, and not these parameters.
-        let ours = match statement {
-            Statement::SetConfig(_) | Statement::ResetAll | Statement::DiscardAll => true,
-            _ => false,
-        };
+        let ours = matches!(statement, Statement::SetConfig(_) | Statement::ResetAll | Statement::DiscardAll);
         if ours && !extended {
             self.answer_pool(at, from);
         }
