@@ -86,7 +86,7 @@ pub struct Faults {
     pub torn_recv: u32,
     /// a readable socket is left for a later turn
     pub late_recv: u32,
-    /// a submission on its own takes in what has arrived before it looks at what is queued, as a kernel that has to make room does
+    /// a submission takes in what has arrived before it looks at what is queued
     pub eager: u32,
     /// the last completion of a cancelled operation is late
     pub late_last: u32,

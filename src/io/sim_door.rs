@@ -191,12 +191,7 @@ impl Door for SimDoor {
     }
 
     fn submit(&mut self) -> io::Result<()> {
-        let mut state = self.state.borrow_mut();
-        let eager = state.faults.eager;
-        if state.dice.chance(eager) {
-            state.progress(self.core);
-        }
-        state.submit(self.core);
+        self.state.borrow_mut().submit_all(self.core);
         Ok(())
     }
 
@@ -207,7 +202,7 @@ impl Door for SimDoor {
         state.check_homes(self.core, state.cores[self.core].turns);
         state.cores[self.core].turns += 1;
         let (idle, before) = (state.cores[self.core].queue.is_empty(), out.len());
-        state.submit(self.core);
+        state.submit_all(self.core);
         state.progress(self.core);
         state.hand_out(self.core, out);
         state.now += state.dice.between(TURN_NS / 20, TURN_NS);
