@@ -49,6 +49,8 @@ pub struct Habits {
     pub patience_ns: u64,
     /// comes again when it was hung up on
     pub returns: bool,
+    /// its slow statements take up to this long
+    pub slow_us: u64,
     /// says nothing for up to this long between requests
     pub thinks_ns: u64,
     /// calls itself what all others do, so that servers go from one to the next as they are

@@ -103,12 +103,13 @@ impl FakeServer {
         let most = backend.fate.map_or(usize::MAX, |(bytes, _)| bytes.saturating_sub(backend.wrote) as usize);
         // Now and then a message comes in two parts with some time in between.
         let whole = backend.out.len().min(most);
-        let pieces = whole > 1 && self.dice.chance(50);
+        let rests = backend.simple.is_none() && backend.held.is_none() && backend.copy.is_none() && backend.inbox.is_empty();
+        let pieces = whole > 1 && self.dice.chance(if rests { 250 } else { 30 });
         let piece = if pieces { self.dice.between(1, whole as u64 - 1) as usize } else { whole };
         let written = self.world.peer_write(backend.peer, &backend.out[..piece]);
         backend.written(written);
         if pieces {
-            backend.hung_until = now + self.dice.below(500_000);
+            backend.hung_until = now + self.dice.below(1_000_000);
         }
         let Some((bytes, fate)) = backend.fate.filter(|(bytes, _)| *bytes <= backend.wrote) else { return written > 0 };
         debug_assert!(bytes <= backend.wrote, "not before its time");
@@ -186,7 +187,12 @@ impl FakeServer {
         self.unasked(&mut words);
         let places = self.backends[at].boundaries();
         let place = places[self.dice.below(places.len() as u64) as usize];
+        let length = words.len() as u64;
         self.backends[at].out.splice(place..place, words);
+        if self.dice.chance(self.mischief.reply_hangs * 10) {
+            let cut = self.backends[at].wrote + place as u64 + self.dice.between(1, length - 1);
+            self.backends[at].fate = Some((cut, Fate::Hang(hang(self.world.now(), &mut self.dice))));
+        }
     }
 
     fn unasked(&mut self, words: &mut Vec<u8>) {

@@ -14,7 +14,7 @@ use pg_dog::engine::{Core, Outside, Parts, mailboxes};
 use pg_dog::io::sim::{Dice, SimDoor, World};
 use pg_dog::mail::Poster as _;
 use pg_dog::mail::{Asker, Desk, Job, Mail, PoolState, Published, Shared, SharedPool, Word};
-use pg_dog::pool::ledger::{Gate, Ledger};
+use pg_dog::pool::ledger::{Gate, Ledger, Line};
 
 use crate::house::CoreUnderTest;
 
@@ -51,7 +51,8 @@ const KEPT_MAX: usize = 48 << 10;
 const BLOCKS_MAX: usize = 5 << 20;
 /// So long nobody waits while a server is idle: all pauses that the lending rule makes are shorter.
 const REST_NS: u64 = 20_000_000;
-/// And so long nobody waits while a connection could be opened: the pause after one that failed is shorter.
+/// And so long nobody waits while a connection could be opened, or for a promised server that fell silent in the middle of a message: the pause after
+/// a connect that failed is shorter, and so is the patience with such a server.
 const RETRY_NS: u64 = 120_000_000;
 
 /// The control core and the helpers are not simulated: what is said to them is dropped, and logins here need no helper.
@@ -150,6 +151,10 @@ impl Proxy {
                 (0..ledger.cores()).map(|core| number(ledger.statistics(core)).load(Ordering::Relaxed)).sum()
             };
             let (waiting, idle, opening) = (sum(|one| &one.waiting), sum(|one| &one.idle), sum(|one| &one.opening));
+            // Without those that are promised, and those to whom one is promised.
+            let count = |semaphore: fn(&Line) -> u32| -> u64 { (0..ledger.cores()).map(|core| u64::from(semaphore(ledger.line(core)))).sum() };
+            let (shown, needed) = (count(|line| line.idle.count()), count(|line| line.need.count()));
+            let idle = if next < now + RETRY_NS { shown.min(needed) } else { idle };
             let room = waiting > opening && ledger.has_room() && next > now.max(ledger.retry_at()) + RETRY_NS;
             let (open, limit) = (ledger.open(), ledger.limit());
             assert!(

@@ -29,7 +29,9 @@ impl FakeClient {
         if self.ahead > 0 && self.dice.chance(self.habits.cancels) {
             self.cancel();
         }
+        let bound_again = self.unnamed.is_some() && self.ahead == 0 && self.dice.chance(150);
         match self.dice.below(100) {
+            _ if bound_again => self.bind_again(),
             0..=34 => self.simple(),
             35..=74 => self.extended(),
             75..=81 => self.copy_in(),
@@ -92,7 +94,7 @@ impl FakeClient {
     fn rows(&mut self, tag: Tag) -> Statement {
         let rows = self.dice.below(6) as usize;
         let bytes = self.dice.below(FILLING_MAX) as usize / (rows + 1);
-        let slow_us = if self.dice.chance(200) { self.dice.below(3000) } else { 0 };
+        let slow_us = if self.dice.chance(200) { self.dice.below(self.habits.slow_us) } else { 0 };
         Statement::Rows { tag, mark: self.dice.below(1 << 30), rows, bytes, slow_us }
     }
 
@@ -252,7 +254,7 @@ impl FakeClient {
             let statement = self.statement();
             self.parse_bind_execute(statement);
         }
-        if self.dice.chance(200) {
+        if self.dice.chance(400) {
             // One that a later request may bind again.
             let mark = self.dice.below(1 << 30);
             self.parse("", &again(mark));

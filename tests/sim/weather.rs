@@ -154,7 +154,8 @@ impl Mix {
             mischief.hangs = 700;
             mischief.chats_more = true;
             mischief.reply_hangs = some(10);
-            mischief.cancels_stick = some(500);
+            mischief.chats_ns = mischief.chats_ns.max(100_000 + u64::from(some(2_000_000)));
+            mischief.cancels_stick = some(800);
         }
         if self.babel {
             mischief.nonsense = some(20);
@@ -173,12 +174,15 @@ impl Mix {
 
     pub fn habits(self, dice: &mut Dice, mode: PoolerMode) -> Habits {
         let rabble = self.rabble;
+        // Long enough for a cancel request that is given up to come late.
+        let slow = self.fog && dice.chance(200);
         Habits {
             requests: dice.between(5, 40) as usize,
             session_mode: mode == PoolerMode::Session,
             anonymous: dice.chance(300),
-            vanishes: if dice.chance(500) { 20 } else { 0 },
-            cancels: if dice.chance(500) { 50 } else { 0 },
+            vanishes: dice.below(2) as u32 * dice.below(60) as u32,
+            cancels: if slow { 200 } else { dice.below(2) as u32 * 50 },
+            slow_us: if slow { 1_000_000 } else { 3000 },
             odd_cancels: if rabble { 500 } else { 0 },
             ahead: if rabble && dice.chance(300) { dice.between(5, 60) as usize } else { 4 },
             deaf_ns: if rabble && dice.chance(300) { dice.between(2, 3000) * MS } else { 2 * MS },
