@@ -189,7 +189,7 @@ impl State {
 
     /// The same, when the core asks for it. What has arrived may be taken in first, so that a recv brings bytes and is cancelled in one go.
     pub(super) fn submit_all(&mut self, core: usize) {
-        if self.dice.chance(self.faults.eager) {
+        if self.faults.eager > 0 && self.dice.chance(self.faults.eager) {
             self.progress(core);
         }
         self.submit(core);
