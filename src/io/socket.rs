@@ -62,12 +62,12 @@ pub fn listener(at: &SocketAddr, options: &SocketOptions) -> io::Result<Fd> {
     Ok(socket.into_raw_fd())
 }
 
-/// Fails with EADDRINUSE if somebody, we ourselves included, listens at `at`.
+/// Fails with EADDRINUSE if somebody, we ourselves included, listens at `at`. It does not listen itself, not for a moment: a client that came right
+/// then would be thrown out.
 pub fn probe(at: &SocketAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(*at), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.bind(&(*at).into())?;
-    socket.listen(1)
+    socket.bind(&(*at).into())
 }
 
 /// An unconnected socket for `to`.

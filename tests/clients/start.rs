@@ -3,9 +3,10 @@
 use super::support::place::{Folder, Port};
 use super::support::tools::run;
 use super::support::{Dog, Output, SOON};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const GOOD: &str = "[general]\nhost = \"127.0.0.1\"\nport = {port}\nworkers = 2\n[[databases]]\nname = \"app\"\nhost = \"127.0.0.1\"\n";
 const USERS: &str = "[[users]]\nname = \"app\"\ndatabase = \"app\"\npassword = \"hidden-word\"\n";
@@ -51,6 +52,28 @@ fn two_of_them_on_one_port_are_one_too_many() {
     let first = Dog::start(GOOD, USERS);
     let config = GOOD.replace("port = {port}", &format!("port = {} # {{port}}", first.port));
     refused(&config, USERS, &["taken"]);
+}
+
+/// Whether the port is free is found out without letting anybody in, who would be thrown out again.
+#[test]
+fn nobody_is_let_in_before_it_is_time() {
+    let port = Port::claim();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let knocking = scope.spawn(|| {
+            let mut let_in = 0;
+            while !done.load(Ordering::Relaxed) {
+                let_in += u32::from(TcpStream::connect(address).is_ok());
+            }
+            let_in
+        });
+        for _ in 0..5_000 {
+            pg_dog::io::socket::probe(&address).expect("the port is ours");
+        }
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(knocking.join().expect("it only knocks"), 0, "clients were let in, and thrown out");
+    });
 }
 
 #[test]
