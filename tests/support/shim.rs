@@ -159,7 +159,7 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
             socket.set_read_timeout(Some(LOOK)).expect("a TCP socket");
         }
         let (epoch, forgotten) = (state.epoch.load(Ordering::Relaxed), state.forgotten.load(Ordering::Relaxed));
-        let line = Line { near, far, state: state.clone(), epoch, forgotten, dead: Arc::default() };
+        let line = Line { near, far, state: state.clone(), epoch, forgotten, cancel: Arc::default(), dead: Arc::default() };
         let other = line.clone();
         std::thread::spawn(move || line.relay(true));
         std::thread::spawn(move || other.relay(false));
@@ -178,6 +178,8 @@ struct Line {
     state: Arc<State>,
     epoch: usize,
     forgotten: usize,
+    /// it carries a cancel request and is counted
+    cancel: Arc<AtomicBool>,
     dead: Arc<AtomicBool>,
 }
 
@@ -186,7 +188,6 @@ impl Line {
         let (mut from, mut to) = if up { (&*self.near, &*self.far) } else { (&*self.far, &*self.near) };
         let mut bytes = vec![0; 16 << 10];
         let mut first = up;
-        let mut cancel = false;
         while self.goes_on() {
             if self.is_stalled(up) {
                 std::thread::sleep(LOOK);
@@ -194,6 +195,8 @@ impl Line {
             }
             let n = match from.read(&mut bytes) {
                 Ok(0) => {
+                    // Before the other side can know, and open another.
+                    self.uncount();
                     let _ = to.shutdown(Shutdown::Write);
                     break;
                 }
@@ -205,7 +208,6 @@ impl Line {
                 }
             };
             if std::mem::take(&mut first) && bytes[..n].get(4..8) == Some(&CANCEL) {
-                cancel = true;
                 self.hold_up_cancel();
             }
             while self.is_stalled(up) && self.goes_on() {
@@ -227,11 +229,6 @@ impl Line {
                 }
             }
         }
-        if cancel {
-            // PostgreSQL closes it when it has sent the signal.
-            while self.goes_on() && !matches!((&*self.far).read(&mut bytes), Ok(0)) {}
-            self.state.cancels_open.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 
     fn goes_on(&self) -> bool {
@@ -241,7 +238,14 @@ impl Line {
         !self.dead.load(Ordering::Relaxed)
     }
 
+    fn uncount(&self) {
+        if self.cancel.swap(false, Ordering::Relaxed) {
+            self.state.cancels_open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     fn kill(&self) {
+        self.uncount();
         reset_on_close(&self.near);
         reset_on_close(&self.far);
         self.dead.store(true, Ordering::Relaxed);
@@ -254,6 +258,7 @@ impl Line {
 
     fn hold_up_cancel(&self) {
         self.state.cancels.fetch_add(1, Ordering::Relaxed);
+        self.cancel.store(true, Ordering::Relaxed);
         let open = self.state.cancels_open.fetch_add(1, Ordering::Relaxed) + 1;
         self.state.cancels_most.fetch_max(open, Ordering::Relaxed);
         let most = self.state.cancel_delay.load(Ordering::Relaxed);
