@@ -448,8 +448,7 @@ impl World {
         state.connections[peer.0].to_proxy.finish(at, End::Fin);
     }
 
-    /// Lets nothing through `way` before `until` (`u64::MAX`: never), bytes and ends alike; 0 ends a stall. Writers go on until the direction is
-    /// full.
+    /// Lets nothing through `way` before `until` (`u64::MAX`: never), bytes and ends alike; 0 ends a stall. Writers go on until it is full.
     pub fn stall(&self, peer: PeerId, way: Way, until: u64) {
         let mut state = self.0.borrow_mut();
         let connection = &mut state.connections[peer.0];

@@ -88,6 +88,8 @@ pub struct Proxy {
     address: SocketAddr,
     /// the largest limit that any pool has had
     most: Rc<Cell<usize>>,
+    /// of each pool: since when its first waiter waits, and since when that one waits beside an idle server
+    beside: Rc<RefCell<Vec<Option<(u64, u64)>>>>,
     /// cores that have said so
     pub drained: Rc<RefCell<Vec<usize>>>,
 }
@@ -131,7 +133,7 @@ impl Proxy {
         });
         let cores = cores.collect();
         let most = Rc::new(Cell::new(setup.pool_size));
-        (Proxy { shared: shared.clone(), outside, setup: setup.clone(), address, most, drained: drained.clone() }, cores)
+        (Proxy { shared: shared.clone(), outside, setup: setup.clone(), address, most, beside: Rc::default(), drained: drained.clone() }, cores)
     }
 
     /// Of each pool: its user, the connections it has, and the most it may ever have had.
@@ -141,8 +143,29 @@ impl Proxy {
         published.pools.iter().map(one).collect()
     }
 
+    /// Nobody waits for long while servers are idle, promised or not.
+    fn check_first_waiters(&self, now: u64) {
+        let mut beside = self.beside.borrow_mut();
+        beside.resize(self.setup.users.len(), None);
+        for (ledger, known) in self.ledgers().zip(beside.iter_mut()) {
+            let of = |number: fn(&pg_dog::pool::ledger::Statistics) -> &AtomicU64| (0..ledger.cores()).map(move |core| (core, number));
+            let read = |(core, number): (usize, fn(&pg_dog::pool::ledger::Statistics) -> &AtomicU64)| {
+                number(ledger.statistics(core)).load(Ordering::Relaxed)
+            };
+            let first = of(|one| &one.waiting_since).map(read).filter(|since| *since > 0).min();
+            let idle: u64 = of(|one| &one.idle).map(read).sum();
+            *known = match first.filter(|_| idle > 0 && !ledger.paused()) {
+                Some(since) => known.filter(|(before, _)| *before == since).or(Some((since, now))),
+                None => None,
+            };
+            let long = known.is_some_and(|(_, from)| now > from + RETRY_NS);
+            assert!(!long, "at {now} the first waiter has waited since {first:?}, and since {known:?} there are idle servers: {idle}");
+        }
+    }
+
     /// Nothing happens between `now` and `next`: nobody may wait all that time for what is there.
     pub fn check_rest(&self, now: u64, next: u64) {
+        self.check_first_waiters(now);
         if next < now + REST_NS {
             return;
         }
