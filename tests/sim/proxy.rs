@@ -79,6 +79,9 @@ impl Desk for NobodyAtTheDesk {
     }
 }
 
+/// Since when a waiter waits, and since when it does so beside an idle server.
+type Beside = Option<(u64, u64)>;
+
 /// What the data cores share, and the way to write to them.
 #[derive(Clone)]
 pub struct Proxy {
@@ -89,7 +92,7 @@ pub struct Proxy {
     /// the largest limit that any pool has had
     most: Rc<Cell<usize>>,
     /// of each pool: since when its first waiter waits, and since when that one waits beside an idle server
-    beside: Rc<RefCell<Vec<Option<(u64, u64)>>>>,
+    beside: Rc<RefCell<Vec<Beside>>>,
     /// cores that have said so
     pub drained: Rc<RefCell<Vec<usize>>>,
 }
