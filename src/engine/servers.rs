@@ -347,7 +347,8 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn open_failed(&mut self, slot: u32, ended: bool, code: &str, message: &str) {
         let Some(peer) = self.peers[slot as usize].server() else { return };
         let (pool, started) = (peer.pool, peer.link.connected_at);
-        let half_open = !ended && matches!(peer.stage, ServerStage::Greeting(_));
+        // A server that has not said a word has no process of ours yet: there is nothing to wait for.
+        let half_open = !ended && matches!(peer.stage, ServerStage::Greeting(_)) && peer.link.received > 0;
         if half_open {
             self.say_goodbye(slot);
         } else {
