@@ -50,6 +50,33 @@ fn no_descriptors_are_left() {
     house.watch().wait_until_settled();
 }
 
+/// Requests that wait fill the memory that may be used: who is there is served, who comes is told, the operator gets in.
+#[test]
+fn memory_is_full() {
+    let postgres = Postgres::start(Version::Debian);
+    let text = config(&postgres, &general_of(1, "checkout_timeout = 60000"), "[memory]\nlimit = 300000").replace("workers = 2", "workers = 1");
+    let house = House { dog: Dog::start(&text, &users(&postgres, &[("app", "")])), postgres };
+    let mut holder = house.client();
+    holder.rows("BEGIN");
+    let mut waiting: Vec<Raw> = (0..30).map(|_| house.client()).collect();
+    let long = raw::query(&format!("SELECT 1 /* {} */", "x".repeat(12_000)));
+    waiting.iter_mut().for_each(|client| client.send(&long));
+    wait_until("no more clients get in", SOON, || match Raw::try_login(&house.login("app"), &[]) {
+        Ok(_) => false,
+        Err(refusal) => {
+            assert_eq!((refusal.sqlstate().as_str(), refusal.fields()[&'S'].as_str()), ("53200", "FATAL"));
+            true
+        }
+    });
+    let mut operator = Raw::login(&house.dog.admin_login());
+    let received = operator.rows("SHOW MEM").into_iter().find(|row| row[0] == "received").expect("a row of SHOW MEM");
+    assert!(received[4].parse::<usize>().expect("bytes") > 300_000, "{received:?}");
+    holder.rows("COMMIT");
+    waiting.iter_mut().for_each(|client| assert_eq!(client.read_until_ready().len(), 4));
+    wait_until("clients get in again", SOON, || Raw::try_login(&house.login("app"), &[]).is_ok());
+    house.watch().wait_until_settled();
+}
+
 /// The last word to a client that has nothing open.
 fn is_told(name: &str, client: &mut Raw) {
     let end = client.read_until_closed();
