@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -24,6 +24,8 @@ pub struct PoolState {
     pub address: ArcSwapOption<SocketAddr>,
     /// what servers report when a session starts, and later when their configuration is reloaded; another list only when something differs
     pub parameters: ArcSwapOption<Reported>,
+    /// number of that list, counted after it was changed: cheaper to compare than the list
+    pub reports: AtomicU64,
     /// keys of our own login at the server, so that PBKDF2 runs once
     pub server_keys: ArcSwapOption<SaltedKeys>,
     /// set while the server does not let us in
@@ -46,6 +48,7 @@ impl PoolState {
     pub fn set_parameters(&self, reported: Reported) {
         if self.parameters.load().as_deref() != Some(&reported) {
             self.parameters.store(Some(Arc::new(reported)));
+            self.reports.fetch_add(1, Ordering::Release);
         }
     }
 

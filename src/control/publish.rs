@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::config::snapshot::{PoolSpec, Snapshot};
 use crate::config::{Loaded, Problem, Source, load};
@@ -80,6 +80,7 @@ impl Publisher {
             ledger: Arc::new(Ledger::behind(gate, cores, spec.pool_size as u32)),
             address: address.map(Arc::new).into(),
             parameters: None.into(),
+            reports: AtomicU64::new(0),
             server_keys: None.into(),
             barred: None.into(),
         };

@@ -313,6 +313,7 @@ fn published(mode: PoolerMode, size: usize) -> Published {
         ledger: Arc::new(Ledger::new(1, size as u32)),
         address: ArcSwapOption::from_pointee(SERVER),
         parameters: ArcSwapOption::empty(),
+        reports: AtomicU64::new(0),
         server_keys: ArcSwapOption::empty(),
         barred: ArcSwapOption::empty(),
     };

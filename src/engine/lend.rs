@@ -149,6 +149,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         let peer = self.peers[client as usize].client()?;
         if peer.version != version {
             peer.version = version;
+            // Perhaps another pool, which counts anew: the list itself is compared.
+            peer.told_number = u64::MAX;
             peer.pool = self.published.find(&peer.database, &peer.user).cloned();
         }
         let shared = peer.pool.as_ref()?;

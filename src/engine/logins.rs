@@ -50,6 +50,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             profile: Arc::default(),
             pool: None,
             told: None,
+            told_number: 0,
             version: 0,
             server: NOBODY,
             ticket: None,
@@ -239,7 +240,10 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn greet(&mut self, slot: u32) {
         let core = self.id;
         let Some(peer) = self.peers[slot as usize].client() else { return };
-        let Some(parameters) = peer.pool.as_ref().and_then(|pool| pool.state.parameters.load_full()) else { return };
+        let Some(state) = peer.pool.as_ref().map(|pool| &pool.state) else { return };
+        // The number first: a list that is newer than its number is only looked at once more.
+        let number = state.reports.load(Ordering::Acquire);
+        let Some(parameters) = state.parameters.load_full() else { return };
         let mut words = Vec::new();
         for (name, value) in parameters.iter() {
             let value = peer.profile.get(name).unwrap_or(value);
@@ -249,7 +253,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let _ = server::backend_key_data(&mut words, pid(core, slot), peer.secret());
         server::ready(&mut words, b'I');
         peer.stage = Stage::Ready;
-        peer.told = Some(parameters);
+        (peer.told, peer.told_number) = (Some(parameters), number);
         self.links.say(slot, &words);
         self.release_if_free(slot);
         self.feed_later(slot);

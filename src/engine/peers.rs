@@ -52,6 +52,8 @@ pub struct ClientPeer {
     pub pool: Option<Arc<SharedPool>>,
     /// what it was told of its servers' parameters
     pub told: Option<Arc<Reported>>,
+    /// number of that list in its pool, or an older one
+    pub told_number: u64,
     /// of the snapshot that `pool` was found in
     pub version: u64,
     /// the server at hand

@@ -1,6 +1,7 @@
 //! Servers: connecting, logging in, their replies, fitting and cleaning their sessions, their end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::io::links::Bytes;
 use crate::io::{Completion, Door, Group};
@@ -530,18 +531,20 @@ impl<D: Door, K: Desk> Core<D, K> {
 /// What a client has been told otherwise when it was greeted, as ParameterStatus messages: the server's configuration was reloaded since.
 #[inline]
 fn news_for(peer: &mut ClientPeer) -> Option<Vec<u8>> {
-    let told = peer.told.as_ref()?;
-    let parameters = &peer.pool.as_ref()?.state.parameters;
-    if parameters.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, told)) {
-        return None;
-    }
-    let now = parameters.load_full()?;
+    let number = peer.pool.as_ref()?.state.reports.load(Ordering::Acquire);
+    if peer.told_number == number { None } else { tell_news(peer, number) }
+}
+
+#[cold]
+fn tell_news(peer: &mut ClientPeer, number: u64) -> Option<Vec<u8>> {
+    let told = peer.told.clone()?;
+    let now = peer.pool.as_ref()?.state.parameters.load_full()?;
     let mut words = Vec::new();
     for (name, value) in now.iter().filter(|&known| peer.profile.get(&known.0).is_none() && !told.contains(known)) {
         // It came in one message from the server, so that it fits one now.
         let _ = parameter_status(&mut words, name.as_bytes(), value.as_bytes());
     }
-    peer.told = Some(now);
+    (peer.told, peer.told_number) = (Some(now), number);
     Some(words)
 }
 

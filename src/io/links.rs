@@ -364,10 +364,15 @@ impl<D: Door> Links<D> {
     }
 
     /// Keeps bytes until the engine asks for them.
+    #[inline]
     pub fn hold(&mut self, index: u32, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
+        // Mostly there are none.
+        if !bytes.is_empty() {
+            self.hold_some(index, bytes);
         }
+    }
+
+    fn hold_some(&mut self, index: u32, bytes: &[u8]) {
         let needed = self.slots[index as usize].held.len() + bytes.len();
         if self.slots[index as usize].held.capacity() < needed {
             let mut larger = self.blocks.take(needed);

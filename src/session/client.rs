@@ -281,8 +281,13 @@ impl Client {
 
 /// Whether this text, as far as it is there, begins with COMMIT or END. It only decides what a client is told when its server is lost meanwhile, so
 /// that comments and several statements in one text need not be understood.
+#[inline]
 fn commits(sql: &[u8]) -> bool {
-    let sql = sql.trim_ascii_start();
+    // Hardly any other text begins like that.
+    matches!(sql.first(), Some(b'c' | b'C' | b'e' | b'E' | b' ' | b'\n' | b'\t' | b'\r')) && is_commit(sql.trim_ascii_start())
+}
+
+fn is_commit(sql: &[u8]) -> bool {
     [&b"COMMIT"[..], b"END"].iter().any(|word| {
         let begins = sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
         begins && !sql.get(word.len()).is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_')

@@ -169,7 +169,9 @@ fn forget(link: &mut Exchange, out: &mut Verdicts) {
 /// with it, or bytes that are no text in the client's encoding, which ASCII is in all.
 fn surely_parsed(parse: &[u8], whole: usize) -> bool {
     let Some(text) = parse.get(6..).filter(|_| parse.len() == whole) else { return false };
-    let Some(end) = text.iter().position(|&byte| byte == 0) else { return false };
+    // Its search looks at words, not at bytes.
+    let Ok(query) = std::ffi::CStr::from_bytes_until_nul(text) else { return false };
+    let end = query.count_bytes();
     let Some((count, types)) = text[end + 1..].split_first_chunk::<2>() else { return false };
     text[..end].is_ascii() && types.len() == 4 * usize::from(u16::from_be_bytes(*count))
 }

@@ -272,6 +272,7 @@ fn published(setup: &Setup, address: SocketAddr) -> Published {
             ledger: Arc::new(Ledger::behind(gate.clone(), setup.cores, spec.pool_size as u32)),
             address: ArcSwapOption::from_pointee(address),
             parameters: ArcSwapOption::empty(),
+            reports: AtomicU64::new(0),
             server_keys: ArcSwapOption::empty(),
             barred: ArcSwapOption::empty(),
         };
