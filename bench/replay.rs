@@ -453,7 +453,7 @@ fn cores(world: &Rc<RefCell<World>>, size: Size) -> Vec<OneCore> {
     let (posts, _outside) = mailboxes(count);
     let core = |(id, post)| {
         let door = ScriptDoor { core: id, now: world.borrow().now, world: world.clone() };
-        Core::new(Parts { id, door, desk: EmptyDesk(Cell::new(id as u8)), post, shared: shared.clone(), listener: Some(FIRST_FD - 1) })
+        Core::new(Parts { id, door, desk: EmptyDesk(Cell::new(id as u8)), post, shared: shared.clone(), listeners: vec![FIRST_FD - 1] })
     };
     posts.into_iter().enumerate().map(core).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 
@@ -17,7 +18,7 @@ use crate::control::run::{Control, watch_signals};
 use crate::engine::{CORES_MAX, Core, Parts, Post, mailboxes};
 use crate::io::random::random;
 use crate::io::ring::{Doorbells, RingDoor, RingSizes, Waker};
-use crate::io::socket::{self, SocketOptions};
+use crate::io::socket::{self, Address, SocketOptions};
 use crate::io::{Fd, limits};
 use crate::mail::{Asker, Desk, Job, Padded, Poster, Shared, Word};
 
@@ -93,7 +94,8 @@ pub fn start(options: Options) -> Result<(), StartError> {
     let clients_max = check_machine(&snapshot)?;
     let address = listen_address(&snapshot)?;
     let options_tcp = socket_options(&snapshot.tcp);
-    let listeners = listeners(&snapshot, &address, &options_tcp)?;
+    let mut listeners = listeners(&snapshot, &address, &options_tcp)?;
+    let unix_socket = unix_listener(&snapshot, &mut listeners)?;
     let publisher = Publisher::default();
     let control_cpu = snapshot.cores.control;
     let pin = snapshot.cores.pin.clone();
@@ -115,8 +117,8 @@ pub fn start(options: Options) -> Result<(), StartError> {
     let inbox = Arc::new(Inbox::default());
     let jobs = helpers::start(&outside, &bells).map_err(|error| StartError::Machine(format!("helper threads cannot start: {error}")))?;
     let (ready, readies) = mpsc::sync_channel(cores);
-    for (id, (post, listener)) in posts.into_iter().zip(listeners).enumerate() {
-        let seat = Seat { id, post, listener, shared: shared.clone(), bells: bells.clone(), tcp: options_tcp.clone(), spin_us };
+    for (id, (post, listeners)) in posts.into_iter().zip(listeners).enumerate() {
+        let seat = Seat { id, post, listeners, shared: shared.clone(), bells: bells.clone(), tcp: options_tcp.clone(), spin_us };
         let desk = RealDesk { inbox: inbox.clone(), jobs: jobs.clone() };
         let placement = pin.get(id).map_or(Placement::Unbound, |&cpu| Placement::Fixed(cpu));
         spawn_data_core(seat, desk, placement, options.clone(), ready.clone(), inbox.clone())?;
@@ -134,14 +136,19 @@ pub fn start(options: Options) -> Result<(), StartError> {
     tracing::info!(%address, cores, "pg_dog {} is ready", env!("CARGO_PKG_VERSION"));
     let files = Files { config: options.config, users: options.users };
     let control = Control::new(files, publisher, shared, outside, inbox).with_fixed_memory(receive_buffers(&options.sizes, cores));
-    run_control(control, bells, control_cpu)
+    let end = run_control(control, bells, control_cpu);
+    if let Some(path) = unix_socket {
+        // If somebody has taken it away before us, that is what we wanted.
+        let _ = std::fs::remove_file(path);
+    }
+    end
 }
 
 /// What a data core is given besides its desk.
 struct Seat {
     id: usize,
     post: Post,
-    listener: Option<Fd>,
+    listeners: Vec<Fd>,
     shared: Arc<Shared>,
     bells: Arc<Doorbells>,
     tcp: SocketOptions,
@@ -172,7 +179,7 @@ fn spawn_data_core(
             }
         };
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
-            let mut core = Core::new(Parts { id, door, desk, post: seat.post, shared: seat.shared, listener: seat.listener });
+            let mut core = Core::new(Parts { id, door, desk, post: seat.post, shared: seat.shared, listeners: seat.listeners });
             let _ = ready.send(Ok(()));
             core.run()
         }));
@@ -236,7 +243,7 @@ fn listen_address(snapshot: &Snapshot) -> Result<SocketAddr, StartError> {
 
 /// One listening socket per core (or for the first few, if so configured). All are bound before any core runs, so that no connection is lost to a
 /// core that is not there yet.
-fn listeners(snapshot: &Snapshot, address: &SocketAddr, options: &SocketOptions) -> Result<Vec<Option<Fd>>, StartError> {
+fn listeners(snapshot: &Snapshot, address: &SocketAddr, options: &SocketOptions) -> Result<Vec<Vec<Fd>>, StartError> {
     let taken = |error: &io::Error| {
         let what = if error.kind() == io::ErrorKind::AddrInUse {
             "it is taken: another pg_dog or another program listens there; choose another [general] port, or stop that program".to_string()
@@ -248,8 +255,29 @@ fn listeners(snapshot: &Snapshot, address: &SocketAddr, options: &SocketOptions)
     socket::probe(address).map_err(|error| taken(&error))?;
     let wanted = if snapshot.cores.listeners == 0 { snapshot.general.workers } else { snapshot.cores.listeners };
     (0..snapshot.general.workers)
-        .map(|core| (core < wanted).then(|| socket::listener(address, options).map_err(|error| taken(&error))).transpose())
+        .map(|core| (core < wanted).then(|| socket::listener(address, options).map_err(|error| taken(&error))).into_iter().collect())
         .collect()
+}
+
+/// Adds the Unix socket to the listeners of every core that has one; returns its path.
+fn unix_listener(snapshot: &Snapshot, listeners: &mut [Vec<Fd>]) -> Result<Option<PathBuf>, StartError> {
+    let general = &snapshot.general;
+    let Some(directory) = &general.unix_socket_dir else { return Ok(None) };
+    let Address::Unix(path) = Address::in_directory(directory, general.port) else { return Ok(None) };
+    let failed = |error: io::Error| {
+        let what = match error.kind() {
+            io::ErrorKind::AddrInUse => "it is taken: another program listens there".to_string(),
+            _ => error.to_string(),
+        };
+        StartError::Listen(format!("[general] unix_socket_dir: cannot listen on {}: {what}", path.display()))
+    };
+    let socket = socket::unix_listener(&path, general.unix_socket_mode).map_err(failed)?;
+    // A descriptor for each core, so that each can close its own.
+    for own in listeners.iter_mut().filter(|own| !own.is_empty()) {
+        own.push(socket::duplicate(socket).map_err(failed)?);
+    }
+    socket::close(socket);
+    Ok(Some(path))
 }
 
 fn socket_options(tcp: &Tcp) -> SocketOptions {

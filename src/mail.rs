@@ -6,21 +6,21 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::admin::report::Report;
 use crate::auth::scram::Verifier;
 use crate::config::snapshot::{PoolSpec, Snapshot};
-use crate::pool::ledger::Ledger;
+use crate::pool::ledger::{Gate, Ledger};
 use crate::session::greeting::{Reported, SaltedKeys, report};
 use crate::session::server::Server;
 
 /// What a pool is beyond its settings: lives as long as anybody uses the pool, over reloads.
 pub struct PoolState {
     pub ledger: Arc<Ledger>,
-    /// where the server is, once its name is resolved
+    /// where the server is, once its name is resolved; none for one that is reached by a Unix socket
     pub address: ArcSwapOption<SocketAddr>,
     /// what servers report when a session starts, and later when their configuration is reloaded; another list only when something differs
     pub parameters: ArcSwapOption<Reported>,
@@ -30,6 +30,31 @@ pub struct PoolState {
     pub server_keys: ArcSwapOption<SaltedKeys>,
     /// set while the server does not let us in
     pub barred: ArcSwapOption<Barred>,
+    /// clients that belong to the pool, over all cores
+    pub clients: AtomicU32,
+}
+
+/// What the pools of one database, or of one user, have together.
+#[derive(Debug)]
+pub struct Quota {
+    /// their server connections
+    pub servers: Arc<Gate>,
+    /// their clients
+    pub clients: Gate,
+}
+
+impl Quota {
+    /// At most so many of each; `u32::MAX` = no bound.
+    pub fn new(servers: u32, clients: u32) -> Quota {
+        Quota { servers: Arc::new(Gate::new(servers)), clients: Gate::new(clients) }
+    }
+}
+
+impl Default for Quota {
+    /// No bounds.
+    fn default() -> Quota {
+        Quota::new(u32::MAX, u32::MAX)
+    }
 }
 
 /// A server that refuses our login: until then nobody asks again, and clients are told at once.
@@ -44,6 +69,19 @@ pub struct Barred {
 }
 
 impl PoolState {
+    /// Of a pool that nobody has used yet.
+    pub fn new(ledger: Ledger, address: Option<SocketAddr>) -> PoolState {
+        PoolState {
+            ledger: Arc::new(ledger),
+            address: address.map(Arc::new).into(),
+            parameters: None.into(),
+            reports: AtomicU64::new(0),
+            server_keys: None.into(),
+            barred: None.into(),
+            clients: AtomicU32::new(0),
+        }
+    }
+
     /// A server has reported all parameters.
     pub fn set_parameters(&self, reported: Reported) {
         if self.parameters.load().as_deref() != Some(&reported) {
@@ -69,6 +107,15 @@ pub struct SharedPool {
     pub spec: PoolSpec,
     pub state: Arc<PoolState>,
     pub verifier: Arc<VerifierCell>,
+    /// of its database and of its user
+    pub quotas: [Arc<Quota>; 2],
+}
+
+impl SharedPool {
+    /// A pool whose database and user have no bounds.
+    pub fn new(id: u32, spec: PoolSpec, state: PoolState) -> SharedPool {
+        SharedPool { id, spec, state: Arc::new(state), verifier: Arc::default(), quotas: Default::default() }
+    }
 }
 
 /// Made by the first login that needs it, so that PBKDF2 runs once.
@@ -80,11 +127,20 @@ pub struct Published {
     /// in the snapshot's order
     pub pools: Vec<Arc<SharedPool>>,
     pub by_id: HashMap<u32, Arc<SharedPool>>,
+    /// those that keep their minimum from the start on
+    pub warm: Vec<Arc<SharedPool>>,
     /// of the admin user
     pub admin_verifier: Arc<VerifierCell>,
 }
 
 impl Published {
+    /// Puts together what all cores look at.
+    pub fn new(snapshot: Snapshot, pools: Vec<Arc<SharedPool>>, admin_verifier: Arc<VerifierCell>) -> Published {
+        let by_id = pools.iter().map(|pool| (pool.id, pool.clone())).collect();
+        let warm = pools.iter().filter(|pool| pool.spec.warm && pool.spec.min_pool_size > 0).cloned().collect();
+        Published { snapshot, pools, by_id, warm, admin_verifier }
+    }
+
     /// The pool for a user of a database, as clients name them.
     pub fn find(&self, database: &str, user: &str) -> Option<&Arc<SharedPool>> {
         // Looked up at login and after a reload only, so that the two owned names do not matter.
@@ -191,6 +247,8 @@ pub enum Word {
     Report { request: u64, report: Box<Report> },
     /// a pool's server could not be reached: its name may have moved
     Unreachable { pool: u32 },
+    /// a snapshot that this core no longer looks at; to free it may take long
+    Outdated(Arc<Published>),
     /// the last client of a draining core has gone
     Drained { core: usize },
     /// a data core cannot go on

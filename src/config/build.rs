@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::file::{Block, Source, Value, Which, read};
 use super::judge::{fill, judge, variables};
+use super::limits::Limits;
 use super::problem::{At, Findings, Problem, What, printed};
 use super::shown;
-use super::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, PoolSpec, PoolerMode, Recovery, Snapshot, Tcp};
+use super::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PoolSpec, PoolerMode, Recovery, Snapshot, Tcp};
 use super::table::{Preset, section_named};
 
 /// Names of the files in messages when the caller has none.
@@ -121,11 +122,11 @@ impl Block {
         }
     }
 
-    fn unsigned<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
+    pub(super) fn unsigned<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
         self.number(key).and_then(|number| T::try_from(number).ok())
     }
 
-    fn millis(&self, key: &str) -> Option<Duration> {
+    pub(super) fn millis(&self, key: &str) -> Option<Duration> {
         self.unsigned(key).map(Duration::from_millis)
     }
 
@@ -188,6 +189,14 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
             Some("recover") => ClientRecovery::Recover,
             _ => ClientRecovery::Drop,
         },
+        unix_socket_dir: block.owned("unix_socket_dir"),
+        unix_socket_mode: socket_mode(block, findings),
+        max_client_conn: block.unsigned("max_client_conn").filter(|clients| *clients > 0).unwrap_or(usize::MAX),
+        reserve_pool_timeout: limit("reserve_pool_timeout"),
+        query_wait_notify: Some(limit("query_wait_notify")).filter(|time| !time.is_zero()).unwrap_or(NEVER),
+        query_size_limit: block.unsigned("query_size_limit").unwrap_or(usize::MAX),
+        query_size_block: block.words("query_size_limit_action") == Some("block"),
+        config_watch: block.flag("config_watch"),
         memory_limit: 0,
         log_level: block.owned("log_level").unwrap_or_default(),
         log_format: match block.words("log_format") {
@@ -197,6 +206,20 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
         log_connections: block.flag("log_connections"),
         log_disconnections: block.flag("log_disconnections"),
         server_minor: if block.words("server_protocol") == Some("3.2") { 2 } else { 0 },
+    }
+}
+
+/// Octal digits, as `chmod` takes them.
+fn socket_mode(block: &Block, findings: &mut Findings) -> u32 {
+    let text = block.words("unix_socket_mode").unwrap_or_default();
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => mode,
+        _ => {
+            let at = block.entries.get("unix_socket_mode").map_or(block.at, |entry| entry.at);
+            let (expected, found) = ("octal digits up to \"0777\"".to_owned(), format!("\"{}\"", printed(text)));
+            findings.problem(at, What::WrongValue { section: block.section.heading(), key: "unix_socket_mode", expected, found });
+            0
+        }
     }
 }
 
@@ -344,6 +367,8 @@ impl<'b> Pools<'b> {
             idle_timeout: time("idle_timeout"),
             server_lifetime: time("server_lifetime"),
             server_lifetime_jitter: time("server_lifetime_jitter"),
+            warm: [user, server, self.general].iter().any(|block| block.get("min_pool_size").is_some()),
+            limits: Limits::of(user, server, self.general),
         }
     }
 }

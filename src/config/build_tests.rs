@@ -105,6 +105,8 @@ fn every_built_key_arrives() {
         idle_timeout: Duration::from_millis(9),
         server_lifetime: Duration::from_millis(10),
         server_lifetime_jitter: Duration::from_millis(21),
+        warm: true,
+        limits: Limits::default(),
     };
     assert_eq!(snapshot.pools, std::slice::from_ref(&expected));
     assert_eq!(snapshot.pool("db", "u"), Some(&expected));
@@ -311,13 +313,21 @@ fn odd_values_are_warned_about() {
 
 #[test]
 fn problems_of_both_files_and_the_environment_come_together() {
-    let env = |name: &str| (name == "PGDOG_QUERY_TIMEOUT").then(|| "5".to_owned());
+    let env = |name: &str| (name == "PGDOG_PASSTHROUGH_AUTH").then(|| "enabled".to_owned());
     let main = format!("[general]\nprot = 1\nlock = 2\ntls_client_required = true\n{}", database("shard = 2"));
     let problems = run(&main, "[[users]]\nnme = \"u\"\n", &env).unwrap_err();
     let places: Vec<String> = problems.iter().map(|problem| problem.place.to_string()).collect();
     assert_eq!(
         places,
-        ["pgdog.toml:2", "pgdog.toml:3", "pgdog.toml:4", "pgdog.toml:8", "users.toml:1", "users.toml:2", "environment variable PGDOG_QUERY_TIMEOUT"]
+        [
+            "pgdog.toml:2",
+            "pgdog.toml:3",
+            "pgdog.toml:4",
+            "pgdog.toml:8",
+            "users.toml:1",
+            "users.toml:2",
+            "environment variable PGDOG_PASSTHROUGH_AUTH"
+        ]
     );
     // A file that cannot be parsed does not hide what is wrong with the other.
     let problems = run("[general\n", "[[users]]\nname = \"u\"\ndatabase = \"db\"\nread_only = true\n", &no_env).unwrap_err();

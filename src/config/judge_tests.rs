@@ -186,11 +186,11 @@ fn a_harmless_key_that_is_set_often_is_one_warning() {
 #[test]
 fn a_needed_key_from_the_environment_fails_too() {
     for (name, value, key) in [
-        ("PGDOG_QUERY_TIMEOUT", "1000", "query_timeout"),
+        ("PGDOG_PASSTHROUGH_AUTH", "enabled", "passthrough_auth"),
         ("PGDOG_TLS_CERTIFICATE", "/x.pem", "tls_certificate"),
         ("PGDOG_TLS_VERIFY", "verify_full", "tls_verify"),
         ("PGDOG_TLS_VERIFY", "verify-everything", "tls_verify"),
-        ("PGDOG_QUERY_TIMEOUT", "1s", "query_timeout"),
+        ("PGDOG_PASSTHROUGH_AUTH", "perhaps", "passthrough_auth"),
     ] {
         let env = |asked: &str| (asked == name).then(|| value.to_owned());
         let problems = run(DATABASE, &format!("{ADMIN}{USER}"), &env).expect_err(name);

@@ -6,12 +6,14 @@ pub mod args;
 pub mod build;
 pub mod file;
 mod judge;
+pub mod limits;
 pub mod problem;
 pub mod settings_doc;
 pub mod shown;
 pub mod snapshot;
 pub mod table;
 mod table_general;
+mod table_limits;
 mod table_routing;
 mod table_sections;
 

@@ -22,7 +22,7 @@ fn a_row_says_what_it_takes() {
         "| `port` | integer 0 to 65535 | 6432 | `PGDOG_PORT` | restart | works | Port that clients connect to. |",
         "| `default_pool_size` or `max_pool_size` | integer from 1, connections | 10 | `PGDOG_DEFAULT_POOL_SIZE` | yes | works |",
         "| `pooler_mode` | transaction, session, statement | `\"transaction\"` | `PGDOG_POOLER_MODE` | yes | works |",
-        "| `query_timeout` | integer, ms | unlimited | `PGDOG_QUERY_TIMEOUT` | yes | refused |",
+        "| `query_timeout` | integer, ms | unlimited | `PGDOG_QUERY_TIMEOUT` | yes | works |",
         "| `name` | string | required |  | yes | works | Name that clients ask for. |",
     ] {
         assert!(page.contains(line), "{line}");

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::limits::Limits;
+
 /// A duration that the operator switched off. It is too long to be added to a point in time without a check.
 pub const NEVER: Duration = Duration::from_millis(i64::MAX as u64);
 
@@ -75,6 +77,20 @@ pub struct General {
     pub shutdown_timeout: Duration,
     pub connection_recovery: Recovery,
     pub client_connection_recovery: ClientRecovery,
+    /// directory of the Unix socket, and its file mode
+    pub unix_socket_dir: Option<String>,
+    pub unix_socket_mode: u32,
+    /// clients at once; `usize::MAX` = as many as there are descriptors for
+    pub max_client_conn: usize,
+    /// time a client waits before its pool uses its reserve
+    pub reserve_pool_timeout: Duration,
+    /// a client that has waited for so long gets a notice; `NEVER` = none does
+    pub query_wait_notify: Duration,
+    /// bytes of a Query or Parse message, its header included, beyond which it is logged, or refused when `query_size_block`
+    pub query_size_limit: usize,
+    pub query_size_block: bool,
+    /// the files are looked at every second
+    pub config_watch: bool,
     /// bytes of unfinished requests and unread replies, over all cores, beyond which no more clients get in; 0 = half of what the machine has
     pub memory_limit: u64,
     pub log_level: String,
@@ -106,6 +122,14 @@ impl Default for General {
             shutdown_timeout: seconds(60),
             connection_recovery: Recovery::Recover,
             client_connection_recovery: ClientRecovery::Drop,
+            unix_socket_dir: None,
+            unix_socket_mode: 0o600,
+            max_client_conn: usize::MAX,
+            reserve_pool_timeout: seconds(5),
+            query_wait_notify: NEVER,
+            query_size_limit: usize::MAX,
+            query_size_block: false,
+            config_watch: false,
             memory_limit: 0,
             log_level: "info".into(),
             log_format: LogFormat::Text,
@@ -179,6 +203,8 @@ pub struct PoolSpec {
     pub pool_size: usize,
     /// at most `pool_size`; 0 without a server password
     pub min_pool_size: usize,
+    /// somebody asked for that minimum by hand: it is there from the start on; else only while the pool has clients
+    pub warm: bool,
     pub mode: PoolerMode,
     /// how long a connection above `min_pool_size` may be idle
     pub idle_timeout: Duration,
@@ -186,6 +212,31 @@ pub struct PoolSpec {
     pub server_lifetime: Duration,
     /// spreads that age by up to so much either way
     pub server_lifetime_jitter: Duration,
+    pub limits: Limits,
+}
+
+impl Default for PoolSpec {
+    /// A pool of one connection that nobody can log in to, and that is never closed for its age.
+    fn default() -> PoolSpec {
+        PoolSpec {
+            database: String::new(),
+            user: String::new(),
+            host: String::new(),
+            port: 5432,
+            server_database: String::new(),
+            server_user: String::new(),
+            server_password: None,
+            client_password: None,
+            pool_size: 1,
+            min_pool_size: 0,
+            warm: false,
+            mode: PoolerMode::Transaction,
+            idle_timeout: NEVER,
+            server_lifetime: NEVER,
+            server_lifetime_jitter: Duration::ZERO,
+            limits: Limits::default(),
+        }
+    }
 }
 
 impl fmt::Debug for PoolSpec {
@@ -201,10 +252,12 @@ impl fmt::Debug for PoolSpec {
             .field("has_client_password", &self.client_password.is_some())
             .field("pool_size", &self.pool_size)
             .field("min_pool_size", &self.min_pool_size)
+            .field("warm", &self.warm)
             .field("mode", &self.mode)
             .field("idle_timeout", &self.idle_timeout)
             .field("server_lifetime", &self.server_lifetime)
             .field("server_lifetime_jitter", &self.server_lifetime_jitter)
+            .field("limits", &self.limits)
             .finish()
     }
 }

@@ -18,6 +18,7 @@ fn spec() -> PoolSpec {
         idle_timeout: NEVER,
         server_lifetime: NEVER,
         server_lifetime_jitter: std::time::Duration::ZERO,
+        ..PoolSpec::default()
     }
 }
 

@@ -2,7 +2,7 @@
 //! Invariant: a key exists here or it does not exist; its type, default, environment variable and kind are said nowhere else, so the files,
 //! SHOW CONFIG and the documentation follow from a row. The rows themselves stand in the `table_*` files; what values mean is left to `build`.
 
-use super::{table_general, table_routing, table_sections};
+use super::{table_general, table_limits, table_routing, table_sections};
 
 /// The largest pool: PostgreSQL cannot have more server processes than this (MAX_BACKENDS in its `postmaster.h`).
 pub const MAX_POOL_SIZE: i64 = 0x3_FFFF;
@@ -131,10 +131,15 @@ pub struct Section {
 
 /// Every section, in the order of the documentation.
 pub static SECTIONS: &[Section] = &[
-    section("general", Shape::Table, "The service as a whole.", &[table_general::KEYS, table_routing::KEYS]),
+    section("general", Shape::Table, "The service as a whole.", &[table_general::KEYS, table_limits::KEYS, table_routing::KEYS]),
     section("cores", Shape::Table, "Where data cores run and how they share work (ours; PgDog has no such section).", &[table_sections::CORES]),
-    section("databases", Shape::Array, "One PostgreSQL server of one database that clients can name.", &[table_sections::DATABASES]),
-    section("users", Shape::Array, "One user of one database.", &[table_sections::USERS]).home(Home::Users),
+    section(
+        "databases",
+        Shape::Array,
+        "One PostgreSQL server of one database that clients can name.",
+        &[table_sections::DATABASES, table_limits::DATABASE],
+    ),
+    section("users", Shape::Array, "One user of one database.", &[table_sections::USERS, table_limits::USER]).home(Home::Users),
     section("admin", Shape::Table, "The admin database; the one in the users file wins.", &[table_sections::ADMIN]).home(Home::Both),
     section("tcp", Shape::Table, "Socket options of client and server connections.", &[table_sections::TCP]),
     section("memory", Shape::Table, "Buffer sizes of PgDog; our buffers have their own bounds.", &[table_sections::MEMORY]),

@@ -40,10 +40,6 @@ pub(super) static KEYS: &[Setting] = &[
     built("shutdown_timeout", MS, Int(60_000), "Time clients have to finish after a request to stop.").env("PGDOG_SHUTDOWN_TIMEOUT"),
     harmless("shutdown_termination_timeout", MS, Unset, "Time between cancelling what still runs after the drain and the end.")
         .env("PGDOG_SHUTDOWN_TERMINATION_TIMEOUT"),
-    needed("query_timeout", MS, Int(UNLIMITED), "Time a server has to answer a query.").env("PGDOG_QUERY_TIMEOUT"),
-    needed("client_idle_timeout", MS, Int(UNLIMITED), "Closes clients that ask for nothing this long.").env("PGDOG_CLIENT_IDLE_TIMEOUT"),
-    needed("client_idle_in_transaction_timeout", MS, Int(UNLIMITED), "Closes clients that leave a transaction open and idle this long.")
-        .env("PGDOG_CLIENT_IDLE_IN_TRANSACTION_TIMEOUT"),
     built("idle_timeout", MS, Int(60_000), "Closes server connections above the minimum that are idle this long.").env("PGDOG_IDLE_TIMEOUT"),
     built("server_lifetime", MS, Int(86_400_000), "Retires server connections of this age at check-in.").env("PGDOG_SERVER_LIFETIME"),
     built("server_lifetime_jitter", MS, Int(0), "Spreads that age by up to this much either way.").env("PGDOG_SERVER_LIFETIME_JITTER"),

@@ -24,9 +24,6 @@ pub(super) static KEYS: &[Setting] = &[
     harmless("prepared_statements_ttl", MS, Unset, "Age at which a statement is prepared again; 0 is off.").env("PGDOG_PREPARED_STATEMENTS_TTL"),
     harmless("prepared_statements_ttl_jitter", MS, Int(30_000), "Spreads that age by up to this much either way.")
         .env("PGDOG_PREPARED_STATEMENTS_TTL_JITTER"),
-    harmless("query_size_limit", BYTES, Unset, "Size from which a Query or Parse message is logged or refused.").env("PGDOG_QUERY_SIZE_LIMIT"),
-    needed("query_size_limit_action", Type::Choice(&["warn", "block"]), Text("warn"), "What happens to a message above that size.")
-        .env("PGDOG_QUERY_SIZE_LIMIT_ACTION"),
     needed("query_parser_enabled", Type::Bool, Bool(false), "Older form of query_parser = \"on\".").env("PGDOG_QUERY_PARSER_ENABLED"),
     harmless("query_parser", PARSER_LEVELS, Text("auto"), "Which statements are parsed.").needs(LOCK_LEVELS),
     harmless("query_parser_engine", PARSER_ENGINES, Text("pg_query_protobuf"), "Which entrance to the parser PgDog takes."),

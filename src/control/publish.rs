@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::config::snapshot::{PoolSpec, Snapshot};
 use crate::config::{Loaded, Problem, Source, load};
-use crate::mail::{PoolState, Published, SharedPool};
+use crate::mail::{PoolState, Published, Quota, SharedPool};
 use crate::pool::ledger::{Gate, Ledger};
 
 /// Reads and checks both files. A file that is not there is None: defaults and a warning.
@@ -53,15 +53,17 @@ impl Publisher {
             gates.entry((pool.spec.host.clone(), pool.spec.port)).or_insert_with(|| pool.state.ledger.gate().clone());
         }
         gates.values().for_each(|gate| gate.set_limit(snapshot.general.server_connects));
+        let mut quotas = Quotas::of(before, &snapshot);
         for spec in &snapshot.pools {
             let old = known.get(&(spec.database.as_str(), spec.user.as_str())).copied();
+            let own = quotas.of_pool(spec);
             pools.push(match old {
                 Some(old) if old.spec == *spec => old.clone(),
                 Some(old) if same_server(&old.spec, spec) => Arc::new(kept(old, spec)),
                 _ => {
                     let fresh = || Arc::new(Gate::new(snapshot.general.server_connects));
                     let gate = gates.entry((spec.host.clone(), spec.port)).or_insert_with(fresh).clone();
-                    Arc::new(self.fresh(spec, cores, gate, &mut resolved))
+                    Arc::new(self.fresh(spec, cores, gate, own, &mut resolved))
                 }
             });
         }
@@ -70,22 +72,69 @@ impl Publisher {
             old.password == new.password && old.user == new.user
         });
         let admin_verifier = same_admin.map(|before| before.admin_verifier.clone()).unwrap_or_default();
-        let by_id = pools.iter().map(|pool| (pool.id, pool.clone())).collect();
-        Published { snapshot, pools, by_id, admin_verifier }
+        Published::new(snapshot, pools, admin_verifier)
     }
 
-    fn fresh(&self, spec: &PoolSpec, cores: usize, gate: Arc<Gate>, resolved: &mut HashMap<(String, u16), Option<SocketAddr>>) -> SharedPool {
-        let address = *resolved.entry((spec.host.clone(), spec.port)).or_insert_with(|| resolve(&spec.host, spec.port));
-        let state = PoolState {
-            ledger: Arc::new(Ledger::behind(gate, cores, spec.pool_size as u32)),
-            address: address.map(Arc::new).into(),
-            parameters: None.into(),
-            reports: AtomicU64::new(0),
-            server_keys: None.into(),
-            barred: None.into(),
-        };
-        SharedPool { id: self.next_pool.fetch_add(1, Ordering::Relaxed), spec: spec.clone(), state: Arc::new(state), verifier: Arc::default() }
+    fn fresh(
+        &self,
+        spec: &PoolSpec,
+        cores: usize,
+        gate: Arc<Gate>,
+        quotas: [Arc<Quota>; 2],
+        resolved: &mut HashMap<(String, u16), Option<SocketAddr>>,
+    ) -> SharedPool {
+        // A directory is the place of a Unix socket.
+        let named = !spec.host.starts_with('/');
+        let address = if named { *resolved.entry((spec.host.clone(), spec.port)).or_insert_with(|| resolve(&spec.host, spec.port)) } else { None };
+        let ledger = Ledger::behind(gate, cores, spec.pool_size as u32).capped(quotas.each_ref().map(|quota| quota.servers.clone()));
+        set_bounds(&ledger, spec);
+        let state = PoolState::new(ledger, address);
+        let id = self.next_pool.fetch_add(1, Ordering::Relaxed);
+        SharedPool { quotas, ..SharedPool::new(id, spec.clone(), state) }
     }
+}
+
+/// What databases and users have together, by name: over reloads as long as one of their pools is configured.
+struct Quotas(HashMap<(bool, String), Arc<Quota>>);
+
+impl Quotas {
+    /// Those of before, under the bounds of now. A user that stands in the file more than once has the smallest of its bounds.
+    fn of(before: Option<&Published>, now: &Snapshot) -> Quotas {
+        let mut known = HashMap::new();
+        for pool in before.iter().flat_map(|before| before.pools.iter()) {
+            let [database, user] = &pool.quotas;
+            known.entry((true, pool.spec.database.clone())).or_insert_with(|| database.clone());
+            known.entry((false, pool.spec.user.clone())).or_insert_with(|| user.clone());
+        }
+        let mut bounds: HashMap<(bool, &str), (u32, u32)> = HashMap::new();
+        for spec in &now.pools {
+            let limits = &spec.limits;
+            for (key, servers, clients) in [
+                ((true, spec.database.as_str()), limits.database_servers, limits.database_clients),
+                ((false, spec.user.as_str()), limits.user_servers, limits.user_clients),
+            ] {
+                let bound = bounds.entry(key).or_insert((u32::MAX, u32::MAX));
+                *bound = (bound.0.min(servers), bound.1.min(clients));
+            }
+        }
+        for ((is_database, name), (servers, clients)) in bounds {
+            let quota = known.entry((is_database, name.to_owned())).or_default();
+            quota.servers.set_limit(servers);
+            quota.clients.set_limit(clients);
+        }
+        Quotas(known)
+    }
+
+    fn of_pool(&mut self, spec: &PoolSpec) -> [Arc<Quota>; 2] {
+        [(true, spec.database.clone()), (false, spec.user.clone())].map(|key| self.0.entry(key).or_default().clone())
+    }
+}
+
+/// What a ledger has to know of its pool's settings.
+fn set_bounds(ledger: &Ledger, spec: &PoolSpec) {
+    ledger.set_limit(spec.pool_size as u32);
+    ledger.set_reserve(spec.limits.reserve);
+    ledger.set_capped((spec.limits.database_servers, spec.limits.user_servers) != (u32::MAX, u32::MAX));
 }
 
 fn same_server(old: &PoolSpec, new: &PoolSpec) -> bool {
@@ -95,9 +144,9 @@ fn same_server(old: &PoolSpec, new: &PoolSpec) -> bool {
 
 /// The same pool under new settings.
 fn kept(old: &SharedPool, spec: &PoolSpec) -> SharedPool {
-    old.state.ledger.set_limit(spec.pool_size as u32);
+    set_bounds(&old.state.ledger, spec);
     let verifier = if old.spec.client_password == spec.client_password { old.verifier.clone() } else { Arc::default() };
-    SharedPool { id: old.id, spec: spec.clone(), state: old.state.clone(), verifier }
+    SharedPool { id: old.id, spec: spec.clone(), state: old.state.clone(), verifier, quotas: old.quotas.clone() }
 }
 
 /// The first address of a name; IPv4 before IPv6, as servers on both usually listen on it. Logged when there is none.

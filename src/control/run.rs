@@ -105,6 +105,7 @@ impl Control {
                 Heard::Word(Word::Command { asker, text }) => self.command(asker, &text, &mut cores),
                 Heard::Word(Word::Report { request, report }) => self.reported(request, *report, &mut cores),
                 Heard::Word(Word::Unreachable { pool }) => self.resolve_again(pool),
+                Heard::Word(Word::Outdated(published)) => drop(published),
                 Heard::Word(Word::Drained { core }) => self.drained[core] = true,
                 Heard::Word(Word::Failed { core, why }) => return Err(format!("data core {core} ended: {why}")),
             }
@@ -171,7 +172,7 @@ impl Control {
         *last = now;
         let published = self.shared.published.load_full();
         let Some(pool) = published.by_id.get(&pool).cloned() else { return };
-        if pool.spec.host.parse::<std::net::IpAddr>().is_ok() {
+        if pool.spec.host.starts_with('/') || pool.spec.host.parse::<std::net::IpAddr>().is_ok() {
             return;
         }
         glommio::spawn_local(async move {

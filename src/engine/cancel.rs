@@ -9,6 +9,7 @@ use crate::session::login::LONG_KEY;
 use super::core::Core;
 use super::logins::place;
 use super::peers::{CancelLeg, NOBODY, Peer, ServerStage};
+use super::servers::address;
 use super::timers::{Timer, ns};
 
 impl<D: Door, K: Desk> Core<D, K> {
@@ -51,7 +52,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Opens a connection to cancel what a server is doing.
     pub(super) fn send_cancel(&mut self, server: u32) {
         let Some(link) = self.peers[server as usize].server() else { return };
-        let (Some((pid, key)), Some(address)) = (link.link.server.key.clone(), link.link.pool.state.address.load_full()) else { return };
+        let (Some((pid, key)), Some(address)) = (link.link.server.key.clone(), address(&link.link.pool)) else { return };
         let Ok(slot) = self.links.connect(&address, Group::Servers) else { return };
         if let Some(link) = self.peers[server as usize].server() {
             link.leg = true;

@@ -346,6 +346,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         if peer.server != NOBODY {
             self.client_left(peer.server, &mut peer.client);
         }
+        peer.quotas.iter().flat_map(|quotas| quotas.iter()).for_each(|quota| quota.clients.leave());
+        if let Some(pool) = peer.pool.take() {
+            self.left_pool(&pool);
+        }
         if !matches!(peer.stage, Stage::Admin { .. }) {
             self.clients -= 1;
         }

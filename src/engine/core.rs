@@ -28,8 +28,15 @@ pub struct Parts<D: Door, K: Desk> {
     pub desk: K,
     pub post: Post,
     pub shared: Arc<Shared>,
-    /// None: this core only gets clients from others
-    pub listener: Option<Fd>,
+    /// sockets that clients come by; none: this core only gets clients from others
+    pub listeners: Vec<Fd>,
+}
+
+/// A socket that clients come by.
+pub(super) struct Listener {
+    fd: Fd,
+    /// it is being listened to
+    accepting: bool,
 }
 
 /// One data core.
@@ -41,7 +48,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) shared: Arc<Shared>,
     pub(super) published: Arc<Published>,
     pub(super) version: u64,
-    pub(super) listener: Option<Fd>,
+    /// by the slot of their tokens; a closed one is gone from the end only
+    pub(super) listeners: Vec<Option<Listener>>,
     pub(super) draining: bool,
     /// nobody is left, and what was said last goes out with the next turn
     pub(super) parting: bool,
@@ -80,10 +88,10 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) barred: Vec<(u32, u32)>,
     /// a server not heard of for longer is asked whether it lives before a client gets it
     pub(super) stale_ns: u64,
+    /// clients, over all cores, beyond which no more get in
+    pub(super) clients_max: usize,
     /// bytes of blocks in use on this core beyond which no more clients get in
     pub(super) memory_max: usize,
-    /// the listening socket is being listened to
-    pub(super) accepting: bool,
     /// when it was last said that no connection can be accepted
     said_full_at: u64,
 }
@@ -102,7 +110,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             version: published.snapshot.number,
             published,
             shared: parts.shared,
-            listener: parts.listener,
+            listeners: parts.listeners.into_iter().map(|fd| Some(Listener { fd, accepting: false })).collect(),
             draining: false,
             parting: false,
             drained: false,
@@ -125,13 +133,13 @@ impl<D: Door, K: Desk> Core<D, K> {
             unopened: Vec::new(),
             barred: Vec::new(),
             stale_ns: 0,
+            clients_max: usize::MAX,
             memory_max: usize::MAX,
-            accepting: false,
             said_full_at: 0,
         };
         core.note_settings();
         core.accept_again();
-        core.keep_minimum();
+        core.keep_warm();
         core
     }
 
@@ -139,6 +147,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn note_settings(&mut self) {
         let general = &self.published.snapshot.general;
         self.stale_ns = ns(general.healthcheck_interval);
+        self.clients_max = self.shared.clients_max.min(general.max_client_conn);
         let limit = if general.memory_limit == 0 { limits::memory() / 2 } else { general.memory_limit };
         self.memory_max = usize::try_from(limit).unwrap_or(usize::MAX) / self.shared.clients.len();
     }
@@ -312,7 +321,10 @@ impl<D: Door, K: Desk> Core<D, K> {
     }
 
     fn accepted(&mut self, completion: &Completion) {
-        self.accepting = completion.more;
+        let index = completion.token.slot() as usize;
+        if let Some(Some(listener)) = self.listeners.get_mut(index) {
+            listener.accepting = completion.more;
+        }
         let failed = completion.res < 0 && completion.res != -libc::ECANCELED;
         if completion.res >= 0 {
             self.fresh_client(completion.res);
@@ -323,33 +335,41 @@ impl<D: Door, K: Desk> Core<D, K> {
         if completion.more {
             return;
         }
-        match self.listener {
-            // Closed, so that the kernel refuses who comes now instead of letting them wait for the end.
-            Some(_) if self.draining => self.stop_listening(),
+        // Closed while draining, so that the kernel refuses who comes now instead of letting them wait for the end.
+        if self.draining {
+            self.stop_listening();
+        } else if failed {
             // Out of descriptors or memory: asking again at once would fail at once.
-            Some(_) if failed => _ = self.wheel.arm(self.now + ACCEPT_PAUSE_NS, Timer::Accept),
-            Some(_) => self.accept_again(),
-            None => {}
+            self.wheel.arm(self.now + ACCEPT_PAUSE_NS, Timer::Accept);
+        } else {
+            self.accept_again();
         }
     }
 
     /// Takes clients (again).
     pub(super) fn accept_again(&mut self) {
-        if let Some(listener) = self.listener
-            && !self.accepting
-            && !self.draining
-        {
-            self.accepting = true;
-            self.links.door.accept(listener, Token::new(Op::Accept, 0, 0));
+        if self.draining {
+            return;
+        }
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            if let Some(listener) = listener.as_mut().filter(|listener| !listener.accepting) {
+                listener.accepting = true;
+                self.links.door.accept(listener.fd, Token::new(Op::Accept, 0, index as u32));
+            }
         }
     }
 
-    /// Takes no more clients; the listening socket closes as soon as nothing is pending on it.
+    /// Takes no more clients; a listening socket closes as soon as nothing is pending on it.
     pub(super) fn stop_listening(&mut self) {
-        if self.accepting {
-            self.links.door.cancel(Token::new(Op::Accept, 0, 0));
-        } else if let Some(listener) = self.listener.take() {
-            self.links.door.close(listener);
+        for (index, place) in self.listeners.iter_mut().enumerate() {
+            match place {
+                Some(listener) if listener.accepting => self.links.door.cancel(Token::new(Op::Accept, 0, index as u32)),
+                Some(listener) => {
+                    self.links.door.close(listener.fd);
+                    *place = None;
+                }
+                None => {}
+            }
         }
     }
 

@@ -87,8 +87,8 @@ impl House {
         let (mut posts, outside) = mailboxes(1);
         let reports = Rc::new(RefCell::new(Vec::new()));
         let desk = Nobody { dice: RefCell::new(Dice::new(1)), reports: reports.clone() };
-        let (post, listener) = (posts.remove(0), Some(world.listen(0)));
-        let core = Core::new(Parts { id: 0, door: world.door(0), desk, post, shared: shared.clone(), listener });
+        let (post, listeners) = (posts.remove(0), vec![world.listen(0)]);
+        let core = Core::new(Parts { id: 0, door: world.door(0), desk, post, shared: shared.clone(), listeners });
         House {
             world,
             core,
@@ -308,16 +308,10 @@ fn published(mode: PoolerMode, size: usize) -> Published {
         idle_timeout: NEVER,
         server_lifetime: NEVER,
         server_lifetime_jitter: Duration::ZERO,
+        ..PoolSpec::default()
     };
-    let state = PoolState {
-        ledger: Arc::new(Ledger::new(1, size as u32)),
-        address: ArcSwapOption::from_pointee(SERVER),
-        parameters: ArcSwapOption::empty(),
-        reports: AtomicU64::new(0),
-        server_keys: ArcSwapOption::empty(),
-        barred: ArcSwapOption::empty(),
-    };
-    let pool = Arc::new(SharedPool { id: 0, spec: spec.clone(), state: Arc::new(state), verifier: Arc::new(ArcSwapOption::empty()) });
+    let state = PoolState::new(Ledger::new(1, size as u32), Some(SERVER));
+    let pool = Arc::new(SharedPool::new(0, spec.clone(), state));
     let snapshot = Snapshot {
         number: 1,
         general: General { workers: 1, auth_type: AuthType::Trust, log_connections: false, log_disconnections: false, ..General::default() },
@@ -328,5 +322,5 @@ fn published(mode: PoolerMode, size: usize) -> Published {
         by_name: HashMap::from([(("app".to_string(), "app".to_string()), 0)]),
         shown: Vec::new(),
     };
-    Published { snapshot, by_id: HashMap::from([(0, pool.clone())]), pools: vec![pool], admin_verifier: Arc::new(ArcSwapOption::empty()) }
+    Published::new(snapshot, vec![pool], Arc::new(ArcSwapOption::empty()))
 }

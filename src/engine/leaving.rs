@@ -45,6 +45,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 (None, false) => slice.busy_died(now),
             };
             self.after(pool, after);
+            self.end_unused(pool);
         } else {
             match (lent, idle) {
                 (Some(_), _) => slice.leave_lent(),
@@ -81,6 +82,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         if let Some(Some(slice)) = self.pools.get_mut(peer.pool as usize) {
             let after = slice.slice.left(now);
             self.after(peer.pool, after);
+            self.end_unused(peer.pool);
         }
     }
 
@@ -186,7 +188,7 @@ fn resting(pool: &Pool) -> (u64, u32) {
     let spec = &pool.shared.spec;
     // A time that cannot be expressed is as good as never.
     let timeout = u64::try_from(spec.idle_timeout.as_nanos()).unwrap_or(u64::MAX);
-    (timeout, if pool.retired { 0 } else { spec.min_pool_size as u32 })
+    (timeout, pool.minimum())
 }
 
 /// A server that leaves is nobody's.

@@ -1,10 +1,11 @@
 //! What the pool decides, carried out: grants, opens, servers that rest, retire, or go to another core.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::admin::report::{Counts, Period};
 use crate::io::{Door, Group};
-use crate::mail::{Desk, Mail, Moved, SharedPool};
+use crate::mail::{Desk, Mail, Moved, SharedPool, Word};
 use crate::pool::queue::Ticket;
 use crate::pool::slice::Slice;
 use crate::pool::verdict::{After, Checkin, Checkout, Rules, Take};
@@ -42,6 +43,13 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// Connections that are kept though nobody uses them.
+    pub fn minimum(&self) -> u32 {
+        let spec = &self.shared.spec;
+        let kept = !self.retired && (spec.warm || self.shared.state.clients.load(Ordering::Relaxed) > 0);
+        if kept { spec.min_pool_size as u32 } else { 0 }
+    }
+
     /// Logs that no connection can be had, once a second at most.
     pub fn say_down(&mut self, now: u64, code: &str, message: &str) {
         if self.said_down_at == 0 || now.saturating_sub(self.said_down_at) > 1_000_000_000 {
@@ -146,20 +154,58 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// The pool a client belongs to, found again after a reload; its slice is there.
     fn pool_of(&mut self, client: u32) -> Option<u32> {
         let version = self.version;
-        let peer = self.peers[client as usize].client()?;
-        if peer.version != version {
-            peer.version = version;
-            // Perhaps another pool, which counts anew: the list itself is compared.
-            peer.told_number = u64::MAX;
-            peer.pool = self.published.find(&peer.database, &peer.user).cloned();
+        if self.peers[client as usize].client()?.version != version {
+            self.find_again(client);
         }
-        let shared = peer.pool.as_ref()?;
+        let shared = self.peers[client as usize].client()?.pool.as_ref()?;
         let id = shared.id;
         if !matches!(self.pools.get(id as usize), Some(Some(_))) {
             let shared = shared.clone();
             self.pool(&shared);
+            self.restore_minimum(id);
         }
         Some(id)
+    }
+
+    /// After a reload: the pool of a client is perhaps another one.
+    fn find_again(&mut self, client: u32) {
+        let version = self.version;
+        let Some(peer) = self.peers[client as usize].client() else { return };
+        peer.version = version;
+        // Another pool counts its servers' reports anew: the list itself is compared.
+        peer.told_number = u64::MAX;
+        let found = self.published.find(&peer.database, &peer.user).cloned();
+        if let (Some(old), Some(new)) = (&peer.pool, &found)
+            && Arc::ptr_eq(old, new)
+        {
+            return;
+        }
+        if let Some(pool) = &found {
+            pool.state.clients.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(old) = std::mem::replace(&mut peer.pool, found) {
+            self.left_pool(&old);
+        }
+    }
+
+    /// A client no longer belongs to a pool.
+    pub(super) fn left_pool(&mut self, pool: &SharedPool) {
+        let last = pool.state.clients.fetch_sub(1, Ordering::Relaxed) == 1;
+        if last {
+            // Its minimum is no longer kept.
+            self.rest_later(pool.id);
+            self.end_unused(pool.id);
+        }
+    }
+
+    /// A pool of which nothing is left here goes; the first client that comes back to it makes it again.
+    pub(super) fn end_unused(&mut self, pool: u32) {
+        let Some(place) = self.pools.get_mut(pool as usize) else { return };
+        let unused =
+            place.as_ref().is_some_and(|pool| pool.slice.is_unused() && (pool.retired || pool.shared.state.clients.load(Ordering::Relaxed) == 0));
+        if unused {
+            *place = None;
+        }
     }
 
     fn attach(&mut self, client: u32, server: u32) {
@@ -390,7 +436,13 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     pub(super) fn nudged(&mut self, pool: u32) {
         let now = self.now;
-        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
+        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else {
+            // The pool has ended here meanwhile, and may begin again: the next one must get through.
+            if let Some(shared) = self.published.by_id.get(&pool) {
+                shared.state.ledger.line(self.id).nudge_arrived();
+            }
+            return;
+        };
         let after = slice.slice.nudged(now);
         self.after(pool, after);
     }
@@ -433,10 +485,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.arm_wait(pool);
     }
 
-    /// Opens what `min_pool_size` asks for.
-    pub(super) fn keep_minimum(&mut self) {
+    /// Opens what `min_pool_size` asks for where somebody set it by hand. Elsewhere it is kept from a pool's first client on.
+    pub(super) fn keep_warm(&mut self) {
         let published = self.published.clone();
-        for shared in published.pools.iter().filter(|shared| shared.spec.min_pool_size > 0) {
+        for shared in &published.warm {
             self.pool(shared);
             self.restore_minimum(shared.id);
         }
@@ -445,7 +497,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// A pool has lost a server, or could not get one: a little later it is looked at whether it still has its minimum.
     pub(super) fn minimum_later(&mut self, pool: u32) {
         let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
-        if slice.minimum_timer || slice.retired || slice.shared.spec.min_pool_size == 0 {
+        if slice.minimum_timer || slice.minimum() == 0 {
             return;
         }
         slice.minimum_timer = true;
@@ -466,8 +518,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         loop {
             let draining = self.draining;
             let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
-            let minimum = slice.shared.spec.min_pool_size as u32;
-            if draining || slice.retired {
+            let minimum = slice.minimum();
+            if draining || minimum == 0 {
                 return;
             }
             if !slice.slice.wanted_extra(minimum, now) {
@@ -484,34 +536,55 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
     }
 
-    /// A new snapshot: pools that are gone or smaller lose servers, larger ones look again.
+    /// A new snapshot: pools that are gone or smaller lose servers, larger ones look again. Costs what has changed of the pools in use here.
     pub(super) fn take_published(&mut self) {
         let published = self.shared.published.load_full();
         if published.snapshot.number == self.version {
             return;
         }
         self.version = published.snapshot.number;
-        self.published = published.clone();
+        let before = std::mem::replace(&mut self.published, published.clone());
         self.note_settings();
+        let (old, new) = (before.snapshot.cores.fair_us, published.snapshot.cores.fair_us);
+        let rules = (old != new).then(|| Rules { fair: new * 1000, ..Rules::default() });
         for index in 0..self.pools.len() {
-            let now = self.now;
             let Some(pool) = self.pools[index].as_mut() else { continue };
+            if let Some(rules) = rules {
+                pool.slice.set_rules(rules);
+            }
             match published.by_id.get(&(index as u32)) {
-                Some(shared) => pool.shared = shared.clone(),
-                None => pool.retired = true,
-            }
-            pool.slice.set_rules(Rules { fair: published.snapshot.cores.fair_us * 1000, ..Rules::default() });
-            while let Some(slot) = self.pools[index].as_mut().and_then(|pool| pool.slice.shed()) {
-                self.say_goodbye(slot);
-            }
-            let Some(pool) = self.pools[index].as_mut() else { continue };
-            let (retired, after) = (pool.retired, pool.slice.look(now));
-            self.after(index as u32, after);
-            if retired {
-                self.dismiss_idle(index as u32);
+                Some(shared) if Arc::ptr_eq(shared, &pool.shared) => {}
+                found => {
+                    let found = found.cloned();
+                    self.pool_changed(index as u32, found);
+                }
             }
         }
-        self.keep_minimum();
+        self.keep_warm();
+        // With thousands of pools it takes its time to free.
+        self.desk.word(Word::Outdated(before));
+    }
+
+    fn pool_changed(&mut self, id: u32, found: Option<Arc<SharedPool>>) {
+        let now = self.now;
+        let Some(pool) = self.pools[id as usize].as_mut() else { return };
+        match found {
+            Some(shared) => pool.shared = shared,
+            None => pool.retired = true,
+        }
+        while let Some(slot) = self.pools[id as usize].as_mut().and_then(|pool| pool.slice.shed()) {
+            self.say_goodbye(slot);
+        }
+        let Some(pool) = self.pools[id as usize].as_mut() else { return };
+        let (retired, after) = (pool.retired, pool.slice.look(now));
+        self.after(id, after);
+        if retired {
+            self.dismiss_idle(id);
+            self.end_unused(id);
+        } else {
+            self.restore_minimum(id);
+            self.rest_later(id);
+        }
     }
 }
 

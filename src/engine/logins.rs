@@ -7,7 +7,7 @@ use crate::auth::scram::salt_of;
 use crate::config::snapshot::{AuthType, PoolerMode};
 use crate::io::links::Bytes;
 use crate::io::{Door, Fd, socket};
-use crate::mail::{Asker, Desk, Job, Mail, VerifierCell};
+use crate::mail::{Asker, Desk, Job, Mail, SharedPool, VerifierCell};
 use crate::session::client::Client;
 use crate::session::login::{Identity, LONG_KEY, Login, Step};
 use crate::session::parameters::Profile;
@@ -58,6 +58,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             database: String::new(),
             user: String::new(),
             address: socket::peer(fd),
+            quotas: None,
             connected_wall: self.links.door.wall_ms(),
             counts: ClientCounts::default(),
         };
@@ -132,9 +133,14 @@ impl<D: Door, K: Desk> Core<D, K> {
         if let Some((code, message, hint)) = self.has_no_room_for(slot) {
             return self.client_fatal(slot, code, message, Some(hint));
         }
+        let trusted = self.is_trusted(slot);
         self.login_step(slot, |login, words| {
             let admin = &published.snapshot.admin;
             let how = published.snapshot.general.auth_type;
+            if login.database == admin.database && trusted {
+                // Who may read this process's memory anyway needs no password to ask it something.
+                return login.identified(AuthType::Trust, Identity { known: true, ..Identity::default() }, &random, words);
+            }
             if login.database == admin.database {
                 // The console always wants its password, whatever clients of the pools may do without.
                 let how = if how == AuthType::Trust { AuthType::Scram } else { how };
@@ -150,6 +156,11 @@ impl<D: Door, K: Desk> Core<D, K> {
         });
     }
 
+    /// On the Unix socket: somebody of root, or of the account that runs pg_dog.
+    fn is_trusted(&self, slot: u32) -> bool {
+        matches!(&self.peers[slot as usize], Peer::Client(peer) if peer.address.is_none()) && self.links.is_local(slot)
+    }
+
     /// Why no more clients get in, and what to do about it. The operator gets in all the same.
     fn has_no_room_for(&self, slot: u32) -> Option<(&'static str, &'static str, &'static str)> {
         let admin = &self.published.snapshot.admin.database;
@@ -158,7 +169,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let clients: usize = self.shared.clients.iter().map(|clients| clients.0.load(Ordering::Relaxed)).sum();
         if operator {
             None
-        } else if clients > self.shared.clients_max {
+        } else if clients > self.clients_max {
             let hint = "Fewer clients at once, or a higher limit of open files for pg_dog (`ulimit -n`, systemd LimitNOFILE=).";
             Some(("53300", "sorry, too many clients already", hint))
         } else if self.links.blocks.in_use() > self.memory_max {
@@ -218,9 +229,15 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(pool) = published.find(&login.database, &login.user).cloned() else {
             return self.client_fatal(slot, "3D000", "this database is no longer configured", None);
         };
+        if let Some(full) = self.take_places(slot, &pool) {
+            let hint = "Fewer clients at once, or a higher bound in the configuration.";
+            return self.client_fatal(slot, "53300", full, Some(hint));
+        }
+        let Some(peer) = self.peers[slot as usize].client() else { return };
         peer.client = Client::new(pool.spec.mode, peer.number);
         peer.version = version;
         peer.pool = Some(pool.clone());
+        pool.state.clients.fetch_add(1, Ordering::Relaxed);
         let (user, database, address) = (peer.user.clone(), peer.database.clone(), peer.address);
         let profile = self.intern(Profile::new(login.parameters.iter().cloned()));
         if let Some(peer) = self.peers[slot as usize].client() {
@@ -234,6 +251,22 @@ impl<D: Door, K: Desk> Core<D, K> {
         } else if self.checkout(slot) {
             self.begin(slot);
         }
+    }
+
+    /// A client's places among those of its database and of its user; what is full, if one is.
+    fn take_places(&mut self, slot: u32, pool: &SharedPool) -> Option<&'static str> {
+        let [database, user] = &pool.quotas;
+        if !database.clients.enter() {
+            return Some("sorry, too many clients of this database already (max_db_client_connections)");
+        }
+        if !user.clients.enter() {
+            database.clients.leave();
+            return Some("sorry, too many clients of this user already (max_user_client_connections)");
+        }
+        if let Some(peer) = self.peers[slot as usize].client() {
+            peer.quotas = Some(Box::new(pool.quotas.clone()));
+        }
+        None
     }
 
     /// Tells a client what a server would tell it, and that it may begin.

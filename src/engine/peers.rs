@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::mail::{ServerLink, SharedPool};
+use crate::mail::{Quota, ServerLink, SharedPool};
 use crate::pool::queue::Ticket;
 use crate::session::client::Client;
 use crate::session::greeting::{Greeting, Reported};
@@ -63,7 +63,10 @@ pub struct ClientPeer {
     pub waits_since: u64,
     pub database: String,
     pub user: String,
+    /// None: it came by the Unix socket
     pub address: Option<SocketAddr>,
+    /// the bounds in which it has a place: of its database and of its user
+    pub quotas: Option<Box<[Arc<Quota>; 2]>>,
     pub connected_wall: u64,
     pub counts: ClientCounts,
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::io::links::Bytes;
+use crate::io::socket::Address;
 use crate::io::{Completion, Door, Group};
-use crate::mail::{Asker, Barred, Desk, Job, ServerLink};
+use crate::mail::{Asker, Barred, Desk, Job, ServerLink, SharedPool};
 use crate::session::greeting::{Greeted, Greeting};
 use crate::session::server::{Heard, Server};
 use crate::session::{Verdict, Verdicts};
@@ -37,7 +38,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Opens a connection for a pool; the ledger has granted the permit.
     pub(super) fn open_server(&mut self, pool: u32) {
         let Some((shared, retire_at)) = self.pools[pool as usize].as_ref().map(|pool| (pool.shared.clone(), self.retire_at(pool))) else { return };
-        let Some(address) = shared.state.address.load_full() else {
+        let Some(address) = address(&shared) else {
             self.desk.word(crate::mail::Word::Unreachable { pool });
             let why = format!("the address of the server {:?} is not known; see the log", shared.spec.host);
             return self.unopened.push((pool, why));
@@ -526,6 +527,15 @@ impl<D: Door, K: Desk> Core<D, K> {
             self.server_lost(slot, false, "08006", "the server does not answer");
         }
     }
+}
+
+/// Where a pool's server is; None while its name has no address.
+pub(super) fn address(pool: &SharedPool) -> Option<Address> {
+    let spec = &pool.spec;
+    if spec.host.starts_with('/') {
+        return Some(Address::in_directory(&spec.host, spec.port));
+    }
+    pool.state.address.load().as_deref().copied().map(Address::Tcp)
 }
 
 /// What a client has been told otherwise when it was greeted, as ParameterStatus messages: the server's configuration was reloaded since.

@@ -9,10 +9,10 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 
 use super::buffer::Blocks;
 use super::ring::SEGMENTS_MAX;
+use super::socket::Address;
 use super::{BufferId, Completion, Door, Fd, Group, Op, Segment, Token};
 
 pub(super) const NONE: u32 = u32::MAX;
@@ -215,7 +215,7 @@ impl<D: Door> Links<D> {
     }
 
     /// Opens a connection; `Op::Connect` completes on the slot.
-    pub fn connect(&mut self, to: &SocketAddr, group: Group) -> io::Result<u32> {
+    pub fn connect(&mut self, to: &Address, group: Group) -> io::Result<u32> {
         let index = self.adopt(-1, group);
         let token = Token::new(Op::Connect, self.slots[index as usize].generation, index);
         match self.door.connect(to, token) {
@@ -242,6 +242,11 @@ impl<D: Door> Links<D> {
             }
         }
         known
+    }
+
+    /// The other end is a process of root or of this one's account, on this machine.
+    pub fn is_local(&self, index: u32) -> bool {
+        super::socket::peer_is_us(self.slots[index as usize].fd)
     }
 
     /// The use of a slot, for tokens and letters that come back later.

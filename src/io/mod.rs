@@ -25,7 +25,8 @@ pub mod socket;
 pub mod timer;
 
 use std::io;
-use std::net::SocketAddr;
+
+use socket::Address;
 
 /// A file descriptor (in `sim`, a number that plays one).
 pub type Fd = i32;
@@ -140,7 +141,7 @@ pub trait Door {
     /// Starts a multishot accept on a listening socket.
     fn accept(&mut self, listener: Fd, token: Token);
     /// Opens a socket to `to` and starts connecting.
-    fn connect(&mut self, to: &SocketAddr, token: Token) -> io::Result<Fd>;
+    fn connect(&mut self, to: &Address, token: Token) -> io::Result<Fd>;
     /// Starts a multishot recv into buffers of `group`.
     fn recv(&mut self, fd: Fd, group: Group, token: Token);
     /// Ends the operation of that token; its last completion follows in a later turn.

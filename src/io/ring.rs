@@ -6,7 +6,6 @@
 //! No timeout is armed per turn; one `Timeout` operation serves as alarm (a short hrtimer per turn costs about 20 us of CPU in a VM).
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -16,7 +15,7 @@ use io_uring::{IoUring, cqueue, opcode};
 
 use super::clock;
 use super::provided::Provided;
-use super::socket::{self, SocketOptions};
+use super::socket::{self, Address, SocketOptions};
 use super::{BufferId, Completion, Door, Fd, Group, Op, Segment, Token};
 
 /// Sizes of one core's ring.
@@ -208,12 +207,13 @@ impl Door for RingDoor {
         self.push(entry);
     }
 
-    fn connect(&mut self, to: &SocketAddr, token: Token) -> io::Result<Fd> {
+    fn connect(&mut self, to: &Address, token: Token) -> io::Result<Fd> {
+        let address = to.to_kernel()?;
         let fd = socket::outgoing(to, &self.options)?;
         if self.addresses.len() == ADDRESSES {
             self.flush()?;
         }
-        self.addresses.push(socket2::SockAddr::from(*to));
+        self.addresses.push(address);
         let address = &self.addresses[self.addresses.len() - 1];
         let entry = opcode::Connect::new(RingFd(fd), address.as_ptr().cast(), address.len()).build().user_data(token.0);
         self.push(entry);

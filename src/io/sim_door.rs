@@ -4,9 +4,9 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
+use super::super::socket::Address;
 use super::super::{BufferId, Completion, Door, Fd, Group, Op, Segment, Token};
 use super::kernel::{Submission, Work};
 use super::memory::gather;
@@ -94,7 +94,8 @@ impl Door for SimDoor {
         self.begin(&mut state, token, listener, Work::Accept);
     }
 
-    fn connect(&mut self, to: &SocketAddr, token: Token) -> io::Result<Fd> {
+    fn connect(&mut self, to: &Address, token: Token) -> io::Result<Fd> {
+        let Address::Tcp(to) = to else { return Err(io::ErrorKind::Unsupported.into()) };
         let mut state = self.state.borrow_mut();
         let no_socket = state.faults.no_socket;
         if state.dice.chance(no_socket) || state.open >= state.open_max {

@@ -164,7 +164,7 @@ fn a_cancelled_recv_ends_late_and_leaves_the_rest_in_the_socket() {
     let world = World::new(3, 2, faults, tight());
     let (mut one, mut two) = (world.door(0), world.door(1));
     world.serve(SERVER, Answer::Accept);
-    let fd = one.connect(&SERVER, token(Op::Connect, 5)).expect("no fault was asked for");
+    let fd = one.connect(&SERVER.into(), token(Op::Connect, 5)).expect("no fault was asked for");
     assert_eq!(until(&world, &mut one)[0].res, 0);
     let peer = world.accepted(SERVER).expect("it connected");
     one.recv(fd, Group::Servers, token(Op::ServerRecv, 5));
@@ -183,23 +183,23 @@ fn a_cancelled_recv_ends_late_and_leaves_the_rest_in_the_socket() {
 fn connects_are_refused_answered_or_never() {
     let world = World::new(1, 1, Faults::default(), tight());
     let mut door = world.door(0);
-    let lost = door.connect(&SERVER, token(Op::Connect, 1)).expect("no fault was asked for");
+    let lost = door.connect(&SERVER.into(), token(Op::Connect, 1)).expect("no fault was asked for");
     assert_eq!(turn(&mut door)[0].res, -libc::ECONNREFUSED);
     door.close(lost);
     world.serve(SERVER, Answer::Silent);
-    let silent = door.connect(&SERVER, token(Op::Connect, 2)).expect("no fault was asked for");
+    let silent = door.connect(&SERVER.into(), token(Op::Connect, 2)).expect("no fault was asked for");
     assert!(turn(&mut door).is_empty() && world.next_event().is_none());
     door.cancel(token(Op::Connect, 2));
     assert_eq!(until(&world, &mut door)[0].res, -libc::ECANCELED);
     door.close(silent);
-    let shut = door.connect(&SERVER, token(Op::Connect, 3)).expect("no fault was asked for");
+    let shut = door.connect(&SERVER.into(), token(Op::Connect, 3)).expect("no fault was asked for");
     assert!(turn(&mut door).is_empty());
     door.shutdown(shut);
     assert_eq!(turn(&mut door)[0].res, -libc::ECONNRESET);
     door.close(shut);
     turn(&mut door);
     assert_eq!(world.open_sockets(), 0);
-    let none = World::new(1, 1, Faults { no_socket: 1000, ..Faults::default() }, tight()).door(0).connect(&SERVER, token(Op::Connect, 1));
+    let none = World::new(1, 1, Faults { no_socket: 1000, ..Faults::default() }, tight()).door(0).connect(&SERVER.into(), token(Op::Connect, 1));
     assert_eq!(none.map_err(|error| error.raw_os_error()), Err(Some(libc::EMFILE)));
 }
 

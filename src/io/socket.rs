@@ -2,12 +2,43 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::IntoRawFd;
+use std::os::fd::{FromRawFd, IntoRawFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::Fd;
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    Tcp(SocketAddr),
+    /// the socket's file
+    Unix(PathBuf),
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Address {
+        Address::Tcp(address)
+    }
+}
+
+impl Address {
+    /// The file in `directory` by which clients of PostgreSQL reach `port` (its `UNIXSOCK_PATH`, src/include/libpq/pqcomm.h).
+    pub fn in_directory(directory: &str, port: u16) -> Address {
+        Address::Unix(Path::new(directory).join(format!(".s.PGSQL.{port}")))
+    }
+
+    /// As the kernel takes it. Fails when a path is too long.
+    pub fn to_kernel(&self) -> io::Result<socket2::SockAddr> {
+        match self {
+            Address::Tcp(address) => Ok(socket2::SockAddr::from(*address)),
+            Address::Unix(path) => socket2::SockAddr::unix(path),
+        }
+    }
+}
 
 /// `[tcp]` of the configuration, as the kernel takes it.
 #[derive(Clone, Debug, Default)]
@@ -70,11 +101,58 @@ pub fn probe(at: &SocketAddr) -> io::Result<()> {
     socket.bind(&(*at).into())
 }
 
+/// A listening Unix socket at `path`, for whom `mode` lets in. One that a dead process left there is replaced; one that somebody listens on is
+/// EADDRINUSE. All cores accept from the one descriptor, since a path can be bound only once.
+pub fn unix_listener(path: &Path, mode: u32) -> io::Result<Fd> {
+    let address = socket2::SockAddr::unix(path)?;
+    let fresh = || Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None);
+    if path.exists() {
+        if fresh()?.connect(&address).is_ok() {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        std::fs::remove_file(path)?;
+    }
+    let socket = fresh()?;
+    socket.bind(&address)?;
+    // Before anybody can connect: nobody can until it listens.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into_raw_fd())
+}
+
+/// Another descriptor of the same socket.
+pub fn duplicate(fd: Fd) -> io::Result<Fd> {
+    // SAFETY: only borrowed for this call; the caller owns the descriptor and has not closed it.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+    Ok(borrowed.try_clone_to_owned()?.into_raw_fd())
+}
+
+/// Closes a descriptor that no ring has been given.
+pub fn close(fd: Fd) {
+    // SAFETY: the caller owns it and does not use it again.
+    drop(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) });
+}
+
 /// An unconnected socket for `to`.
-pub fn outgoing(to: &SocketAddr, options: &SocketOptions) -> io::Result<Fd> {
+pub fn outgoing(to: &Address, options: &SocketOptions) -> io::Result<Fd> {
+    let to = match to {
+        Address::Unix(_) => return Ok(Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?.into_raw_fd()),
+        Address::Tcp(to) => to,
+    };
     let socket = Socket::new(Domain::for_address(*to), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
     apply(&socket, options)?;
     Ok(socket.into_raw_fd())
+}
+
+/// Whether the other end of a Unix socket is a process of root, or of the account that this one runs as.
+pub fn peer_is_us(fd: Fd) -> bool {
+    let mut who = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    let to: *mut libc::ucred = &mut who;
+    // SAFETY: `who` has room for what SO_PEERCRED gives, and `length` says how much.
+    let known = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, to.cast(), &mut length) } == 0;
+    // SAFETY: takes no memory of ours.
+    known && who.pid != 0 && (who.uid == 0 || who.uid == unsafe { libc::geteuid() })
 }
 
 /// Ends directions at once; the peer sees the end, pending operations of that direction complete.

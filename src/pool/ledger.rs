@@ -173,18 +173,20 @@ impl Line {
     }
 }
 
-/// How many connections may be opened at one server at the same time, over all its pools and all cores. A server forks a process for each: a
-/// thousand at once, after its restart or ours, would delay every one of them.
+/// A bound that pools share: connections that are being opened at one server at the same time (it forks a process for each: a thousand at once,
+/// after its restart or ours, would delay every one of them), or connections of one database or one user, over all cores.
 #[derive(Debug)]
 pub struct Gate {
     inside: AtomicU32,
     limit: AtomicU32,
+    /// since when somebody has waited for a place, ns; 0 = nobody who said so. A hint: it is said again and again while it is true
+    wanted_since: plain::AtomicU64,
 }
 
 impl Gate {
     /// At most `limit` at once; 0 is taken as 1.
     pub fn new(limit: u32) -> Gate {
-        Gate { inside: AtomicU32::new(0), limit: AtomicU32::new(limit.max(1)) }
+        Gate { inside: AtomicU32::new(0), limit: AtomicU32::new(limit.max(1)), wanted_since: plain::AtomicU64::new(0) }
     }
 
     /// A reload changed the limit. Who is inside stays.
@@ -205,7 +207,30 @@ impl Gate {
         false
     }
 
-    /// The connection that `enter` was for is open, or will never be.
+    /// True when `enter` would have failed just now.
+    pub fn is_full(&self) -> bool {
+        self.inside.load(Ordering::SeqCst) >= self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Somebody waits for a place since then (ns).
+    pub fn want(&self, since: u64) {
+        let known = self.wanted_since.load(plain::Ordering::Relaxed);
+        if known == 0 || since < known {
+            self.wanted_since.store(since, plain::Ordering::Relaxed);
+        }
+    }
+
+    /// Since when somebody has waited; whoever hears it makes room, and it is forgotten until it is said again.
+    pub fn wanted_before(&self, since: u64) -> bool {
+        let known = self.wanted_since.load(plain::Ordering::Relaxed);
+        let heard = known != 0 && known < since && self.is_full();
+        if heard {
+            self.wanted_since.store(0, plain::Ordering::Relaxed);
+        }
+        heard
+    }
+
+    /// The connection that `enter` was for is open, or will never be; of a bound on connections: it is closed.
     pub fn leave(&self) {
         let before = self.inside.fetch_sub(1, Ordering::SeqCst);
         debug_assert!(before > 0, "somebody left the gate who had not come in");
@@ -228,11 +253,18 @@ impl Default for Gate {
 #[derive(Debug)]
 pub struct Ledger {
     permits: AtomicU64,
+    /// `size`, and the reserve while it is open
     limit: AtomicU32,
+    size: plain::AtomicU32,
+    reserve: plain::AtomicU32,
     paused: AtomicBool,
     /// no connect before this time, ns
     retry_at: AtomicU64,
     gate: Arc<Gate>,
+    /// of the database and of the user; a connection has a place in each
+    caps: Option<[Arc<Gate>; 2]>,
+    /// one of them is a bound at all
+    capped: plain::AtomicBool,
     lines: Box<[Line]>,
     statistics: Box<[Statistics]>,
 }
@@ -253,12 +285,22 @@ impl Ledger {
         Ledger {
             permits: AtomicU64::new(0),
             limit: AtomicU32::new(limit),
+            size: plain::AtomicU32::new(limit),
+            reserve: plain::AtomicU32::new(0),
             paused: AtomicBool::new(false),
             retry_at: AtomicU64::new(0),
             gate,
+            caps: None,
+            capped: plain::AtomicBool::new(false),
             lines: (0..cores).map(|_| Line::new()).collect(),
             statistics: (0..cores).map(|_| Statistics::default()).collect(),
         }
+    }
+
+    /// The same, whose connections also count for these two bounds.
+    pub fn capped(mut self, caps: [Arc<Gate>; 2]) -> Ledger {
+        self.caps = Some(caps);
+        self
     }
 
     /// Data cores.
@@ -288,7 +330,67 @@ impl Ledger {
 
     /// A reload changed the limit. Every core then has to `look` (raised) or to `shed` (lowered).
     pub fn set_limit(&self, limit: u32) {
+        self.size.store(limit, plain::Ordering::Relaxed);
         self.limit.store(limit, Ordering::SeqCst);
+    }
+
+    /// How many connections more there may be once somebody has waited for long.
+    pub fn set_reserve(&self, reserve: u32) {
+        self.reserve.store(reserve, plain::Ordering::Relaxed);
+    }
+
+    /// Somebody has waited for long: the pool may hold more connections for a while. False when it has no reserve, or holds them already.
+    /// Every core then has to `look`.
+    pub fn open_reserve(&self) -> bool {
+        let reserve = self.reserve.load(plain::Ordering::Relaxed);
+        let larger = self.size.load(plain::Ordering::Relaxed).saturating_add(reserve);
+        reserve > 0 && self.limit.swap(larger, Ordering::SeqCst) < larger
+    }
+
+    /// Whether `open_reserve` holds.
+    pub fn reserve_is_open(&self) -> bool {
+        self.limit() > self.size.load(plain::Ordering::Relaxed)
+    }
+
+    /// Nobody waits any more: connections beyond the pool's size go as they are given back.
+    pub fn close_reserve(&self) {
+        self.limit.store(self.size.load(plain::Ordering::Relaxed), Ordering::SeqCst);
+    }
+
+    /// Whether one of the shared bounds is one.
+    pub fn set_capped(&self, capped: bool) {
+        self.capped.store(capped, plain::Ordering::Relaxed);
+    }
+
+    /// The bound of the database or the user that keeps this pool from opening a connection, if one does.
+    pub fn full_cap(&self) -> Option<&Arc<Gate>> {
+        self.caps.iter().flatten().find(|cap| cap.is_full())
+    }
+
+    /// Connections of this pool count for that bound.
+    pub fn is_capped_by(&self, cap: &Arc<Gate>) -> bool {
+        self.caps.iter().flatten().any(|own| Arc::ptr_eq(own, cap))
+    }
+
+    /// True when another pool of the same database or user has waited since before `since` (ns) for a connection that this one might give up.
+    pub fn owes_before(&self, since: u64) -> bool {
+        self.capped.load(plain::Ordering::Relaxed) && self.caps.iter().flatten().any(|cap| cap.wanted_before(since))
+    }
+
+    fn enter_caps(&self) -> bool {
+        let Some([first, second]) = &self.caps else { return true };
+        if !first.enter() {
+            return false;
+        }
+        let both = second.enter();
+        if !both {
+            first.leave();
+        }
+        both
+    }
+
+    fn leave_caps(&self) {
+        self.caps.iter().flatten().for_each(|cap| cap.leave());
     }
 
     /// Takes the permit for one more connection.
@@ -299,7 +401,15 @@ impl Ledger {
     /// Takes the permit for one more connection while fewer than `floor` are open (and never above the limit).
     pub fn reserve_below(&self, floor: u32) -> bool {
         let below = floor.min(self.limit());
-        self.permits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| ((word as u32) < below).then(|| word + 1)).is_ok()
+        // The shared bounds first: who finds one of them full for this moment looks again by itself, who finds no permit is told of the next.
+        if !self.enter_caps() {
+            return false;
+        }
+        let reserved = self.permits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| ((word as u32) < below).then(|| word + 1)).is_ok();
+        if !reserved {
+            self.leave_caps();
+        }
+        reserved
     }
 
     /// True when `try_reserve` would have worked just now.
@@ -309,6 +419,7 @@ impl Ledger {
 
     /// A connection was closed, or could not be opened: its permit is free.
     pub fn give_back(&self) {
+        self.leave_caps();
         let before = self.permits.fetch_sub(1, Ordering::SeqCst);
         after_publishing();
         debug_assert!(before as u32 > 0, "a permit was returned twice");
@@ -340,6 +451,7 @@ impl Ledger {
 
     /// A connection on its way out is closed at both ends.
     pub fn give_back_left(&self) {
+        self.leave_caps();
         self.permits.fetch_sub(LEAVING + 1, Ordering::SeqCst);
         after_publishing();
     }

@@ -25,6 +25,10 @@ pub use super::verdict::{After, Checkin, Checkout, LinkId, Rules, Take};
 /// How often a decision tries again after another core was faster, before it leaves the rest to a timer.
 const TRIES: usize = 8;
 
+/// How much longer, ns, somebody in another pool under the same bound must have waited before a connection is closed for him: about ten times what
+/// it costs to open one.
+const CAP_FAIR: u64 = 50_000_000;
+
 /// How far into the queue `oldest` looks for the first uncovered waiter. With more servers than that on their way here it names one that
 /// waits longer, so that the others lend a little early.
 const COVERED_SEEN: u32 = 64;
@@ -310,7 +314,17 @@ impl Slice {
     /// Finds a free server its place: a waiter here, a waiter elsewhere, or rest. One that only just `arrived` is not sent on at once, so
     /// that it cannot travel from core to core without serving anybody.
     fn place(&mut self, link: LinkId, now: u64, arrived: bool) -> Checkin {
+        if self.ledger.reserve_is_open() && self.queue.is_empty() && self.ledger.neediest(self.me).is_none() {
+            self.ledger.close_reserve();
+        }
         if self.ledger.try_shed() {
+            self.leaving += 1;
+            return Checkin::Retire;
+        }
+        // Another pool of the same database or user has waited much longer than anybody here, and all they may have together are in use.
+        let first = self.queue.first().map_or(now, |first| first.since);
+        if !arrived && self.ledger.owes_before(first.saturating_sub(CAP_FAIR)) {
+            self.ledger.leave();
             self.leaving += 1;
             return Checkin::Retire;
         }

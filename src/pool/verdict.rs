@@ -46,7 +46,8 @@ pub enum After {
     Ask { core: usize },
     /// open a connection here; `opened` or `open_failed` is the answer
     Open,
-    /// as many connections as may be are being opened at this server: call `look` when one of them has ended, or a little later
+    /// as many connections as may be are being opened at this server, or are open for the database or the user (`Ledger::full_cap`): call `look`
+    /// when one of them has ended, or a little later
     Gated,
     /// tell that core that a permit is free; it calls `nudged`
     Nudge { core: usize },
@@ -64,7 +65,7 @@ pub enum Checkin {
     Lend { core: usize, link: LinkId },
     /// it rests here; with `timer`, call `look` at that time (ns), or soon after
     Idle { timer: Option<u64> },
-    /// the limit was lowered: close it, then call `left`
+    /// the limit was lowered, or another pool needs its place: close it, then call `left`
     Retire,
 }
 

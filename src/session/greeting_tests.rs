@@ -25,6 +25,7 @@ fn spec(password: Option<&str>) -> PoolSpec {
         idle_timeout: NEVER,
         server_lifetime: NEVER,
         server_lifetime_jitter: std::time::Duration::ZERO,
+        ..PoolSpec::default()
     }
 }
 

@@ -33,7 +33,7 @@ fn bad_files_are_refused() {
 
 #[test]
 fn what_would_not_be_safe_to_ignore_is_refused() {
-    for line in ["tls_client_required = true", "tls_verify = \"verify_full\"", "query_timeout = 1000"] {
+    for line in ["tls_client_required = true", "tls_verify = \"verify_full\"", "passthrough_auth = \"enabled\""] {
         let key = line.split(' ').next().expect("a key");
         refused(&GOOD.replace("workers = 2", line), USERS, &["pgdog.toml:4", key, "not built yet"]);
     }

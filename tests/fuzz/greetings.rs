@@ -31,6 +31,7 @@ fn spec() -> PoolSpec {
         server_lifetime: NEVER,
         server_lifetime_jitter: Duration::ZERO,
         mode: PoolerMode::Transaction,
+        ..PoolSpec::default()
     }
 }
 

@@ -130,8 +130,8 @@ impl Proxy {
         let drained = Rc::new(RefCell::new(Vec::new()));
         let cores = posts.into_iter().enumerate().map(|(id, post)| -> Box<dyn CoreUnderTest> {
             let desk = NobodyAtTheDesk { dice: RefCell::new(dice.fork()), drained: drained.clone() };
-            let listener = Some(world.listen(id));
-            let core = Core::new(Parts { id, door: world.door(id), desk, post, shared: shared.clone(), listener });
+            let listeners = vec![world.listen(id)];
+            let core = Core::new(Parts { id, door: world.door(id), desk, post, shared: shared.clone(), listeners });
             Box::new(OneCore { core, kept_max: KEPT_MAX + 2 * setup.buffers.iter().sum::<usize>() })
         });
         let cores = cores.collect();
@@ -221,12 +221,12 @@ impl Proxy {
         snapshot.number = before.snapshot.number + 1;
         let pools = before.pools.iter().zip(&snapshot.pools).map(|(old, spec)| {
             old.state.ledger.set_limit(spec.pool_size as u32);
-            Arc::new(SharedPool { id: old.id, spec: spec.clone(), state: old.state.clone(), verifier: old.verifier.clone() })
+            let (state, verifier, quotas) = (old.state.clone(), old.verifier.clone(), old.quotas.clone());
+            Arc::new(SharedPool { id: old.id, spec: spec.clone(), state, verifier, quotas })
         });
         let pools: Vec<Arc<SharedPool>> = pools.collect();
-        let by_id = pools.iter().map(|pool| (pool.id, pool.clone())).collect();
         let number = snapshot.number;
-        self.shared.published.store(Arc::new(Published { snapshot, pools, by_id, admin_verifier: before.admin_verifier.clone() }));
+        self.shared.published.store(Arc::new(Published::new(snapshot, pools, before.admin_verifier.clone())));
         self.shared.version.store(number, Ordering::Release);
         self.tell(world, || Mail::Published);
     }
@@ -268,19 +268,11 @@ fn published(setup: &Setup, address: SocketAddr) -> Published {
     let snapshot = snapshot(setup, address);
     let gate = Arc::new(Gate::new(setup.server_connects));
     let pools = snapshot.pools.iter().enumerate().map(|(id, spec)| {
-        let state = PoolState {
-            ledger: Arc::new(Ledger::behind(gate.clone(), setup.cores, spec.pool_size as u32)),
-            address: ArcSwapOption::from_pointee(address),
-            parameters: ArcSwapOption::empty(),
-            reports: AtomicU64::new(0),
-            server_keys: ArcSwapOption::empty(),
-            barred: ArcSwapOption::empty(),
-        };
-        Arc::new(SharedPool { id: id as u32, spec: spec.clone(), state: Arc::new(state), verifier: Arc::new(ArcSwapOption::empty()) })
+        let ledger = Ledger::behind(gate.clone(), setup.cores, spec.pool_size as u32);
+        Arc::new(SharedPool::new(id as u32, spec.clone(), PoolState::new(ledger, Some(address))))
     });
     let pools: Vec<Arc<SharedPool>> = pools.collect();
-    let by_id = pools.iter().map(|pool| (pool.id, pool.clone())).collect();
-    Published { snapshot, pools, by_id, admin_verifier: Arc::new(ArcSwapOption::empty()) }
+    Published::new(snapshot, pools, Arc::new(ArcSwapOption::empty()))
 }
 
 fn snapshot(setup: &Setup, address: SocketAddr) -> Snapshot {
@@ -299,6 +291,7 @@ fn snapshot(setup: &Setup, address: SocketAddr) -> Snapshot {
         idle_timeout: setup.idle_timeout,
         server_lifetime: setup.server_lifetime,
         server_lifetime_jitter: if setup.server_lifetime == NEVER { Duration::ZERO } else { setup.server_lifetime / 4 },
+        ..PoolSpec::default()
     });
     let pools: Vec<PoolSpec> = pools.collect();
     let by_name: HashMap<(String, String), usize> =

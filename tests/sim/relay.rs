@@ -79,7 +79,7 @@ impl Relay {
 
     fn accepted(&mut self, fd: Fd) {
         let link = self.links.len();
-        match self.door.connect(&self.server, token(Op::Connect, link, SERVER)) {
+        match self.door.connect(&self.server.into(), token(Op::Connect, link, SERVER)) {
             Ok(server) => {
                 let sides = [Side { fd, ..Side::default() }, Side { fd: server, ..Side::default() }];
                 self.links.push(Link { connected: false, shut: false, closed: false, sides });
