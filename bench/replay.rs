@@ -10,13 +10,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
-use pg_dog::config::{Source, load};
+use pg_dog::config::{Inputs, Source, load};
 use pg_dog::control::publish::Publisher;
 use pg_dog::engine::{Core, Parts, mailboxes};
 use pg_dog::io::{BufferId, Completion, Door, Fd, Group, Op, Segment, Token};
@@ -307,7 +306,7 @@ impl Door for ScriptDoor {
     }
 
     #[inline(never)]
-    fn connect(&mut self, _: &SocketAddr, token: Token) -> io::Result<Fd> {
+    fn connect(&mut self, _: &pg_dog::io::socket::Address, token: Token) -> io::Result<Fd> {
         let mut world = self.world.borrow_mut();
         let fd = world.open(Group::Servers);
         world.other(self.core, token, 0);
@@ -438,7 +437,7 @@ fn cores(world: &Rc<RefCell<World>>, size: Size) -> Vec<OneCore> {
     );
     let users = "[[users]]\nname = \"postgres\"\ndatabase = \"postgres\"\npassword = \"secret\"\n[admin]\npassword = \"secret-too\"\n";
     let (main, users) = (Source { name: "pgdog.toml", text: &main }, Source { name: "users.toml", text: users });
-    let loaded = load(Some(main), Some(users), &|_| None, [1; 16], 1);
+    let loaded = load(&Inputs { main: Some(main), users: Some(users), random: [1; 16], ..Inputs::default() });
     let snapshot = loaded.unwrap_or_else(|problems| panic!("the configuration is not right: {problems:?}")).snapshot;
     let shared = Arc::new(Shared {
         published: ArcSwap::from_pointee(Publisher::default().build(snapshot, None)),

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
 use crate::admin::report::MemoryRow;
+use crate::config::Line;
 use crate::config::snapshot::{LogFormat, Snapshot, Tcp};
 use crate::control::helpers;
 use crate::control::inbox::{Heard, Inbox};
@@ -26,10 +27,9 @@ use crate::mail::{Asker, Desk, Job, Padded, Poster, Shared, Word};
 const FILES_PER_CORE: usize = 32;
 
 /// What the command line says, and what tests set besides.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
-    pub config: std::path::PathBuf,
-    pub users: std::path::PathBuf,
+    pub files: Files,
     pub sizes: RingSizes,
     /// called first thing on every data core's thread
     pub on_data_core: fn(),
@@ -40,7 +40,8 @@ pub struct Options {
 impl Options {
     /// A process of its own with these files.
     pub fn new(config: std::path::PathBuf, users: std::path::PathBuf) -> Options {
-        Options { config, users, sizes: RingSizes::default(), on_data_core: || {}, process: true }
+        let files = Files { config, users, line: Line::default() };
+        Options { files, sizes: RingSizes::default(), on_data_core: || {}, process: true }
     }
 }
 
@@ -82,7 +83,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
     limits::membarrier();
     let mut seed = [0; 16];
     random(&mut seed);
-    let loaded = read_files(&options.config, &options.users, seed, 1).map_err(StartError::Config)?;
+    let loaded = read_files(&options.files, &[], seed, 1).map_err(StartError::Config)?;
     if options.process {
         set_up_logging(&loaded.snapshot);
     }
@@ -134,8 +135,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
         watch_signals(inbox.clone()).map_err(|error| StartError::Machine(format!("signals cannot be watched: {error}")))?;
     }
     tracing::info!(%address, cores, "pg_dog {} is ready", env!("CARGO_PKG_VERSION"));
-    let files = Files { config: options.config, users: options.users };
-    let control = Control::new(files, publisher, shared, outside, inbox).with_fixed_memory(receive_buffers(&options.sizes, cores));
+    let control = Control::new(options.files, publisher, shared, outside, inbox).with_fixed_memory(receive_buffers(&options.sizes, cores));
     let end = run_control(control, bells, control_cpu);
     if let Some(path) = unix_socket {
         // If somebody has taken it away before us, that is what we wanted.

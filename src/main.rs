@@ -5,14 +5,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use pg_dog::auth::scram::{DEFAULT_ITERATIONS, Verifier};
 use pg_dog::boot::{Options, start};
+use pg_dog::config::Line;
 use pg_dog::config::args::{Args, Command};
-use pg_dog::control::publish::read_files;
+use pg_dog::control::publish::{Files, read_files};
 
 fn main() -> ExitCode {
     let args = Args::parse();
     match args.command {
         Some(Command::Hash { password }) => hash(&password),
-        Some(Command::Configcheck) => check(&args.config, &args.users),
+        Some(Command::Configcheck) => check(Files { config: args.config, users: args.users, line: Line::default() }),
         Some(Command::Run) | None => match start(Options::new(args.config, args.users)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -33,8 +34,8 @@ fn hash(password: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn check(config: &std::path::Path, users: &std::path::Path) -> ExitCode {
-    match read_files(config, users, [0; 16], 1) {
+fn check(files: Files) -> ExitCode {
+    match read_files(&files, &[], [0; 16], 1) {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             println!("the configuration is right: {} pools", loaded.snapshot.pools.len());

@@ -1,4 +1,4 @@
-//! From two files, the environment and sixteen random bytes to one checked snapshot.
+//! From two files, the environment, what was said besides and sixteen random bytes to one checked snapshot.
 //! Invariant: a snapshot comes out only if nothing at all is wrong; otherwise every mistake that can be seen at once is reported at once. Types
 //! and lines are `file`'s work, what is built is `judge`'s. Reading the files and publishing the snapshot is left to the caller.
 
@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::file::{Block, Source, Value, Which, read};
+use super::inputs::Inputs;
 use super::judge::{fill, judge, variables};
 use super::limits::Limits;
+use super::overrides;
 use super::problem::{At, Findings, Problem, What, printed};
 use super::shown;
 use super::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PoolSpec, PoolerMode, Recovery, Snapshot, Tcp};
@@ -24,16 +26,9 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// Builds a snapshot. `None` for a file means that it does not exist, which is a warning. `env` looks a variable up by its whole name.
-/// `random` becomes the password of the admin database when nobody set one; the caller takes it from the kernel and forgets it.
-/// `number` is the number of the snapshot. The errors are all problems of both files and the environment, in the order of the files.
-pub fn load(
-    main: Option<Source<'_>>,
-    users: Option<Source<'_>>,
-    env: &dyn Fn(&str) -> Option<String>,
-    random: [u8; 16],
-    number: u64,
-) -> Result<Loaded, Vec<Problem>> {
+/// Builds a snapshot. The errors are all problems of both files, the environment and what was said besides, in the order of the files.
+pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<Problem>> {
+    let Inputs { main, users, env, random, number, .. } = *inputs;
     let mut findings = Findings::new(main.map_or(MAIN, |file| file.name), users.map_or(USERS, |file| file.name));
     let main_blocks = read_or_remark(Which::Main, main, &mut findings);
     let users_blocks = read_or_remark(Which::Users, users, &mut findings);
@@ -43,6 +38,7 @@ pub fn load(
     let mut general = take(&mut blocks, "general");
     let mut admin = admin_block(&mut blocks, &mut findings);
     fill(&mut general, env, &mut findings);
+    overrides::apply(&mut general, inputs, &mut findings);
     fill(&mut admin, env, &mut findings);
     variables(env, &mut findings);
     let (tcp, cores, memory) = (take(&mut blocks, "tcp"), take(&mut blocks, "cores"), take(&mut blocks, "memory"));
@@ -263,11 +259,13 @@ fn tcp_settings(block: &Block) -> Tcp {
 }
 
 fn admin_settings(block: &Block, random: [u8; 16], findings: &mut Findings) -> Admin {
-    let password = block.owned("password").unwrap_or_else(|| {
+    let set = block.owned("password");
+    let is_set = set.is_some();
+    let password = set.unwrap_or_else(|| {
         findings.remark("the admin database has no password, so nobody can log in to it; set `password` in [admin] or PGDOG_ADMIN_PASSWORD");
         random.iter().map(|byte| format!("{byte:02x}")).collect()
     });
-    Admin { database: block.owned("name").unwrap_or_default(), user: block.owned("user").unwrap_or_default(), password }
+    Admin { database: block.owned("name").unwrap_or_default(), user: block.owned("user").unwrap_or_default(), password, is_set }
 }
 
 /// The pools while they are put together: one per user and its database.

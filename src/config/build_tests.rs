@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::snapshot::NEVER;
 
+const EMPTY: Source<'_> = Source { name: "f", text: "" };
 const ADMIN: &str = "[admin]\npassword = \"p\"\n";
 
 fn no_env(_: &str) -> Option<String> {
@@ -10,7 +11,8 @@ fn no_env(_: &str) -> Option<String> {
 }
 
 fn run(main: &str, users: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Vec<Problem>> {
-    load(Some(Source { name: "pgdog.toml", text: main }), Some(Source { name: "users.toml", text: users }), env, [7; 16], 1)
+    let (main, users) = (Source { name: "pgdog.toml", text: main }, Source { name: "users.toml", text: users });
+    load(&Inputs { main: Some(main), users: Some(users), env, random: [7; 16], ..Inputs::default() })
 }
 
 /// Loads what must be fine.
@@ -33,7 +35,7 @@ fn user(more: &str) -> String {
 #[test]
 fn an_empty_configuration_has_pgdogs_defaults() {
     let Snapshot { number, general, cores, admin, tcp, pools, by_name, .. } =
-        load(Some(Source { name: "m", text: "" }), Some(Source { name: "u", text: "" }), &no_env, [0xab; 16], 41).unwrap().snapshot;
+        load(&Inputs { main: Some(EMPTY), users: Some(EMPTY), random: [0xab; 16], number: 41, ..Inputs::default() }).unwrap().snapshot;
     assert_eq!((number, pools.len(), by_name.len()), (41, 0, 0));
     assert_eq!(general, General::default());
     assert_eq!((cores.pin.len(), cores.control, cores.spin_us, cores.spread, cores.listeners, cores.fair_us), (0, None, 0, true, 0, 3_000));
@@ -44,7 +46,7 @@ fn an_empty_configuration_has_pgdogs_defaults() {
 
 #[test]
 fn missing_files_are_warnings() {
-    let warnings = load(None, None, &no_env, [0; 16], 1).unwrap().warnings;
+    let warnings = load(&Inputs::default()).unwrap().warnings;
     assert_eq!(
         warnings,
         [

@@ -82,7 +82,7 @@ pub(super) fn judge(blocks: &[Block], findings: &mut Findings) {
 }
 
 /// What a value of a key is; the default is always built.
-fn kind(row: &Setting, value: &Value) -> Kind {
+pub(super) fn kind(row: &Setting, value: &Value) -> Kind {
     if is_default(row, value) {
         return Kind::Built;
     }
@@ -107,7 +107,7 @@ fn is_default(row: &Setting, value: &Value) -> bool {
 }
 
 /// The value, if it cannot be a secret.
-fn printable(row: &Setting, value: &Value) -> Option<String> {
+pub(super) fn printable(row: &Setting, value: &Value) -> Option<String> {
     match (row.ty, value) {
         (_, Value::Bool(value)) => Some(value.to_string()),
         (_, Value::Int(value)) => Some(value.to_string()),

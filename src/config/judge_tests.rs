@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::build::load;
 use crate::config::file::Source;
+use crate::config::inputs::Inputs;
 use crate::config::table::{Home, SECTIONS, Section, Shape};
 
 const DATABASE: &str = "[[databases]]\nname = \"db\"\nhost = \"h\"\n";
@@ -25,7 +26,7 @@ fn outcome(section: &Section, lines: &str) -> Result<Vec<String>, Vec<String>> {
 fn run(main: &str, users: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<String>, Vec<String>> {
     let main = Source { name: "pgdog.toml", text: main };
     let users = Source { name: "users.toml", text: users };
-    let loaded = load(Some(main), Some(users), env, [0; 16], 1);
+    let loaded = load(&Inputs { main: Some(main), users: Some(users), env, ..Inputs::default() });
     loaded.map(|loaded| loaded.warnings).map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 

@@ -4,9 +4,12 @@
 
 pub mod args;
 pub mod build;
+pub mod changes;
 pub mod file;
+pub mod inputs;
 mod judge;
 pub mod limits;
+mod overrides;
 pub mod problem;
 pub mod settings_doc;
 pub mod shown;
@@ -18,5 +21,7 @@ mod table_routing;
 mod table_sections;
 
 pub use build::{Loaded, load};
+pub use changes::changes;
 pub use file::Source;
+pub use inputs::{Inputs, Line};
 pub use problem::Problem;

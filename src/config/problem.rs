@@ -12,8 +12,15 @@ const COMPARED_NAME: usize = 64;
 /// Where something stands. Lines count from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    File { name: String, line: u32 },
+    File {
+        name: String,
+        line: u32,
+    },
     Variable(&'static str),
+    /// an argument of the command line, as it is typed
+    Argument(&'static str),
+    /// `SET` in the admin database
+    Set,
 }
 
 impl fmt::Display for Place {
@@ -21,6 +28,8 @@ impl fmt::Display for Place {
         match self {
             Place::File { name, line } => write!(out, "{name}:{line}"),
             Place::Variable(name) => write!(out, "environment variable {name}"),
+            Place::Argument(name) => out.write_str(name),
+            Place::Set => out.write_str("SET"),
         }
     }
 }
@@ -68,6 +77,14 @@ pub enum What {
     SecondServer { database: String, first: u32 },
     #[error("[[users]]: `name` \"{user}\" with `database` \"{database}\" stands on line {first} already; remove one")]
     SecondUser { user: String, database: String, first: u32 },
+    #[error("[general] has no key `{key}`{}", suggestion(.nearest))]
+    UnknownSetting { key: String, nearest: Option<&'static str> },
+    #[error("[general]: `{key}` takes effect at a restart only; write it into the file and restart pg_dog")]
+    NeedsRestart { key: &'static str },
+    #[error("[general]: `{key}`{value} is not built yet")]
+    SettingNotBuilt { key: &'static str, value: String },
+    #[error("[general]: `{key}` has to be {expected}")]
+    WrongSetting { key: &'static str, expected: String },
 }
 
 fn suggestion(nearest: &Option<&'static str>) -> String {
@@ -83,14 +100,16 @@ pub(super) enum At {
     Main(u32),
     Users(u32),
     Variable(&'static str),
+    Argument(&'static str),
+    Set,
 }
 
 impl At {
-    /// The line, 0 for a variable.
+    /// The line, 0 for what stands in no file.
     pub(super) fn line(self) -> u32 {
         match self {
             At::Main(line) | At::Users(line) => line,
-            At::Variable(_) => 0,
+            At::Variable(_) | At::Argument(_) | At::Set => 0,
         }
     }
 }
@@ -114,6 +133,8 @@ impl Findings {
             At::Main(line) => Place::File { name: self.main.clone(), line },
             At::Users(line) => Place::File { name: self.users.clone(), line },
             At::Variable(name) => Place::Variable(name),
+            At::Argument(name) => Place::Argument(name),
+            At::Set => Place::Set,
         }
     }
 
@@ -149,6 +170,8 @@ fn order(at: Option<At>) -> (u8, u32) {
         Some(At::Main(line)) => (1, line),
         Some(At::Users(line)) => (2, line),
         Some(At::Variable(_)) => (3, 0),
+        Some(At::Argument(_)) => (4, 0),
+        Some(At::Set) => (5, 0),
     }
 }
 

@@ -3,11 +3,13 @@
 use super::*;
 use crate::config::build::load;
 use crate::config::file::Source;
+use crate::config::inputs::Inputs;
 
 fn snapshot(text: &str) -> Snapshot {
     let users = "[admin]\npassword = \"sesame\"\n[[users]]\nname = \"u\"\ndatabase = \"d\"\npassword = \"sesame\"\n";
     let main = format!("{text}\n[[databases]]\nname = \"d\"\nhost = \"h\"\npassword = \"sesame\"\n");
-    load(Some(Source { name: "m", text: &main }), Some(Source { name: "u", text: users }), &|_| None, [0; 16], 1).unwrap().snapshot
+    let (main, users) = (Source { name: "m", text: &main }, Source { name: "u", text: users });
+    load(&Inputs { main: Some(main), users: Some(users), ..Inputs::default() }).unwrap().snapshot
 }
 
 fn value(snapshot: &Snapshot, name: &str) -> String {

@@ -18,6 +18,16 @@ pub enum PoolerMode {
     Statement,
 }
 
+impl fmt::Display for PoolerMode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            PoolerMode::Transaction => "transaction",
+            PoolerMode::Session => "session",
+            PoolerMode::Statement => "statement",
+        })
+    }
+}
+
 /// How clients prove who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthType {
@@ -164,6 +174,8 @@ pub struct Admin {
     pub user: String,
     /// never empty
     pub password: String,
+    /// false: nobody set a password, it is random
+    pub is_set: bool,
 }
 
 impl fmt::Debug for Admin {

@@ -24,7 +24,7 @@ fn spec() -> PoolSpec {
 
 #[test]
 fn debug_shows_no_password() {
-    let admin = Admin { database: "admin".to_owned(), user: "boss".to_owned(), password: "sesame".to_owned() };
+    let admin = Admin { database: "admin".to_owned(), user: "boss".to_owned(), password: "sesame".to_owned(), is_set: true };
     for text in [format!("{:?} {:#?}", spec(), spec()), format!("{admin:?} {admin:#?}")] {
         assert!(!text.contains("sesame"), "{text}");
     }

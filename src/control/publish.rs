@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::config::snapshot::{PoolSpec, Snapshot};
-use crate::config::{Loaded, Problem, Source, load};
+use crate::config::{Inputs, Line, Loaded, Problem, Source, load};
 use crate::mail::{PoolState, Published, Quota, SharedPool};
 use crate::pool::ledger::{Gate, Ledger};
 
-/// Reads and checks both files. A file that is not there is None: defaults and a warning.
-pub fn read_files(config: &Path, users: &Path, random: [u8; 16], number: u64) -> Result<Loaded, Vec<String>> {
+/// Reads both files and checks them together with the environment, the command line and `overrides` (what was SET in the admin database: key of
+/// `[general]` and value, the last word on it). A file that is not there is None: defaults and a warning.
+pub fn read_files(files: &Files, overrides: &[(String, String)], random: [u8; 16], number: u64) -> Result<Loaded, Vec<String>> {
+    let Files { config, users, line } = files;
     let (main, users_text) = match (read(config), read(users)) {
         (Ok(main), Ok(users)) => (main, users),
         (main, users) => return Err([main.err(), users.err()].into_iter().flatten().collect()),
@@ -22,7 +24,8 @@ pub fn read_files(config: &Path, users: &Path, random: [u8; 16], number: u64) ->
     let main = main.as_deref().map(|text| Source { name: &main_name, text });
     let users = users_text.as_deref().map(|text| Source { name: &users_name, text });
     let env = |name: &str| std::env::var(name).ok();
-    load(main, users, &env, random, number).map_err(|problems| problems.iter().map(Problem::to_string).collect())
+    let inputs = Inputs { main, users, env: &env, line, overrides, random, number };
+    load(&inputs).map_err(|problems| problems.iter().map(Problem::to_string).collect())
 }
 
 fn read(path: &Path) -> Result<Option<String>, String> {
@@ -163,9 +166,10 @@ pub fn resolve(host: &str, port: u16) -> Option<SocketAddr> {
     }
 }
 
-/// Where the files are, for reloads.
-#[derive(Clone, Debug)]
+/// Where the configuration comes from, for reloads as for the start.
+#[derive(Clone, Default)]
 pub struct Files {
     pub config: PathBuf,
     pub users: PathBuf,
+    pub line: Line,
 }

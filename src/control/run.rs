@@ -143,7 +143,7 @@ impl Control {
         let before = self.shared.published.load_full();
         let mut seed = [0; 16];
         random(&mut seed);
-        let loaded = read_files(&self.files.config, &self.files.users, seed, before.snapshot.number + 1)?;
+        let loaded = read_files(&self.files, &[], seed, before.snapshot.number + 1)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }

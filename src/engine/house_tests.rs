@@ -316,7 +316,7 @@ fn published(mode: PoolerMode, size: usize) -> Published {
         number: 1,
         general: General { workers: 1, auth_type: AuthType::Trust, log_connections: false, log_disconnections: false, ..General::default() },
         cores: Cores::default(),
-        admin: Admin { database: "admin".into(), user: "admin".into(), password: "secret".into() },
+        admin: Admin { database: "admin".into(), user: "admin".into(), password: "secret".into(), is_set: true },
         tcp: Tcp { keepalive: true, time: None, interval: None, retries: None, user_timeout: None, congestion_control: None },
         pools: vec![spec],
         by_name: HashMap::from([(("app".to_string(), "app".to_string()), 0)]),

@@ -317,7 +317,7 @@ fn snapshot(setup: &Setup, address: SocketAddr) -> Snapshot {
             ..General::default()
         },
         cores: Cores { spread: setup.spread, fair_us: setup.fair_us, ..Cores::default() },
-        admin: Admin { database: "admin".to_string(), user: "admin".to_string(), password: "secret".to_string() },
+        admin: Admin { database: "admin".to_string(), user: "admin".to_string(), password: "secret".to_string(), is_set: true },
         tcp: Tcp { keepalive: true, time: None, interval: None, retries: None, user_timeout: None, congestion_control: None },
         pools,
         by_name,
