@@ -40,7 +40,11 @@ pub struct Options {
 impl Options {
     /// A process of its own with these files.
     pub fn new(config: std::path::PathBuf, users: std::path::PathBuf) -> Options {
-        let files = Files { config, users, line: Line::default() };
+        Options::of(Files::new(config, users, Line::default()))
+    }
+
+    /// A process of its own with this configuration.
+    pub fn of(files: Files) -> Options {
         Options { files, sizes: RingSizes::default(), on_data_core: || {}, process: true }
     }
 }

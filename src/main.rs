@@ -5,16 +5,17 @@ use std::process::ExitCode;
 use clap::Parser;
 use pg_dog::auth::scram::{DEFAULT_ITERATIONS, Verifier};
 use pg_dog::boot::{Options, start};
-use pg_dog::config::Line;
 use pg_dog::config::args::{Args, Command};
 use pg_dog::control::publish::{Files, read_files};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let line = args.line();
+    let files = Files::new(args.config, args.users, line);
     match args.command {
         Some(Command::Hash { password }) => hash(&password),
-        Some(Command::Configcheck) => check(Files { config: args.config, users: args.users, line: Line::default() }),
-        Some(Command::Run) | None => match start(Options::new(args.config, args.users)) {
+        Some(Command::Configcheck) => check(files),
+        Some(Command::Run { .. }) | None => match start(Options::of(files)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("pg_dog: {error}");

@@ -1,10 +1,12 @@
 //! The command line.
 //! Invariant: this says what may be typed and nothing about what it does; the names are PgDog's, so that unit files and scripts keep working.
-//! Nothing here is `Debug`, because `hash` takes a password. Running the command is left to `main`.
+//! Nothing here is `Debug`, because `hash` takes a password and URLs hold them. Running the command is left to `main`.
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+
+use super::inputs::Line;
 
 /// pg_dog, a pooler for PostgreSQL.
 #[derive(Parser)]
@@ -18,6 +20,10 @@ pub struct Args {
     #[arg(short, long, value_name = "PATH", default_value = "users.toml", global = true)]
     pub users: PathBuf,
 
+    /// Database and user as a URL; given once or more, they replace those of the files
+    #[arg(short, long, value_name = "URL", global = true)]
+    pub database_url: Vec<String>,
+
     /// What to do; start the pooler if nothing is said
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -27,7 +33,17 @@ pub struct Args {
 #[derive(Subcommand)]
 pub enum Command {
     /// Start the pooler
-    Run,
+    Run {
+        /// Most server connections of one pool, in place of default_pool_size
+        #[arg(long, value_name = "N")]
+        pool_size: Option<u32>,
+        /// Server connections that a pool keeps open, in place of min_pool_size
+        #[arg(long, value_name = "N")]
+        min_pool_size: Option<u32>,
+        /// Clients keep their servers for their whole sessions (or, if false, for transactions), in place of pooler_mode
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+        session_mode: Option<bool>,
+    },
     /// Check both files, say everything that is wrong with them, and exit with 0 or 1
     Configcheck,
     /// Print a SCRAM-SHA-256 verifier of a password
@@ -35,6 +51,17 @@ pub enum Command {
         /// The password
         password: String,
     },
+}
+
+impl Args {
+    /// What is said about the configuration.
+    pub fn line(&self) -> Line {
+        let database_urls = self.database_url.clone();
+        match self.command {
+            Some(Command::Run { pool_size, min_pool_size, session_mode }) => Line { database_urls, pool_size, min_pool_size, session_mode },
+            _ => Line { database_urls, ..Line::default() },
+        }
+    }
 }
 
 #[cfg(test)]

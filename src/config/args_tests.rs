@@ -21,8 +21,19 @@ fn paths_have_defaults_and_may_stand_on_either_side_of_the_command() {
     for words in [["-c", "a", "-u", "b", "run"], ["run", "--config", "a", "--users", "b"]] {
         let args = parse(&words).unwrap();
         assert_eq!((args.config, args.users), (PathBuf::from("a"), PathBuf::from("b")));
-        assert!(matches!(args.command, Some(Command::Run)));
+        assert!(matches!(args.command, Some(Command::Run { .. })));
     }
+}
+
+#[test]
+fn the_configuration_may_be_said_on_the_line() {
+    let line = parse(&["-d", "postgres://a/b", "--database-url", "postgres://c/d", "run", "--pool-size", "7", "--session-mode"]).unwrap().line();
+    assert_eq!((line.database_urls.len(), line.pool_size, line.min_pool_size, line.session_mode), (2, Some(7), None, Some(true)));
+    let line = parse(&["run", "--min-pool-size=2", "--session-mode", "false"]).unwrap().line();
+    assert_eq!((line.database_urls.len(), line.pool_size, line.min_pool_size, line.session_mode), (0, None, Some(2), Some(false)));
+    let line = parse(&["configcheck", "-d", "postgres://a/b"]).unwrap().line();
+    assert_eq!((line.database_urls.as_slice(), line.session_mode), (["postgres://a/b".to_owned()].as_slice(), None));
+    assert!(parse(&["run", "--pool-size", "-1"]).is_none());
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::file::{Block, Source, Value, Which, read};
+use super::file::{Block, Entry, Source, Value, Which, read};
 use super::inputs::Inputs;
 use super::judge::{fill, judge, variables};
 use super::limits::Limits;
@@ -14,6 +14,7 @@ use super::problem::{At, Findings, Problem, What, printed};
 use super::shown;
 use super::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PoolSpec, PoolerMode, Recovery, Snapshot, Tcp};
 use super::table::{Preset, section_named};
+use super::urls;
 
 /// Names of the files in messages when the caller has none.
 const MAIN: &str = "pgdog.toml";
@@ -30,10 +31,15 @@ pub struct Loaded {
 pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<Problem>> {
     let Inputs { main, users, env, random, number, .. } = *inputs;
     let mut findings = Findings::new(main.map_or(MAIN, |file| file.name), users.map_or(USERS, |file| file.name));
-    let main_blocks = read_or_remark(Which::Main, main, &mut findings);
-    let users_blocks = read_or_remark(Which::Users, users, &mut findings);
+    let urls = urls::given(inputs);
+    let main_blocks = read_or_remark(Which::Main, main, !urls.is_empty(), &mut findings);
+    let users_blocks = read_or_remark(Which::Users, users, !urls.is_empty(), &mut findings);
     let complete = main_blocks.is_some() && users_blocks.is_some();
     let mut blocks: Vec<Block> = main_blocks.into_iter().flatten().chain(users_blocks.into_iter().flatten()).collect();
+    if !urls.is_empty() {
+        blocks.retain(|block| !matches!(block.section.name, "databases" | "users"));
+        blocks.extend(urls::blocks(&urls, env("USER").filter(|user| !user.is_empty()), &mut findings));
+    }
 
     let mut general = take(&mut blocks, "general");
     let mut admin = admin_block(&mut blocks, &mut findings);
@@ -41,6 +47,7 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<Problem>> {
     overrides::apply(&mut general, inputs, &mut findings);
     fill(&mut admin, env, &mut findings);
     variables(env, &mut findings);
+    workers(&mut general, inputs.cpus, &mut findings);
     let (tcp, cores, memory) = (take(&mut blocks, "tcp"), take(&mut blocks, "cores"), take(&mut blocks, "memory"));
     let singles = [general, admin, tcp, cores, memory];
     judge(&singles, &mut findings);
@@ -57,9 +64,14 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<Problem>> {
     findings.verdict().map(|warnings| Loaded { snapshot, warnings })
 }
 
-fn read_or_remark(which: Which, source: Option<Source<'_>>, findings: &mut Findings) -> Option<Vec<Block>> {
+fn read_or_remark(which: Which, source: Option<Source<'_>>, urls: bool, findings: &mut Findings) -> Option<Vec<Block>> {
     match (which, source) {
         (_, Some(source)) => read(which, source, findings),
+        (Which::Main, None) if urls => {
+            findings.remark(format!("the main file ({MAIN}) is missing, so every setting has its default"));
+            Some(Vec::new())
+        }
+        (Which::Users, None) if urls => Some(Vec::new()),
         (Which::Main, None) => {
             findings.remark(format!("the main file ({MAIN}) is missing, so every setting has its default and there are no databases"));
             Some(Vec::new())
@@ -94,6 +106,21 @@ fn admin_block(blocks: &mut Vec<Block>, findings: &mut Findings) -> Block {
         found.entries.remove("password");
     }
     found
+}
+
+/// More data cores than CPUs are refused when somebody asked for them; the default gives way.
+fn workers(general: &mut Block, cpus: usize, findings: &mut Findings) {
+    let workers: usize = general.unsigned("workers").unwrap_or(1);
+    if cpus == 0 || workers <= cpus {
+        return;
+    }
+    match general.entries.get("workers").map(|entry| entry.at) {
+        Some(at) => findings.problem(at, What::Workers { workers, cpus }),
+        None => {
+            let value = Value::Int(i64::try_from(cpus).unwrap_or(1));
+            general.entries.insert("workers", Entry { value, at: general.at });
+        }
+    }
 }
 
 /// Typed reading of a block: the set value, else the default of the row. The types were checked against the same rows.
@@ -273,8 +300,8 @@ struct Pools<'b> {
     general: &'b Block,
     trust: bool,
     databases: HashMap<&'b str, &'b Block>,
-    /// (database, user) → line
-    seen: HashMap<(&'b str, &'b str), u32>,
+    /// (database, user) → where it stands
+    seen: HashMap<(&'b str, &'b str), At>,
     pools: Vec<PoolSpec>,
     by_name: HashMap<(String, String), usize>,
 }
@@ -298,17 +325,18 @@ impl<'b> Pools<'b> {
             findings.warn(block.at, format!("[[databases]]: \"{}\" is the name of the admin database, which hides this one", printed(name)));
         }
         let Some(first) = self.databases.insert(name, block) else { return };
-        if same(first, block) {
-            findings.warn(block.at, format!("[[databases]]: \"{}\" is the same as on line {}", printed(name), first.at.line()));
+        if first.says_what(block) {
+            findings.warn(block.at, format!("[[databases]]: \"{}\" is the same as {}", printed(name), first.at.other()));
         } else {
-            findings.problem(block.at, What::SecondServer { database: printed(name), first: first.at.line() });
+            findings.problem(block.at, What::SecondServer { database: printed(name), first: first.at.other() });
         }
     }
 
     fn user(&mut self, block: &'b Block, findings: &mut Findings) {
         let Some(name) = block.words("name") else { return };
         let database = block.words("database").unwrap_or_default();
-        if let Some(first) = self.seen.insert((database, name), block.at.line()) {
+        if let Some(first) = self.seen.insert((database, name), block.at) {
+            let first = first.other();
             findings.problem(block.at, What::SecondUser { user: printed(name), database: printed(database), first });
             return;
         }
@@ -369,12 +397,6 @@ impl<'b> Pools<'b> {
             limits: Limits::of(user, server, self.general),
         }
     }
-}
-
-/// True if both set the same keys to the same values.
-fn same(left: &Block, right: &Block) -> bool {
-    left.entries.len() == right.entries.len()
-        && left.entries.iter().all(|(key, entry)| right.entries.get(key).is_some_and(|other| other.value == entry.value))
 }
 
 #[cfg(test)]

@@ -123,6 +123,23 @@ fn zero_and_one_worker_are_one() {
 }
 
 #[test]
+fn more_workers_than_cpus_are_refused_and_the_default_gives_way() {
+    let run = |text, env: &dyn Fn(&str) -> Option<String>| {
+        load(&Inputs { main: Some(Source { name: "m", text }), users: Some(EMPTY), env, cpus: 1, ..Inputs::default() })
+    };
+    let Loaded { snapshot, warnings } = run("", &no_env).unwrap();
+    assert_eq!((snapshot.general.workers, warnings.len()), (1, 1));
+    assert!(snapshot.shown.contains(&("workers".to_owned(), "1".to_owned())));
+    let why = "[general]: `workers` = 2, but this process may use 1 CPUs only: data cores that share a CPU are slower than one; lower it, or allow \
+        more CPUs (taskset, cpuset, systemd CPUAffinity=)";
+    let problems = run("[general]\nworkers = 2\n", &no_env).unwrap_err();
+    assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [format!("m:2: {why}")]);
+    let problems = run("", &|name| (name == "PGDOG_WORKERS").then(|| "2".to_owned())).unwrap_err();
+    assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [format!("environment variable PGDOG_WORKERS: {why}")]);
+    assert_eq!(run("[general]\nworkers = 0\n", &no_env).unwrap().snapshot.general.workers, 1);
+}
+
+#[test]
 fn the_user_beats_the_database_and_that_beats_general() {
     let general = "[general]\ndefault_pool_size = 30\nmin_pool_size = 3\npooler_mode = \"session\"\n";
     let in_database = "pool_size = 20\nmin_pool_size = 2\npooler_mode = \"transaction\"";

@@ -66,6 +66,12 @@ impl Block {
         debug_assert!(self.section.key(key).is_some(), "no row {key} in {}", self.section.name);
         self.entries.get(key).map(|entry| &entry.value)
     }
+
+    /// True if both set the same keys to the same values.
+    pub(super) fn says_what(&self, other: &Block) -> bool {
+        self.entries.len() == other.entries.len()
+            && self.entries.iter().all(|(key, entry)| other.entries.get(key).is_some_and(|other| other.value == entry.value))
+    }
 }
 
 /// Reads one file. `None` when it is not TOML: then nothing can be said about what it would have held.

@@ -29,6 +29,8 @@ pub struct Inputs<'a> {
     pub line: &'a Line,
     /// what was SET in the admin database: key of `[general]` and value, the last one for a key wins; stronger than everything else
     pub overrides: &'a [(String, String)],
+    /// CPUs that this process may use; 0 = not known, so that any number of data cores is taken
+    pub cpus: usize,
     /// becomes the password of the admin database when nobody set one; the caller takes it from the kernel and forgets it
     pub random: [u8; 16],
     /// the number of the snapshot
@@ -39,6 +41,6 @@ impl Default for Inputs<'_> {
     /// No files, no environment, nothing said.
     fn default() -> Self {
         static NOTHING: Line = Line { database_urls: Vec::new(), pool_size: None, min_pool_size: None, session_mode: None };
-        Inputs { main: None, users: None, env: &|_| None, line: &NOTHING, overrides: &[], random: [0; 16], number: 1 }
+        Inputs { main: None, users: None, env: &|_| None, line: &NOTHING, overrides: &[], cpus: 0, random: [0; 16], number: 1 }
     }
 }

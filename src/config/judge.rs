@@ -33,11 +33,7 @@ pub(super) fn fill(block: &mut Block, env: &dyn Fn(&str) -> Option<String>, find
 
 /// Variables that stand for whole sections and are not built.
 pub(super) fn variables(env: &dyn Fn(&str) -> Option<String>, findings: &mut Findings) {
-    const DATABASES: &str = "PGDOG_DATABASE_URL_1";
     const MIRRORING: &str = "PGDOG_MIRRORING_1";
-    if env(DATABASES).is_some() {
-        findings.warn(At::Variable(DATABASES), "databases from the environment are not built yet; write them into the files");
-    }
     if env(MIRRORING).is_some() {
         findings.problem(At::Variable(MIRRORING), What::VariableNotBuilt);
     }

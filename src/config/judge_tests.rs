@@ -208,7 +208,6 @@ fn other_variables_warn() {
     for (name, value, warning) in [
         ("PGDOG_BAN_TIMEOUT", "1", "[general]: `ban_timeout` is not built yet and changes nothing"),
         ("PGDOG_PORT", "many", "ignored, because `port` has to be an integer from 0 to 65535"),
-        ("PGDOG_DATABASE_URL_1", "postgres://u:sesame@h/d", "databases from the environment are not built yet; write them into the files"),
     ] {
         let env = |asked: &str| (asked == name).then(|| value.to_owned());
         let warnings = run(DATABASE, &format!("{ADMIN}{USER}"), &env).expect(name);

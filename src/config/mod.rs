@@ -19,6 +19,7 @@ mod table_general;
 mod table_limits;
 mod table_routing;
 mod table_sections;
+mod urls;
 
 pub use build::{Loaded, load};
 pub use changes::changes;

@@ -21,6 +21,10 @@ pub enum Place {
     Argument(&'static str),
     /// `SET` in the admin database
     Set,
+    /// a numbered argument of `--database-url`
+    Url(u32),
+    /// a numbered variable
+    UrlVariable(u32),
 }
 
 impl fmt::Display for Place {
@@ -30,6 +34,8 @@ impl fmt::Display for Place {
             Place::Variable(name) => write!(out, "environment variable {name}"),
             Place::Argument(name) => out.write_str(name),
             Place::Set => out.write_str("SET"),
+            Place::Url(number) => write!(out, "--database-url, number {number}"),
+            Place::UrlVariable(number) => write!(out, "environment variable PGDOG_DATABASE_URL_{number}"),
         }
     }
 }
@@ -71,12 +77,21 @@ pub enum What {
     SectionNotBuilt { heading: String },
     #[error("the variable is not built yet, and to ignore it would not be safe; unset it")]
     VariableNotBuilt,
+    #[error("[[databases]]: `name` \"{database}\" is used {first} already; a second server for the same database is not built yet, remove one")]
+    SecondServer { database: String, first: String },
+    #[error("[[users]]: `name` \"{user}\" with `database` \"{database}\" stands {first} already; remove one")]
+    SecondUser { user: String, database: String, first: String },
+    #[error("this is not the URL of a database: {reason}")]
+    Url { reason: &'static str },
+    #[error("`{key}` in a URL has to be {expected}")]
+    UrlKey { key: &'static str, expected: String },
+    #[error("`sslmode` in a URL asks for encryption to the server, which is not built yet, and to ignore it would not be safe; remove it")]
+    UrlEncrypted,
     #[error(
-        "[[databases]]: `name` \"{database}\" is used on line {first} already; a second server for the same database is not built yet, remove one"
+        "[general]: `workers` = {workers}, but this process may use {cpus} CPUs only: data cores that share a CPU are slower than one; lower it, \
+         or allow more CPUs (taskset, cpuset, systemd CPUAffinity=)"
     )]
-    SecondServer { database: String, first: u32 },
-    #[error("[[users]]: `name` \"{user}\" with `database` \"{database}\" stands on line {first} already; remove one")]
-    SecondUser { user: String, database: String, first: u32 },
+    Workers { workers: usize, cpus: usize },
     #[error("[general] has no key `{key}`{}", suggestion(.nearest))]
     UnknownSetting { key: String, nearest: Option<&'static str> },
     #[error("[general]: `{key}` takes effect at a restart only; write it into the file and restart pg_dog")]
@@ -102,6 +117,9 @@ pub(super) enum At {
     Variable(&'static str),
     Argument(&'static str),
     Set,
+    /// URLs are numbered from 1
+    Url(u32),
+    UrlVariable(u32),
 }
 
 impl At {
@@ -109,7 +127,15 @@ impl At {
     pub(super) fn line(self) -> u32 {
         match self {
             At::Main(line) | At::Users(line) => line,
-            At::Variable(_) | At::Argument(_) | At::Set => 0,
+            At::Variable(_) | At::Argument(_) | At::Set | At::Url(_) | At::UrlVariable(_) => 0,
+        }
+    }
+
+    /// The place as a message about another place of the same kind names it.
+    pub(super) fn other(self) -> String {
+        match self {
+            At::Url(number) | At::UrlVariable(number) => format!("in URL {number}"),
+            at => format!("on line {}", at.line()),
         }
     }
 }
@@ -135,6 +161,8 @@ impl Findings {
             At::Variable(name) => Place::Variable(name),
             At::Argument(name) => Place::Argument(name),
             At::Set => Place::Set,
+            At::Url(number) => Place::Url(number),
+            At::UrlVariable(number) => Place::UrlVariable(number),
         }
     }
 
@@ -171,7 +199,8 @@ fn order(at: Option<At>) -> (u8, u32) {
         Some(At::Users(line)) => (2, line),
         Some(At::Variable(_)) => (3, 0),
         Some(At::Argument(_)) => (4, 0),
-        Some(At::Set) => (5, 0),
+        Some(At::Url(number) | At::UrlVariable(number)) => (5, number),
+        Some(At::Set) => (6, 0),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::pool::ledger::{Gate, Ledger};
 /// Reads both files and checks them together with the environment, the command line and `overrides` (what was SET in the admin database: key of
 /// `[general]` and value, the last word on it). A file that is not there is None: defaults and a warning.
 pub fn read_files(files: &Files, overrides: &[(String, String)], random: [u8; 16], number: u64) -> Result<Loaded, Vec<String>> {
-    let Files { config, users, line } = files;
+    let Files { config, users, line, cpus } = files;
     let (main, users_text) = match (read(config), read(users)) {
         (Ok(main), Ok(users)) => (main, users),
         (main, users) => return Err([main.err(), users.err()].into_iter().flatten().collect()),
@@ -24,7 +24,7 @@ pub fn read_files(files: &Files, overrides: &[(String, String)], random: [u8; 16
     let main = main.as_deref().map(|text| Source { name: &main_name, text });
     let users = users_text.as_deref().map(|text| Source { name: &users_name, text });
     let env = |name: &str| std::env::var(name).ok();
-    let inputs = Inputs { main, users, env: &env, line, overrides, random, number };
+    let inputs = Inputs { main, users, env: &env, line, overrides, cpus: *cpus, random, number };
     load(&inputs).map_err(|problems| problems.iter().map(Problem::to_string).collect())
 }
 
@@ -172,4 +172,13 @@ pub struct Files {
     pub config: PathBuf,
     pub users: PathBuf,
     pub line: Line,
+    /// CPUs that this process may use; 0 = not known. Asked at the start, before any thread is pinned.
+    pub cpus: usize,
+}
+
+impl Files {
+    /// For this process.
+    pub fn new(config: PathBuf, users: PathBuf, line: Line) -> Files {
+        Files { config, users, line, cpus: core_affinity::get_core_ids().map_or(0, |cpus| cpus.len()) }
+    }
 }
