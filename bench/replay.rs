@@ -15,7 +15,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
+// if src/config/mod.rs has inputs:
 use pg_dog::config::{Inputs, Source, load};
+// end if
+// if src/io/mod.rs has to: &Address:
+use pg_dog::io::socket::Address as To;
+// end if
+// if src/io/mod.rs lacks to: &Address:
+//- use std::net::SocketAddr as To;
+// end if
+// if src/config/mod.rs lacks inputs:
+//- use pg_dog::config::{Source, load};
+// end if
 use pg_dog::control::publish::Publisher;
 use pg_dog::engine::{Core, Parts, mailboxes};
 use pg_dog::io::{BufferId, Completion, Door, Fd, Group, Op, Segment, Token};
@@ -306,7 +317,7 @@ impl Door for ScriptDoor {
     }
 
     #[inline(never)]
-    fn connect(&mut self, _: &pg_dog::io::socket::Address, token: Token) -> io::Result<Fd> {
+    fn connect(&mut self, _: &To, token: Token) -> io::Result<Fd> {
         let mut world = self.world.borrow_mut();
         let fd = world.open(Group::Servers);
         world.other(self.core, token, 0);
@@ -437,7 +448,12 @@ fn cores(world: &Rc<RefCell<World>>, size: Size) -> Vec<OneCore> {
     );
     let users = "[[users]]\nname = \"postgres\"\ndatabase = \"postgres\"\npassword = \"secret\"\n[admin]\npassword = \"secret-too\"\n";
     let (main, users) = (Source { name: "pgdog.toml", text: &main }, Source { name: "users.toml", text: users });
+    // if src/config/mod.rs lacks inputs:
+    //- let loaded = load(Some(main), Some(users), &|_| None, [1; 16], 1);
+    // end if
+    // if src/config/mod.rs has inputs:
     let loaded = load(&Inputs { main: Some(main), users: Some(users), random: [1; 16], ..Inputs::default() });
+    // end if
     let snapshot = loaded.unwrap_or_else(|problems| panic!("the configuration is not right: {problems:?}")).snapshot;
     let shared = Arc::new(Shared {
         published: ArcSwap::from_pointee(Publisher::default().build(snapshot, None)),
@@ -452,7 +468,12 @@ fn cores(world: &Rc<RefCell<World>>, size: Size) -> Vec<OneCore> {
     let (posts, _outside) = mailboxes(count);
     let core = |(id, post)| {
         let door = ScriptDoor { core: id, now: world.borrow().now, world: world.clone() };
+        // if src/engine/core.rs has listeners:
         Core::new(Parts { id, door, desk: EmptyDesk(Cell::new(id as u8)), post, shared: shared.clone(), listeners: vec![FIRST_FD - 1] })
+        // end if
+        // if src/engine/core.rs lacks listeners:
+        //- Core::new(Parts { id, door, desk: EmptyDesk(Cell::new(id as u8)), post, shared: shared.clone(), listener: Some(FIRST_FD - 1) })
+        // end if
     };
     posts.into_iter().enumerate().map(core).collect()
 }
