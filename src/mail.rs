@@ -203,6 +203,8 @@ pub enum Mail {
     Take { pool: u32, from: usize },
     /// a permit of this pool is free
     Nudge { pool: u32 },
+    /// this pool's database or user has as many connections as may be: close an idle one of theirs
+    MakeRoom { pool: u32 },
     /// the server you were promised has died meanwhile
     Refund { pool: u32 },
     /// a fresh connection that you have more room for

@@ -129,6 +129,11 @@ impl<D: Door, K: Desk> Core<D, K> {
                     self.links.pause(slot);
                     return at;
                 }
+                Stop::Large(bytes) => {
+                    if self.refuse_large(slot, bytes) {
+                        return at;
+                    }
+                }
                 Stop::Terminate => {
                     self.client_gone(slot);
                     return at;
@@ -141,6 +146,22 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         self.release_if_free(slot);
         at
+    }
+
+    /// A Query or Parse message above `query_size_limit`; true when the client is closed for it.
+    #[cold]
+    fn refuse_large(&mut self, slot: u32, bytes: usize) -> bool {
+        let general = &self.published.snapshot.general;
+        let (limit, block) = (general.query_size_limit, general.query_size_block);
+        let Some(Peer::Client(peer)) = self.peers.get_mut(slot as usize) else { return true };
+        if block {
+            let message = format!("a message of {bytes} bytes is larger than query_size_limit ({limit} bytes)");
+            self.client_fatal(slot, "54000", &message, Some("Send a smaller statement, or raise query_size_limit."));
+            return true;
+        }
+        tracing::warn!(user = %peer.user, database = %peer.database, bytes, limit, "a message is larger than query_size_limit");
+        peer.client.allow_large();
+        false
     }
 
     fn carry_out_client(&mut self, client: u32, server: u32, bytes: Bytes, verdicts: &crate::session::Verdicts) {
@@ -163,8 +184,10 @@ impl<D: Door, K: Desk> Core<D, K> {
     }
 
     fn count_sent_to_server(&mut self, server: u32, bytes: usize) {
+        let now = self.now;
         if let Some(server) = self.peers[server as usize].server() {
             server.link.sent += bytes as u64;
+            server.moved_at = now;
         }
     }
 
@@ -184,6 +207,7 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// Takes the server from its client and gives it back to the pool.
     fn release(&mut self, client: u32, server: u32) {
+        let now = self.now;
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return };
         let left = guard(|| {
             peer.client.detached(&mut link.link.server.exchange);
@@ -194,6 +218,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Err(why) => return self.client_panicked(client, &why),
         };
         peer.server = NOBODY;
+        peer.idle_since = now;
         let session_mode = peer.client.mode() == PoolerMode::Session;
         link.client = NOBODY;
         link.client_number = 0;

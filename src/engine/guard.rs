@@ -16,6 +16,8 @@ use crate::mail::Desk;
 use super::core::Core;
 use super::peers::{NOBODY, Peer};
 
+/// What a client is told besides.
+const FAULT: &str = "This is a fault of pg_dog; its log says more. Connect again.";
 /// Bytes of a panic's message that are logged.
 const WORDS_MAX: usize = 500;
 
@@ -40,7 +42,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         tracing::error!(user = %peer.user, database = %peer.database, "a client's session panicked, and that client is closed: {}", why.0);
         self.panics += 1;
         let server = peer.server;
-        self.end_both(client, server);
+        self.end_both(client, server, "XX000", "internal error", Some(FAULT));
     }
 
     /// A server's session panicked.
@@ -51,7 +53,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         tracing::error!(user = %spec.user, database = %spec.database, "a server's session panicked, and that connection is closed: {}", why.0);
         self.panics += 1;
         let client = peer.client;
-        self.end_both(client, server);
+        self.end_both(client, server, "XX000", "internal error", Some(FAULT));
     }
 
     /// A login at a server panicked: as one that failed.
@@ -62,8 +64,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.open_failed(server, false, "XX000", "internal error");
     }
 
-    /// Gives up the server and closes the client, as far as they are there, without asking their sessions anything more.
-    fn end_both(&mut self, client: u32, server: u32) {
+    /// Gives up the server and tells the client why it is closed, as far as they are there, without asking their sessions anything more.
+    pub(super) fn end_both(&mut self, client: u32, server: u32, code: &str, message: &str, hint: Option<&str>) {
         let cut = self.is_in_mid_message(client);
         if server != NOBODY {
             self.account(server);
@@ -79,7 +81,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         if cut {
             self.client_gone(client);
         } else if client != NOBODY {
-            self.client_fatal(client, "XX000", "internal error", Some("This is a fault of pg_dog; its log says more. Connect again."));
+            self.client_fatal(client, code, message, hint);
         }
     }
 }

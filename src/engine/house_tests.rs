@@ -74,10 +74,15 @@ pub struct FakeServer {
 
 impl House {
     pub fn new(mode: PoolerMode, size: usize) -> House {
+        House::with(mode, size, |_, _| {})
+    }
+
+    /// The same, with other settings.
+    pub fn with(mode: PoolerMode, size: usize, change: impl FnOnce(&mut PoolSpec, &mut General)) -> House {
         let world = World::new(1, 1, Faults::default(), Limits::default());
         world.serve(SERVER, Answer::Accept);
         let shared = Arc::new(Shared {
-            published: ArcSwap::from_pointee(published(mode, size)),
+            published: ArcSwap::from_pointee(published(mode, size, change)),
             version: AtomicU64::new(1),
             clients: vec![Default::default()],
             clients_max: usize::MAX,
@@ -134,6 +139,17 @@ impl House {
             }
         }
         panic!("it does not come to rest");
+    }
+
+    /// Time passes.
+    pub fn wait(&mut self, millis: u64) {
+        let until = self.world.now() + millis * 1_000_000;
+        while let Some(at) = self.world.next_event().filter(|at| *at <= until) {
+            self.world.advance_to(at.max(self.world.now()));
+            self.settle();
+        }
+        self.world.advance_to(until.max(self.world.now()));
+        self.settle();
     }
 
     pub fn write(&mut self, client: PeerId, bytes: &[u8]) {
@@ -276,6 +292,10 @@ impl FakeServer {
                 _ => {}
             }
             let fields = server::ErrorFields { severity: "ERROR", code: "42601", message: "syntax error", detail: None, hint: None };
+            if text.starts_with("SILENCE") {
+                self.texts.push(text);
+                return Some(Vec::new());
+            }
             // What this server is told to say is its command's tag.
             if text.starts_with("pg_dog refuses") {
                 server::error(&mut words, &fields);
@@ -292,8 +312,9 @@ impl FakeServer {
     }
 }
 
-fn published(mode: PoolerMode, size: usize) -> Published {
-    let spec = PoolSpec {
+fn published(mode: PoolerMode, size: usize, change: impl FnOnce(&mut PoolSpec, &mut General)) -> Published {
+    let mut general = General { workers: 1, auth_type: AuthType::Trust, log_connections: false, log_disconnections: false, ..General::default() };
+    let mut spec = PoolSpec {
         database: "app".into(),
         user: "app".into(),
         host: SERVER.ip().to_string(),
@@ -310,11 +331,14 @@ fn published(mode: PoolerMode, size: usize) -> Published {
         server_lifetime_jitter: Duration::ZERO,
         ..PoolSpec::default()
     };
-    let state = PoolState::new(Ledger::new(1, size as u32), Some(SERVER));
+    change(&mut spec, &mut general);
+    let ledger = Ledger::new(1, size as u32);
+    ledger.set_reserve(spec.limits.reserve);
+    let state = PoolState::new(ledger, Some(SERVER));
     let pool = Arc::new(SharedPool::new(0, spec.clone(), state));
     let snapshot = Snapshot {
         number: 1,
-        general: General { workers: 1, auth_type: AuthType::Trust, log_connections: false, log_disconnections: false, ..General::default() },
+        general,
         cores: Cores::default(),
         admin: Admin { database: "admin".into(), user: "admin".into(), password: "secret".into(), is_set: true },
         tcp: Tcp { keepalive: true, time: None, interval: None, retries: None, user_timeout: None, congestion_control: None },

@@ -2,8 +2,11 @@
 //! to its end, and only then its permit is free: PostgreSQL's process is gone by then, so that the server never has more of them than the pool may
 //! hold. Who does not let go in time is cut off.
 
+use std::sync::Arc;
+
 use crate::io::Door;
 use crate::mail::{Desk, Mail};
+use crate::pool::ledger::Gate;
 
 use super::core::Core;
 use super::lend::Pool;
@@ -84,6 +87,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             self.after(peer.pool, after);
             self.end_unused(peer.pool);
         }
+        self.look_at_gate();
     }
 
     /// It has not let go in time.
@@ -152,10 +156,37 @@ impl<D: Door, K: Desk> Core<D, K> {
             return;
         }
         slice.at_gate = true;
+        let since = self.now.saturating_sub(slice.slice.oldest_wait(self.now));
+        let full = slice.shared.state.ledger.full_cap().cloned();
         if self.gated.is_empty() {
             self.wheel.arm(self.now + GATE_NS, Timer::Gate);
         }
         self.gated.push(pool);
+        let Some(cap) = full else { return };
+        cap.want(since.max(1));
+        if !self.make_room(&cap) {
+            for core in (0..self.shared.clients.len()).filter(|&core| core != self.id) {
+                self.post.send(core, Mail::MakeRoom { pool }, &mut self.links.door);
+            }
+        }
+    }
+
+    /// A pool of another core may open nothing, because its database or its user has as many connections as may be.
+    pub(super) fn make_room_for(&mut self, pool: u32) {
+        let cap = self.published.by_id.get(&pool).and_then(|pool| pool.state.ledger.full_cap().cloned());
+        if let Some(cap) = cap {
+            self.make_room(&cap);
+        }
+    }
+
+    /// Closes an idle server of another pool under this bound; true when there was one.
+    fn make_room(&mut self, cap: &Arc<Gate>) -> bool {
+        let mine = |pool: &&mut Box<Pool>| pool.shared.state.ledger.is_capped_by(cap);
+        let evicted = self.pools.iter_mut().flatten().filter(mine).find_map(|pool| pool.slice.evict());
+        if let Some(slot) = evicted {
+            self.say_goodbye(slot);
+        }
+        evicted.is_some()
     }
 
     /// A connection has been opened, or will never be: who waits for that looks again.

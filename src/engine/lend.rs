@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::admin::report::{Counts, Period};
+use crate::config::snapshot::NEVER;
 use crate::io::{Door, Group};
-use crate::mail::{Desk, Mail, Moved, SharedPool, Word};
+use crate::mail::{Desk, Mail, Moved, SharedPool};
 use crate::pool::queue::Ticket;
 use crate::pool::slice::Slice;
 use crate::pool::verdict::{After, Checkin, Checkout, Rules, Take};
@@ -32,7 +33,7 @@ pub struct Pool {
     pub rounds: u32,
     pub failed_at: u64,
     wait_timer: bool,
-    minimum_timer: bool,
+    pub minimum_timer: bool,
     pub rest_timer: bool,
     /// in the list of those that wait for a place at the gate
     pub at_gate: bool,
@@ -40,6 +41,10 @@ pub struct Pool {
     pub look_at: u64,
     /// no longer in the configuration: its servers go when they are free
     pub retired: bool,
+    /// its clients may not take as long as they like for everything
+    pub has_limits: bool,
+    /// a `Timer::Reserve` is armed
+    pub reserve_timer: bool,
 }
 
 impl Pool {
@@ -61,8 +66,6 @@ impl Pool {
     }
 }
 
-/// How long a pool may be below `min_pool_size` before it is brought back to it; also the pause between attempts while the server is down.
-const MINIMUM_NS: u64 = 1_000_000_000;
 /// How long a promised server may take for the rest of a message.
 const CUT_NS: u64 = 100_000_000;
 /// What `stats_period` is until it can be set.
@@ -100,6 +103,8 @@ impl<D: Door, K: Desk> Core<D, K> {
                 at_gate: false,
                 look_at: u64::MAX,
                 retired: false,
+                has_limits: shared.spec.limits.shortest() != NEVER,
+                reserve_timer: false,
             })
         })
     }
@@ -135,6 +140,8 @@ impl<D: Door, K: Desk> Core<D, K> {
                     peer.waits_since = now;
                 }
                 self.arm_wait(pool);
+                self.arm_reserve(pool);
+                self.notify_later(client);
                 self.after(pool, then);
                 if self.is_barred(pool) {
                     self.barred.push((client, self.links.generation(client)));
@@ -167,47 +174,6 @@ impl<D: Door, K: Desk> Core<D, K> {
         Some(id)
     }
 
-    /// After a reload: the pool of a client is perhaps another one.
-    fn find_again(&mut self, client: u32) {
-        let version = self.version;
-        let Some(peer) = self.peers[client as usize].client() else { return };
-        peer.version = version;
-        // Another pool counts its servers' reports anew: the list itself is compared.
-        peer.told_number = u64::MAX;
-        let found = self.published.find(&peer.database, &peer.user).cloned();
-        if let (Some(old), Some(new)) = (&peer.pool, &found)
-            && Arc::ptr_eq(old, new)
-        {
-            return;
-        }
-        if let Some(pool) = &found {
-            pool.state.clients.fetch_add(1, Ordering::Relaxed);
-        }
-        if let Some(old) = std::mem::replace(&mut peer.pool, found) {
-            self.left_pool(&old);
-        }
-    }
-
-    /// A client no longer belongs to a pool.
-    pub(super) fn left_pool(&mut self, pool: &SharedPool) {
-        let last = pool.state.clients.fetch_sub(1, Ordering::Relaxed) == 1;
-        if last {
-            // Its minimum is no longer kept.
-            self.rest_later(pool.id);
-            self.end_unused(pool.id);
-        }
-    }
-
-    /// A pool of which nothing is left here goes; the first client that comes back to it makes it again.
-    pub(super) fn end_unused(&mut self, pool: u32) {
-        let Some(place) = self.pools.get_mut(pool as usize) else { return };
-        let unused =
-            place.as_ref().is_some_and(|pool| pool.slice.is_unused() && (pool.retired || pool.shared.state.clients.load(Ordering::Relaxed) == 0));
-        if unused {
-            *place = None;
-        }
-    }
-
     fn attach(&mut self, client: u32, server: u32) {
         let now = self.now;
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return };
@@ -219,10 +185,13 @@ impl<D: Door, K: Desk> Core<D, K> {
         link.stage = ServerStage::Granted;
         link.granted_at = now;
         link.link.used_at = now;
-        let pool = link.pool;
-        if let Some(counts) = self.pool_counts(pool) {
-            counts.server_assignment_count += 1;
-            counts.wait_time += waited / 1000;
+        link.moved_at = now;
+        let (pool, watched) = (link.pool, peer.watched);
+        let Some(Some(pool)) = self.pools.get_mut(pool as usize) else { return };
+        pool.counts.server_assignment_count += 1;
+        pool.counts.wait_time += waited / 1000;
+        if pool.has_limits && !watched {
+            self.watch(client);
         }
     }
 
@@ -484,108 +453,6 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         self.arm_wait(pool);
     }
-
-    /// Opens what `min_pool_size` asks for where somebody set it by hand. Elsewhere it is kept from a pool's first client on.
-    pub(super) fn keep_warm(&mut self) {
-        let published = self.published.clone();
-        for shared in &published.warm {
-            self.pool(shared);
-            self.restore_minimum(shared.id);
-        }
-    }
-
-    /// A pool has lost a server, or could not get one: a little later it is looked at whether it still has its minimum.
-    pub(super) fn minimum_later(&mut self, pool: u32) {
-        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
-        if slice.minimum_timer || slice.minimum() == 0 {
-            return;
-        }
-        slice.minimum_timer = true;
-        self.wheel.arm(self.now + MINIMUM_NS, Timer::Minimum { pool });
-    }
-
-    /// The timer of `minimum_later`.
-    pub(super) fn minimum_due(&mut self, pool: u32) {
-        if let Some(Some(slice)) = self.pools.get_mut(pool as usize) {
-            slice.minimum_timer = false;
-        }
-        self.restore_minimum(pool);
-    }
-
-    /// Opens what a pool lacks of its minimum, as far as that can be done now.
-    pub(super) fn restore_minimum(&mut self, pool: u32) {
-        let now = self.now;
-        loop {
-            let draining = self.draining;
-            let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
-            let minimum = slice.minimum();
-            if draining || minimum == 0 {
-                return;
-            }
-            if !slice.slice.wanted_extra(minimum, now) {
-                let ledger = &slice.shared.state.ledger;
-                let lacks = ledger.open() < minimum;
-                if lacks && now >= ledger.retry_at() && !ledger.paused() {
-                    self.wait_at_gate(pool);
-                } else if lacks {
-                    self.minimum_later(pool);
-                }
-                return;
-            }
-            self.open_server(pool);
-        }
-    }
-
-    /// A new snapshot: pools that are gone or smaller lose servers, larger ones look again. Costs what has changed of the pools in use here.
-    pub(super) fn take_published(&mut self) {
-        let published = self.shared.published.load_full();
-        if published.snapshot.number == self.version {
-            return;
-        }
-        self.version = published.snapshot.number;
-        let before = std::mem::replace(&mut self.published, published.clone());
-        self.note_settings();
-        let (old, new) = (before.snapshot.cores.fair_us, published.snapshot.cores.fair_us);
-        let rules = (old != new).then(|| Rules { fair: new * 1000, ..Rules::default() });
-        for index in 0..self.pools.len() {
-            let Some(pool) = self.pools[index].as_mut() else { continue };
-            if let Some(rules) = rules {
-                pool.slice.set_rules(rules);
-            }
-            match published.by_id.get(&(index as u32)) {
-                Some(shared) if Arc::ptr_eq(shared, &pool.shared) => {}
-                found => {
-                    let found = found.cloned();
-                    self.pool_changed(index as u32, found);
-                }
-            }
-        }
-        self.keep_warm();
-        // With thousands of pools it takes its time to free.
-        self.desk.word(Word::Outdated(before));
-    }
-
-    fn pool_changed(&mut self, id: u32, found: Option<Arc<SharedPool>>) {
-        let now = self.now;
-        let Some(pool) = self.pools[id as usize].as_mut() else { return };
-        match found {
-            Some(shared) => pool.shared = shared,
-            None => pool.retired = true,
-        }
-        while let Some(slot) = self.pools[id as usize].as_mut().and_then(|pool| pool.slice.shed()) {
-            self.say_goodbye(slot);
-        }
-        let Some(pool) = self.pools[id as usize].as_mut() else { return };
-        let (retired, after) = (pool.retired, pool.slice.look(now));
-        self.after(id, after);
-        if retired {
-            self.dismiss_idle(id);
-            self.end_unused(id);
-        } else {
-            self.restore_minimum(id);
-            self.rest_later(id);
-        }
-    }
 }
 
 impl ServerPeer {
@@ -593,6 +460,18 @@ impl ServerPeer {
     pub fn new(link: Box<crate::mail::ServerLink>, pool: u32, stage: ServerStage) -> ServerPeer {
         // What it did on another core has been counted there.
         let told = Told::of(&link);
-        ServerPeer { link, pool, stage, client: NOBODY, client_number: 0, granted_at: 0, told, leg: false, suspect: false, cancel_again: false }
+        ServerPeer {
+            link,
+            pool,
+            stage,
+            client: NOBODY,
+            client_number: 0,
+            granted_at: 0,
+            moved_at: 0,
+            told,
+            leg: false,
+            suspect: false,
+            cancel_again: false,
+        }
     }
 }

@@ -55,6 +55,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             server: NOBODY,
             ticket: None,
             waits_since: 0,
+            idle_since: 0,
+            watched: false,
             database: String::new(),
             user: String::new(),
             address: socket::peer(fd),
@@ -235,6 +237,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         let Some(peer) = self.peers[slot as usize].client() else { return };
         peer.client = Client::new(pool.spec.mode, peer.number);
+        peer.client.limit_messages(published.snapshot.general.query_size_limit);
         peer.version = version;
         peer.pool = Some(pool.clone());
         pool.state.clients.fetch_add(1, Ordering::Relaxed);
@@ -287,7 +290,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         server::ready(&mut words, b'I');
         peer.stage = Stage::Ready;
         (peer.told, peer.told_number) = (Some(parameters), number);
+        peer.idle_since = self.now;
         self.links.say(slot, &words);
+        self.watch(slot);
         self.release_if_free(slot);
         self.feed_later(slot);
     }
@@ -302,6 +307,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 Mail::Hand(moved) => self.handed(moved),
                 Mail::Take { pool, from } => self.taken(pool, from),
                 Mail::Nudge { pool } => self.nudged(pool),
+                Mail::MakeRoom { pool } => self.make_room_for(pool),
                 Mail::Refund { pool } => self.refunded(pool),
                 Mail::Client { fd } => self.seat_client(fd),
                 Mail::Cancel { slot, secret } => self.cancel_client(slot, &secret),

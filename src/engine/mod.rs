@@ -14,11 +14,13 @@ mod leaving;
 mod lend;
 mod logins;
 mod peers;
+mod pools;
 mod post;
 mod report;
 mod servers;
 mod shutdown;
 mod timers;
+mod watch;
 
 #[cfg(test)]
 #[path = "house_tests.rs"]

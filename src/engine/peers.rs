@@ -61,6 +61,10 @@ pub struct ClientPeer {
     /// its place in the queue
     pub ticket: Option<Ticket>,
     pub waits_since: u64,
+    /// when it last had no server any more, or was greeted
+    pub idle_since: u64,
+    /// a `Timer::Watch` is armed
+    pub watched: bool,
     pub database: String,
     pub user: String,
     /// None: it came by the Unix socket
@@ -116,6 +120,8 @@ pub struct ServerPeer {
     pub client_number: u64,
     /// when it was given, or last free; its pool's times count from here
     pub granted_at: u64,
+    /// when anything was last sent to it or heard from it for its client
+    pub moved_at: u64,
     /// what its pool knows of its counters
     pub told: Told,
     /// a cancel request is on its way

@@ -123,8 +123,10 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Bytes from a server.
     pub(super) fn server_bytes(&mut self, slot: u32, bytes: Bytes) {
         let generation = self.links.generation(slot);
+        let now = self.now;
         let Some(peer) = self.peers[slot as usize].server() else { return };
         peer.link.received += bytes.view().len() as u64;
+        peer.moved_at = now;
         if is_leaving(peer) {
             return; // whatever it still says is for nobody
         }

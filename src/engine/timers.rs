@@ -36,6 +36,12 @@ pub enum Timer {
     Probe { slot: u32, generation: u32 },
     /// clients may be taken again
     Accept,
+    /// a client may have taken too long for something
+    Watch { slot: u32, generation: u32 },
+    /// a client may have waited for long
+    Notify { slot: u32, generation: u32 },
+    /// the first of a pool's waiters may have waited so long that the reserve is for him
+    Reserve { pool: u32 },
     /// one period of a pool's averages is over
     Period { pool: u32 },
 }
@@ -77,6 +83,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             Timer::Leave { slot, generation } if self.links.is_parting(slot, generation) => self.cut_off(slot),
             Timer::Probe { slot, generation } if self.links.is_open(slot, generation) => self.probe_due(slot),
             Timer::Accept => self.accept_again(),
+            Timer::Watch { slot, generation } if self.links.is_open(slot, generation) => self.watch_due(slot),
+            Timer::Notify { slot, generation } if self.links.is_open(slot, generation) => self.notify_due(slot),
+            Timer::Reserve { pool } => self.reserve_due(pool),
             Timer::Period { pool } => self.period_over(pool),
             _ => {}
         }

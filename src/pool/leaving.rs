@@ -86,6 +86,11 @@ impl Slice {
         if now.saturating_sub(first.since) < timeout { None } else { self.shed_above(keep) }
     }
 
+    /// An idle server that nobody here waits for: to close, because another pool needs its place; then call `left`.
+    pub fn evict(&mut self) -> Option<LinkId> {
+        if self.waiting() == 0 { self.shed_above(0) } else { None }
+    }
+
     /// When `rested` has a server, if nothing else happens before and more than `keep` are open.
     pub fn next_rested(&self, timeout: u64, keep: u32) -> Option<u64> {
         let first = self.idle.first()?;

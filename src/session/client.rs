@@ -32,6 +32,8 @@ pub enum Stop {
     Want,
     /// too much is outstanding: replies must come first
     Full,
+    /// a Query or Parse message of so many bytes, above the limit; it is read when `allow_large` was called
+    Large(usize),
     /// the client said goodbye
     Terminate,
     /// the client broke the protocol
@@ -49,6 +51,10 @@ pub struct Client {
     unnamed: Unnamed,
     /// messages of our own making skip to Sync (no server was there to do it)
     skipping: bool,
+    /// bytes of a Query or Parse message beyond which it is not read without being asked about
+    limit: usize,
+    /// the next one may be larger
+    large: bool,
     /// simple queries, function calls and Syncs sent on
     pub requests: u64,
 }
@@ -56,7 +62,17 @@ pub struct Client {
 impl Client {
     /// `number` is unlike every other client's in the process.
     pub fn new(mode: PoolerMode, number: u64) -> Client {
-        Client { mode, body: 0, body_goes_on: false, unnamed: Unnamed::new(number), skipping: false, requests: 0 }
+        Client { mode, body: 0, body_goes_on: false, unnamed: Unnamed::new(number), skipping: false, limit: usize::MAX, large: false, requests: 0 }
+    }
+
+    /// Query and Parse messages of more bytes, their header included, stop the reading with `Large`.
+    pub fn limit_messages(&mut self, bytes: usize) {
+        self.limit = bytes;
+    }
+
+    /// The message that stopped the reading with `Large` may pass.
+    pub fn allow_large(&mut self) {
+        self.large = true;
     }
 
     /// How long it keeps a server.
@@ -136,6 +152,9 @@ impl Client {
             if header.kind == b'X' {
                 return (at, Stop::Terminate);
             }
+            if header.total() > self.limit && matches!(header.kind, b'Q' | b'P') && !self.large {
+                return (at, Stop::Large(header.total()));
+            }
             #[cfg(test)]
             super::panic_if_asked(rest);
             let stop = match link.as_deref_mut() {
@@ -146,6 +165,7 @@ impl Client {
                 return (at, stop);
             }
             at += 5;
+            self.large = false;
         }
     }
 

@@ -225,6 +225,7 @@ impl House {
                 Stop::More => break,
                 Stop::Want => self.checkout(who),
                 Stop::Full => return,
+                Stop::Large(bytes) => panic!("there is no limit, and {bytes} bytes are above it"),
                 Stop::Terminate => return self.gone(who),
                 Stop::Broken(why) => panic!("a client broke the protocol: {why:?}"),
             }
