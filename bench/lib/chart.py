@@ -8,10 +8,10 @@ import math
 from html import escape
 from statistics import median
 
-from .report import values
-from .systems import POOL, TITLES
+from .report import label, title, values
+from .systems import POOL, TITLES, VARIANTS
 
-COLOURS = {"direct": "#8c8c8c", "pgbouncer": "#d55e00", "pg_dog": "#0072b2"}
+COLOURS = {"direct": "#8c8c8c", "pgbouncer": "#d55e00", "pg_dog": "#0072b2", "pgbouncer-plain": "#e69f00", "pg_dog-1": "#56b4e9"}
 PANELS = [
     ("p50", "p50 latency", True),
     ("p99", "p99 latency", True),
@@ -79,17 +79,17 @@ def panel(cells, systems, metric, logarithmic):
     if not found:
         return [text(WIDTH / 2, HEIGHT / 2, "no pooler measured", 10, "middle", "#999")]
     axis, out = Axis(found, logarithmic), []
-    label = label_micros if logarithmic else label_count
+    written = label_micros if logarithmic else label_count
     for value in axis.lines:
         out.append(line(0, axis.y(value), WIDTH, axis.y(value)))
-        out.append(text(-5, axis.y(value) + 3.5, label(value), 10, "end", "#555"))
+        out.append(text(-5, axis.y(value) + 3.5, written(value), 10, "end", "#555"))
     out.append(line(0, HEIGHT, WIDTH, HEIGHT, "#555"))
     shown = [system for system in systems if any(values(cell, system, metric) for cell in cells)]
     slot = WIDTH / len(cells)
     bar = min(22.0, slot * 0.78 / len(shown))
     for index, cell in enumerate(cells):
         centre = slot * (index + 0.5)
-        out.append(text(centre, HEIGHT + 14, str(cell["clients"]), 10, "middle", "#333"))
+        out.append(text(centre, HEIGHT + 14, label(cell), 10, "middle", "#333"))
         for place, system in enumerate(shown):
             rounds = values(cell, system, metric)
             if rounds:
@@ -123,21 +123,22 @@ def svg(run):
     note += "latency axes are logarithmic"
     out.append(text(20, 64, note, 11, colour="#555"))
     x = 20
-    for system in run["systems"]:
+    there = {system for cell in run["cells"] for system in cell["systems"]}
+    for system in [name for name in (*TITLES, *VARIANTS) if name in there]:
         out.append(f'<rect x="{x}" y="76" width="12" height="12" fill="{COLOURS[system]}"/>')
-        out.append(text(x + 18, 86, TITLES[system], 12))
-        x += 40 + 9 * len(TITLES[system])
+        out.append(text(x + 18, 86, title(system), 12))
+        x += 40 + 9 * len(title(system))
     for row, (placement, protocol) in enumerate(rows):
         cells = [cell for cell in run["cells"] if (cell["placement"], cell["protocol"]) == (placement, protocol)]
         y = TOP + row * (HEIGHT + GAP_Y) + 20
-        for column, (metric, title, logarithmic) in enumerate(PANELS):
+        for column, (metric, heading, logarithmic) in enumerate(PANELS):
             left = LEFT + column * (WIDTH + GAP_X)
             if column == 0:
                 out.append(text(20, y - 20, f"{placement}, {protocol}: {cells[0]['title']}", 12, weight="bold"))
-            out.append(text(left, y - 5, title, 10.5, colour="#333"))
+            out.append(text(left, y - 5, heading, 10.5, colour="#333"))
             out.append(f'<g transform="translate({left} {y})">')
-            out += panel(cells, run["systems"], metric, logarithmic)
-            out.append(text(WIDTH / 2, HEIGHT + 27, "clients", 10, "middle", "#777"))
+            out += panel(cells, list(dict.fromkeys(name for cell in cells for name in cell["systems"])), metric, logarithmic)
+            out.append(text(WIDTH / 2, HEIGHT + 27, "rate" if "rate" in cells[0] else "clients", 10, "middle", "#777"))
             out.append("</g>")
     out.append("</svg>")
     return "\n".join(out) + "\n"

@@ -40,8 +40,8 @@ def choose_user(name):
 
 
 def raise_limits():
-    """Open files for 2000 clients and locked memory for io_uring, as far as we may; children inherit them."""
-    for what, wanted in ((resource.RLIMIT_NOFILE, 16384), (resource.RLIMIT_MEMLOCK, 64 << 20)):
+    """Open files for 10,000 clients and locked memory for io_uring, as far as we may; children inherit them."""
+    for what, wanted in ((resource.RLIMIT_NOFILE, 65536), (resource.RLIMIT_MEMLOCK, 64 << 20)):
         soft, hard = resource.getrlimit(what)
         if soft == resource.RLIM_INFINITY or soft >= wanted:
             continue
@@ -97,6 +97,30 @@ def tree_cpu(pid):
     return total, user, system
 
 
+def resident(pid):
+    """Bytes of a process tree that are in memory and its own (shared pages of programs are counted once per process; there is one)."""
+    total = 0
+    for one in process_tree(pid):
+        try:
+            with open(f"/proc/{one}/status") as status:
+                total += sum(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS:"))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return total
+
+
+def kernel_memory():
+    """Bytes of the kernel that sockets live in: its slabs and TCP's buffers, of the whole machine."""
+    with open("/proc/meminfo") as info:
+        slab = next(int(line.split()[1]) << 10 for line in info if line.startswith("Slab:"))
+    pages = 0
+    with open("/proc/net/sockstat") as stat:
+        for line in stat:
+            if line.startswith("TCP:"):
+                pages = int(line.split()[-1])
+    return slab + pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def busy_seconds(cpus):
     """Seconds that these CPUs were not idle since boot, with time stolen by a hypervisor: to see what others took."""
     total = 0
@@ -150,6 +174,8 @@ class Host:
         self.workdir = tempfile.mkdtemp(prefix="pg_dog-bench-", dir=workdir)
         self.own(self.workdir)
         self.running = []
+        # set by whoever needs the load generator
+        self.load_program = None
 
     def own(self, path):
         """Hand a path that we made to the servers' user."""
@@ -174,7 +200,7 @@ class Host:
 
     def environment(self):
         keep = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-        return {**keep, "HOME": self.workdir, "PGSSLMODE": "disable", "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10", "LC_ALL": "C"}
+        return {**keep, "HOME": self.workdir, "PGSSLMODE": "disable", "PGGSSENCMODE": "disable", "PGPASSWORD": "bench", "PGCONNECT_TIMEOUT": "10", "LC_ALL": "C"}
 
     def start(self, name, command, cpus=None, stop_signal=signal.SIGTERM, **options):
         """Start a process that `stop` or `close` ends; its output goes to `<name>.log` unless `options` say otherwise."""

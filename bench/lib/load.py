@@ -243,3 +243,10 @@ def count_strace(host, pid, seconds):
         return start - 0.2, end, int(total[3] if len(total) > 4 else total[2]), "strace"
     except (OSError, StopIteration, ValueError, IndexError):
         return None
+
+
+def progress(turn, label, name, one):
+    """One line per measurement, as it comes."""
+    cpu = f"  cpu/tx {one['cpu']:6.2f} us" if "cpu" in one else ""
+    shown = f"p50 {one['p50']:6.0f}  p99 {one['p99']:6.0f}  p99.9 {one['p999']:6.0f} us  {one['tps']:8.0f} tx/s{cpu}"
+    print(f"{turn} {label:26} {name:16} {shown}  (others {100 * one['foreign']:.0f} %)", flush=True)

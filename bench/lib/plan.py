@@ -83,4 +83,15 @@ TARGETS = [
     Target("two-cores", 500, "p999", 0.80),
     Target("skew", 32, "tps", 1.00, at_least=True),
     Target("skew", 128, "tps", 1.00, at_least=True),
+    Target("clients", 1000, "tps", 1.15, at_least=True),
+    Target("clients", 1000, "p99", 0.80),
+    Target("clients", 1000, "cpu", 0.88),
 ]
+
+# Of the sections without a peer in the same cell (lib/crowd.py): bytes, share of a CPU, ratio of the largest crowd to the smallest.
+IDLE_BYTES = 1024
+IDLE_CPU = 0.005
+FLAT = 1.10
+# CPU of a login with everything around it, against each of PgBouncer's two ways to know a password.
+LOGIN = 0.30
+STORM = 1.00

@@ -1,4 +1,4 @@
-"""The systems under comparison: PostgreSQL itself, PgBouncer, pg_dog. All on 127.0.0.1, without TLS, without passwords.
+"""The systems under comparison: PostgreSQL itself, PgBouncer, pg_dog. All on 127.0.0.1, without TLS; without passwords unless logins are measured.
 
 Each pooler gets the same pool (20 servers), the same mode and the same CPUs; what differs is written here and nowhere else.
 """
@@ -14,12 +14,15 @@ from .host import BenchError, pin_tree, version_of
 
 POOL = 20
 USER = DATABASE = "bench"
+PASSWORD = "bench"
 TITLES = {"direct": "direct", "pgbouncer": "PgBouncer", "pg_dog": "pg_dog"}
+# More of the same: PgBouncer that knows passwords instead of SCRAM secrets, pg_dog with one data core.
+VARIANTS = {"pgbouncer-plain": "PgBouncer, plain passwords", "pg_dog-1": "pg_dog, one core"}
 
 POSTGRES_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "max_connections": 700,
+    "max_connections": 900,
     "shared_buffers": "256MB",
     "fsync": "off",
     "synchronous_commit": "off",
@@ -69,6 +72,9 @@ class Postgres:
     def start(self, cpus):
         data = self.host.path("data")
         self.host.run("initdb", [self.tool("initdb"), "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"])
+        # The load generator connects from more than one loopback address, because one has too few ports.
+        with open(os.path.join(data, "pg_hba.conf"), "a") as rules:
+            rules.write("host all all 127.0.0.0/8 trust\n")
         command = [self.tool("postgres"), "-D", data, "-p", str(self.port)]
         for key, value in POSTGRES_SETTINGS.items():
             command += ["-c", f"{key}={value}"]
@@ -101,11 +107,13 @@ class Postgres:
 class Pooler:
     """One pooler process in one placement: `start` makes it ready, `stop` ends it."""
 
-    def __init__(self, host, postgres, placement, mode, options):
+    def __init__(self, host, postgres, placement, mode, options, auth="trust", secret=PASSWORD, workers=None, mark=""):
+        """`auth` is trust or scram, `secret` what PgBouncer's auth_file says of the user, `mark` tells instances of one kind apart."""
         self.host, self.postgres, self.placement, self.mode, self.options = host, postgres, placement, mode, options
+        self.auth, self.secret, self.workers = auth, secret, workers or placement.workers
         self.port = free_port()
         self.process = None
-        self.label = f"{self.name}-{placement.name}-{mode}"
+        self.label = f"{self.name}-{placement.name}-{mode}{mark}"
 
     def start(self):
         self.process = self.host.start(self.label, self.command(), self.placement.pooler_cpus)
@@ -136,7 +144,8 @@ class PgBouncer(Pooler):
         return version_of(cls.program(), "--version")
 
     def command(self):
-        users = self.write("users.txt", f'"{USER}" "{USER}"\n')
+        users = self.write("users.txt", f'"{USER}" "{self.secret}"\n')
+        auth_type = {"trust": "trust", "scram": "scram-sha-256"}[self.auth]
         config = self.write(
             "pgbouncer.ini",
             f"""[databases]
@@ -146,11 +155,12 @@ class PgBouncer(Pooler):
 listen_addr = 127.0.0.1
 listen_port = {self.port}
 unix_socket_dir =
-auth_type = trust
+auth_type = {auth_type}
 auth_file = {users}
 pool_mode = {self.mode}
 default_pool_size = {POOL}
-max_client_conn = 2000
+max_client_conn = 30000
+listen_backlog = 4096
 server_tls_sslmode = disable
 client_tls_sslmode = disable
 log_connections = 0
@@ -170,25 +180,35 @@ class PgDog(Pooler):
     def version(cls, options):
         return version_of(options.pg_dog, "--version")
 
-    def command(self):
-        # A copy that the servers' user may execute, and that a build in the middle of the run does not change.
-        program = self.host.path("pg_dog")
+    @staticmethod
+    def program(host, options):
+        """A copy that the servers' user may execute, and that a build in the middle of the run does not change."""
+        program = host.path("pg_dog")
         if not os.path.exists(program):
             try:
-                shutil.copyfile(self.options.pg_dog, program)
+                shutil.copyfile(options.pg_dog, program)
             except OSError as error:
                 raise BenchError(f"cannot read pg_dog's program: {error}; build it (cargo build --release) or name it with --pg-dog") from error
             os.chmod(program, 0o755)
+        return program
+
+    @classmethod
+    def scram_secret(cls, host, options):
+        """The SCRAM secret of the benchmark's password, as PostgreSQL would store it."""
+        return host.run("hash", [cls.program(host, options), "hash", PASSWORD]).strip()
+
+    def command(self):
+        program = self.program(self.host, self.options)
         cores = list(self.placement.cores) + list(self.options.pg_dog_cores)
         config = self.write(
             "pgdog.toml",
             f"""[general]
 host = "127.0.0.1"
 port = {self.port}
-workers = {self.placement.workers}
+workers = {self.workers}
 default_pool_size = {POOL}
 pooler_mode = "{self.mode}"
-auth_type = "trust"
+auth_type = "{self.auth}"
 log_level = "warn"
 """
             + ("\n[cores]\n" + "".join(f"{line}\n" for line in cores) if cores else "")
@@ -200,7 +220,7 @@ port = {self.postgres.port}
 database_name = "{DATABASE}"
 """,
         )
-        users = self.write("users.toml", f'[[users]]\nname = "{USER}"\ndatabase = "{DATABASE}"\npassword = "{USER}"\npool_size = {POOL}\n')
+        users = self.write("users.toml", f'[[users]]\nname = "{USER}"\ndatabase = "{DATABASE}"\npassword = "{PASSWORD}"\npool_size = {POOL}\n')
         return [program, "-c", config, "-u", users]
 
 
