@@ -352,7 +352,10 @@ impl Waker {
 /// What an io_uring that cannot be made means, in the operator's words.
 pub fn explain(error: &io::Error) -> String {
     match error.raw_os_error() {
-        Some(libc::ENOSYS) => "this kernel has no io_uring; pg_dog needs Linux 6.1 or newer with io_uring".to_string(),
+        // Podman's default profile answers as a kernel without io_uring would.
+        Some(libc::ENOSYS) => "this kernel has no io_uring, or the container's seccomp profile hides it: pg_dog needs Linux 6.1 or newer with \
+             io_uring, and a profile that admits io_uring_setup, io_uring_enter and io_uring_register"
+            .to_string(),
         Some(libc::EPERM) | Some(libc::EACCES) => {
             "io_uring is forbidden here: set `sysctl kernel.io_uring_disabled=0`, or run the container with a seccomp \
              profile that admits io_uring_setup, io_uring_enter and io_uring_register (docker: --security-opt seccomp=PROFILE)"
