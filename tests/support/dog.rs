@@ -53,12 +53,17 @@ impl Dog {
 
     /// The same, with environment variables.
     pub fn start_with(config: &str, users: &str, environment: &[(&str, &str)]) -> Dog {
-        Dog::spawn(config, users, environment, None).accepts()
+        Dog::spawn(config, users, environment, &[]).accepts()
     }
 
     /// The same, with no more than so many open files.
     pub fn start_limited(config: &str, users: &str, files: usize) -> Dog {
-        Dog::spawn(config, users, &[], Some(files)).accepts()
+        Dog::spawn(config, users, &[], &["prlimit", &format!("--nofile={files}:{files}")]).accepts()
+    }
+
+    /// The same, started by another program: its words, before those that start pg_dog.
+    pub fn start_under(config: &str, users: &str, wrapper: &[&str]) -> Dog {
+        Dog::spawn(config, users, &[], wrapper).accepts()
     }
 
     fn accepts(self) -> Dog {
@@ -72,12 +77,17 @@ impl Dog {
 
     /// Starts pg_dog with files that it should refuse; its exit status and its log.
     pub fn refused(config: &str, users: &str) -> (ExitStatus, String) {
-        let mut dog = Dog::spawn(config, users, &[], None);
+        Dog::refused_under(config, users, &[])
+    }
+
+    /// The same, started by another program.
+    pub fn refused_under(config: &str, users: &str, wrapper: &[&str]) -> (ExitStatus, String) {
+        let mut dog = Dog::spawn(config, users, &[], wrapper);
         let status = dog.process.end(SOON).expect("pg_dog should have refused to start");
         (status, dog.log())
     }
 
-    fn spawn(config: &str, users: &str, environment: &[(&str, &str)], files: Option<usize>) -> Dog {
+    fn spawn(config: &str, users: &str, environment: &[(&str, &str)], wrapper: &[&str]) -> Dog {
         assert!(config.contains("{port}"), "the configuration has no place for the port: write `port = {{port}}`");
         let folder = Folder::new("dog", false);
         let port = Port::claim();
@@ -86,10 +96,9 @@ impl Dog {
         fs::write(folder.0.join("pgdog.toml"), config.replace("{port}", &port.number.to_string())).expect("our own folder");
         fs::write(folder.0.join("users.toml"), users).expect("our own folder");
         let program = env!("CARGO_BIN_EXE_pg_dog");
-        let mut command = Command::new(if files.is_some() { "prlimit" } else { program });
-        if let Some(files) = files {
-            command.arg(format!("--nofile={files}:{files}")).arg(program);
-        }
+        let mut words = wrapper.iter().copied().chain([program]);
+        let mut command = Command::new(words.next().unwrap_or(program));
+        command.args(words);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PGDOG_")) {
             command.env_remove(name);
         }
