@@ -41,7 +41,7 @@ def choose_user(name):
 
 def raise_limits():
     """Open files for 10,000 clients and locked memory for io_uring, as far as we may; children inherit them."""
-    for what, wanted in ((resource.RLIMIT_NOFILE, 65536), (resource.RLIMIT_MEMLOCK, 64 << 20)):
+    for what, wanted in ((resource.RLIMIT_NOFILE, 65536), (resource.RLIMIT_MEMLOCK, 1 << 30)):
         soft, hard = resource.getrlimit(what)
         if soft == resource.RLIM_INFINITY or soft >= wanted:
             continue
