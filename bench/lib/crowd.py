@@ -56,7 +56,7 @@ class Bench:
     # ---- tools ----
 
     @contextlib.contextmanager
-    def pooler(self, name, mark="", **settings):
+    def pooler(self, name, mark="", metrics=False, **settings):
         """A started pooler; `name` is one of POOLERS or VARIANTS."""
         if name == "pgbouncer-plain":
             settings["secret"] = systems.PASSWORD
@@ -66,6 +66,7 @@ class Bench:
             settings.setdefault("secret", self.secret)
         kind = systems.POOLERS[name.partition("-")[0]]
         made = kind(self.host, self.postgres, self.placement, "transaction", self.options, mark=f"-{name}{mark}", **settings)
+        made.metrics_port = systems.free_port() if metrics else None
         try:
             made.start()
             yield made
@@ -225,11 +226,13 @@ class Bench:
         self.run["crowd"]["storm"] = {"clients": self.crowd, "steady": STORM_STEADY, "rate": STORM_RATE, "systems": rows}
         for turn in self.rounds():
             for name in rotated(self.names, turn):
-                with self.pooler(name, auth="scram") as system:
+                with self.pooler(name, auth="scram", metrics=True) as system:
                     row = self.storm(system)
+                    row["turn"] = system.longest_turn() if name == "pg_dog" else None
                 rows[name].append(row)
                 shown = f"{row['seconds']:6.2f} s, {row['failed']} failed, login p99 {row['login_p99'] / 1000:.0f} ms, CPU {row['cpu']:.0f} us/login"
                 shown += f"; steady p99 {row['quiet_p99']:.0f} -> {row['p99']:.0f} us"
+                shown += f", longest turn {1000 * row['turn']:.1f} ms" if row["turn"] is not None else ""
                 print(f"{turn + 1}/{self.options.rounds} {'storm/' + str(self.crowd):26} {name:16} {shown}", flush=True)
 
     def storm(self, system):

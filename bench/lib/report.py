@@ -246,6 +246,9 @@ def crowd_sections(run):
             row += [few([one["p99"] for one in rows], "{:.0f} µs")]
             row += [micros(median(one[key] for one in rows)) for key in ("p999", "max")]
             lines.append("| " + " | ".join(row) + " |")
+        turns = [one["turn"] for one in storm["systems"].get("pg_dog", []) if one.get("turn") is not None]
+        if turns:
+            lines += ["", f"The longest turn of one of pg_dog's loops since its start: {few([1000 * one for one in turns], '{:.1f} ms')}."]
         lines.append("")
     if "knees" in crowd:
         lines += ["Closed-loop throughput that the rates of the open loop were taken from: "]

@@ -5,10 +5,12 @@ Each pooler gets the same pool (20 servers), the same mode and the same CPUs; wh
 
 import glob
 import os
+import re
 import shutil
 import signal
 import socket
 import time
+import urllib.request
 
 from .host import BenchError, pin_tree, version_of
 
@@ -113,6 +115,8 @@ class Pooler:
         self.auth, self.secret, self.workers = auth, secret, workers or placement.workers
         self.port = free_port()
         self.process = None
+        # of pg_dog's metrics page, where a section wants to look at it
+        self.metrics_port = None
         self.label = f"{self.name}-{placement.name}-{mode}{mark}"
 
     def start(self):
@@ -211,6 +215,7 @@ pooler_mode = "{self.mode}"
 auth_type = "{self.auth}"
 log_level = "warn"
 """
+            + (f'openmetrics_host = "127.0.0.1"\nopenmetrics_port = {self.metrics_port}\n' if self.metrics_port else "")
             + ("\n[cores]\n" + "".join(f"{line}\n" for line in cores) if cores else "")
             + f"""
 [[databases]]
@@ -222,6 +227,17 @@ database_name = "{DATABASE}"
         )
         users = self.write("users.toml", f'[[users]]\nname = "{USER}"\ndatabase = "{DATABASE}"\npassword = "{PASSWORD}"\npool_size = {POOL}\n')
         return [program, "-c", config, "-u", users]
+
+
+    def longest_turn(self):
+        """Seconds of the longest turn of any core's loop since the start; None when its metrics do not say."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as page:
+                text = page.read().decode()
+        except (OSError, ValueError):
+            return None
+        found = re.findall(r"^core_longest_turn_seconds(?:\{.*\})? (\S+)$", text, re.M)
+        return max(map(float, found), default=None)
 
 
 POOLERS = {"pgbouncer": PgBouncer, "pg_dog": PgDog}
