@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::admin::report::Report;
+use crate::admin::console::Scope;
+use crate::admin::report::{Report, Wants};
 use crate::auth::scram::Verifier;
 use crate::config::snapshot::{PoolSpec, Snapshot};
 use crate::pool::ledger::{Gate, Ledger};
@@ -216,13 +217,34 @@ pub enum Mail {
     /// look at `Shared::version`
     Published,
     /// say what you have; the answer goes to the control core
-    Report { request: u64 },
+    Report { request: u64, wants: Wants },
     /// bytes for an admin client, then ready for its next command
     Answer { slot: u32, generation: u32, bytes: Vec<u8> },
-    /// waiters of this pool may be served again
-    Resume { pool: u32 },
+    /// the operator wants something done; `Word::Obeyed` says that it was
+    Order { request: u64, asker: Asker, order: Arc<Order> },
     /// take no more clients, let the others finish; then say `Drained`
     Drain,
+}
+
+/// What the operator wants done to clients and servers. Each core answers with a number, of which the sum over all cores means something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// count the servers in use
+    InUse(Scope),
+    /// look whether waiters can be served again
+    Look(Scope),
+    /// close every server connection as soon as it is free
+    Replace(Scope),
+    /// count the connections that are still to be closed, or are being closed
+    Closing(Scope),
+    /// drop clients and servers at once; count them
+    Drop(Scope),
+    /// drop the client of this id, if it is there; count it
+    DropClient(u32),
+    /// pools of this scope are held, or are no longer (see `Ledger::held`): who was held back goes on; `any`: some pools are
+    Hold { any: bool, scope: Scope },
+    /// take no more clients; count those that are there
+    Close,
 }
 
 /// Work for a helper; it takes milliseconds.
@@ -234,7 +256,7 @@ pub enum Job {
 }
 
 /// Who waits for a helper.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
     pub core: usize,
     pub slot: u32,
@@ -247,6 +269,10 @@ pub enum Word {
     Command { asker: Asker, text: String },
     /// the answer to `Mail::Report`
     Report { request: u64, report: Box<Report> },
+    /// the answer to `Mail::Order`; `orphaned`: the asker was a client of that core and has gone
+    Obeyed { request: u64, count: u64, orphaned: bool },
+    /// an admin client does not want to wait for its answer
+    Interrupted { asker: Asker },
     /// a pool's server could not be reached: its name may have moved
     Unreachable { pool: u32 },
     /// a snapshot that this core no longer looks at; to free it may take long

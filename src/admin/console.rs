@@ -2,115 +2,45 @@
 //! or it is refused with 08P01 (protocol_violation), the code by which pgcli and others tell a virtual database from a PostgreSQL; nothing is
 //! guessed and nothing that acts hides behind a second statement. What a SHOW prints is left to `show`, doing what acts to `control`.
 
-use crate::admin::show::{SHOWS, ShowDef};
+use crate::admin::show::{ShowDef, shows};
+use crate::admin::words::{ECHO_MAX, Token, distance, echo, nearest, tokens};
+use crate::config::table::{Kind, section_named};
 
 /// Longest text that is read, bytes. The longest honest one is a driver's SET at start-up.
 const TEXT_MAX: usize = 16 * 1024;
 
-/// How much of an unknown word an error repeats, and is compared with known commands, characters.
-const ECHO_MAX: usize = 32;
-
-/// What acts, each with its arguments.
-const ACTING: &[(&str, &str)] =
-    &[("SET", "SET name TO value"), ("RELOAD", "RELOAD"), ("PAUSE", PAUSE_USAGE), ("RESUME", RESUME_USAGE), ("SHUTDOWN", "SHUTDOWN")];
+/// What acts: its first word, its arguments, and what it does (SHOW HELP).
+pub(super) const ACTING: &[(&str, &str, &str)] = &[
+    ("SET", "SET name TO value", "changes a setting of [general] until the next RELOAD"),
+    ("RELOAD", "RELOAD", "reads both configuration files again; nothing changes unless they are right"),
+    ("RECONNECT", RECONNECT_USAGE, "replaces all server connections, each as soon as it is free; clients stay"),
+    ("PAUSE", PAUSE_USAGE, "gives out no more servers, and answers when those in use have come back; they stay connected"),
+    ("RESUME", RESUME_USAGE, "ends PAUSE, KILL and, without a name, SUSPEND"),
+    ("MAINTENANCE", MAINTENANCE_USAGE, "holds every new request, for as long as it takes; transactions that are open go on"),
+    ("DISABLE", "DISABLE database", "refuses new clients; those that are there stay"),
+    ("ENABLE", "ENABLE database", "ends DISABLE"),
+    ("KILL", "KILL database", "drops all clients and servers at once, and pauses until RESUME"),
+    ("KILL_CLIENT", "KILL_CLIENT id", "drops one client, by its id in SHOW CLIENTS"),
+    ("WAIT_CLOSE", "WAIT_CLOSE [database]", "answers when all server connections that RECONNECT replaces are closed"),
+    ("SUSPEND", "SUSPEND", "stops reading all sockets but those of admins, and answers when nothing is left to be sent"),
+    ("SHUTDOWN", SHUTDOWN_USAGE, "ends pg_dog: transactions may finish, for shutdown_timeout at most; WAIT_FOR_... sets no limit"),
+];
+const RECONNECT_USAGE: &str = "RECONNECT [database]";
 const PAUSE_USAGE: &str = "PAUSE [[user] database]";
 const RESUME_USAGE: &str = "RESUME [[user] database]";
+const MAINTENANCE_USAGE: &str = "MAINTENANCE { ON | OFF } [database]";
+const SHUTDOWN_USAGE: &str = "SHUTDOWN [WAIT_FOR_SERVERS | WAIT_FOR_CLIENTS]";
 
-/// What PgDog or PgBouncer show and we do not yet. An empty answer, as unknown variables get, would be taken for the truth.
-const UNBUILT_SHOWS: &[&str] = &[
-    // PgDog's
-    "bans",
-    "client memory",
-    "instance_id",
-    "listeners",
-    "mirrors",
-    "peers",
-    "prepared",
-    "qos",
-    "query_cache",
-    "query_plans",
-    "replication",
-    "replication_slots",
-    "schema_sync",
-    "server memory",
-    "table_copies",
-    "tasks",
-    "transactions",
-    // PgBouncer's
-    "active_sockets",
-    "databases",
-    "dns_hosts",
-    "dns_zones",
-    "fds",
-    "help",
-    "peer_pools",
-    "sockets",
-    "state",
-    "stats_averages",
-    "stats_totals",
-    "totals",
-    "users",
-];
+/// What PgDog shows and we do not yet. An empty answer, as unknown variables get, would be taken for the truth.
+const UNBUILT_SHOWS: &[&str] = &["client memory", "qos", "query_plans", "server memory"];
 
-/// What PgDog or PgBouncer do and we do not yet.
-const UNBUILT_ACTING: &[&str] = &[
-    // PgDog's
-    "ban",
-    "copy_data",
-    "cutover",
-    "healthcheck",
-    "maintenance",
-    "probe",
-    "reconnect",
-    "replicate",
-    "reset",
-    "reshard",
-    "schema_sync",
-    "setup",
-    "stop_task",
-    "unban",
-    // PgBouncer's
-    "disable",
-    "enable",
-    "kill",
-    "kill_client",
-    "suspend",
-    "wait_close",
-];
+/// What PgDog does and we do not yet.
+const UNBUILT_ACTING: &[&str] =
+    &["ban", "copy_data", "cutover", "healthcheck", "probe", "replicate", "reset", "reshard", "schema_sync", "setup", "stop_task", "unban"];
 
-/// The settings that PgDog changes while it runs and we do not yet: accepting them would let the operator believe that they hold.
-const UNBUILT_SETTINGS: &[&str] = &[
-    "auth_type",
-    "ban_timeout",
-    "canonicalize_type_information",
-    "checkout_timeout",
-    "client_connection_recovery",
-    "client_idle_in_transaction_timeout",
-    "connect_timeout",
-    "connection_recovery",
-    "cross_shard_disabled",
-    "default_pool_size",
-    "dry_run",
-    "healthcheck_interval",
-    "idle_healthcheck_delay",
-    "idle_healthcheck_interval",
-    "load_balancing_strategy",
-    "passthrough_auth",
-    "prepared_statements",
-    "prepared_statements_limit",
-    "query_parser",
-    "query_timeout",
-    "read_write_split",
-    "read_write_strategy",
-    "reload_schema_on_ddl",
-    "rewrite_enabled",
-    "rewrite_primary_key",
-    "rewrite_shard_key_updates",
-    "rewrite_split_inserts",
-    "tls_client_required",
-    "two_phase_commit",
-    "two_phase_commit_auto",
-];
+/// The settings outside `[general]` that PgDog changes while it runs and we do not yet: accepting them would let the operator believe that they
+/// hold. Those of `[general]` are judged by their rows.
+const UNBUILT_SETTINGS: &[&str] = &["rewrite_enabled", "rewrite_primary_key", "rewrite_shard_key_updates", "rewrite_split_inserts"];
 
 /// What a SHOW shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,6 +49,41 @@ pub enum Show {
     Table(&'static ShowDef),
     /// a variable of PostgreSQL's, by name (in lower case unless it was quoted)
     Variable(String),
+}
+
+/// Which pools a command is about. No user: of all users; no database: all databases.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    pub user: Option<String>,
+    pub database: Option<String>,
+}
+
+impl Scope {
+    /// All pools of one database, or of all.
+    pub fn database(database: Option<String>) -> Scope {
+        Scope { user: None, database }
+    }
+
+    /// Whether this user's pool of this database is one of them.
+    pub fn covers(&self, user: &str, database: &str) -> bool {
+        self.user.as_ref().is_none_or(|named| named == user) && self.database.as_ref().is_none_or(|named| named == database)
+    }
+
+    /// Every pool there is.
+    pub fn is_all(&self) -> bool {
+        self.user.is_none() && self.database.is_none()
+    }
+}
+
+/// What SHUTDOWN waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// transactions, for `shutdown_timeout` at most
+    Drain,
+    /// transactions, however long they take
+    Servers,
+    /// all clients, who go on as if nothing had been said
+    Clients,
 }
 
 /// One command of the operator. Names are in lower case unless they were in double quotes.
@@ -131,18 +96,26 @@ pub enum Command {
         name: String,
         value: String,
     },
+    /// a setting of `[general]` that can change while pg_dog runs, by the name of its row
+    Configure {
+        key: &'static str,
+        value: String,
+    },
     Reload,
-    /// no user: of all users; no database: all databases
-    Pause {
-        user: Option<String>,
-        database: Option<String>,
+    Reconnect(Scope),
+    Pause(Scope),
+    Resume(Scope),
+    Maintenance {
+        on: bool,
+        scope: Scope,
     },
-    /// as `Pause`
-    Resume {
-        user: Option<String>,
-        database: Option<String>,
-    },
-    Shutdown,
+    Disable(String),
+    Enable(String),
+    Kill(String),
+    KillClient(u32),
+    WaitClose(Scope),
+    Suspend,
+    Shutdown(Ending),
     /// nothing but space and comments
     Empty,
 }
@@ -152,11 +125,19 @@ impl Command {
     pub fn tag(&self) -> &'static str {
         match self {
             Command::Show(..) => "SHOW",
-            Command::Set { .. } => "SET",
+            Command::Set { .. } | Command::Configure { .. } => "SET",
             Command::Reload => "RELOAD",
-            Command::Pause { .. } => "PAUSE",
-            Command::Resume { .. } => "RESUME",
-            Command::Shutdown => "SHUTDOWN",
+            Command::Reconnect(_) => "RECONNECT",
+            Command::Pause(_) => "PAUSE",
+            Command::Resume(_) => "RESUME",
+            Command::Maintenance { .. } => "MAINTENANCE",
+            Command::Disable(_) => "DISABLE",
+            Command::Enable(_) => "ENABLE",
+            Command::Kill(_) => "KILL",
+            Command::KillClient(_) => "KILL_CLIENT",
+            Command::WaitClose(_) => "WAIT_CLOSE",
+            Command::Suspend => "SUSPEND",
+            Command::Shutdown(_) => "SHUTDOWN",
             Command::Empty => "",
         }
     }
@@ -173,8 +154,10 @@ pub enum CommandError {
     Column { show: String, said: String, nearest: String },
     #[error("{command} is not built in pg_dog yet")]
     NotBuilt { command: String },
-    #[error("SET {name} is not built in pg_dog yet; change it in the configuration file and RELOAD")]
+    #[error("SET {name} is not built in pg_dog yet")]
     SettingNotBuilt { name: String },
+    #[error("{name} takes effect at the next start only: change it in the configuration file and restart pg_dog")]
+    NeedsRestart { name: String },
     #[error("the admin database takes one statement at a time")]
     Several,
     #[error("the admin database understands the simple query protocol only: no prepared statements, no COPY, no function calls")]
@@ -197,42 +180,8 @@ impl CommandError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             CommandError::Unknown { .. } => {
-                Some("This is pg_dog's admin database: it takes SHOW, SET, RELOAD, PAUSE, RESUME and SHUTDOWN, and runs no SQL.")
+                Some("This is pg_dog's admin database, which runs no SQL: SHOW HELP lists what it takes, from SHOW to SHUTDOWN.")
             }
-            _ => None,
-        }
-    }
-}
-
-/// A piece of a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
-    /// as it was typed
-    Word(String),
-    /// without its double quotes
-    Name(String),
-    /// without its single quotes
-    Literal(String),
-    /// one of `=` `,` `(` `)`
-    Sign(char),
-    /// `;`
-    End,
-}
-
-impl Token {
-    /// A word in lower case, as keywords are compared.
-    fn keyword(&self) -> Option<String> {
-        match self {
-            Token::Word(word) => Some(word.to_ascii_lowercase()),
-            _ => None,
-        }
-    }
-
-    /// The name of a user, a database, a variable or a column, which may be quoted to keep its case.
-    fn name(&self) -> Option<String> {
-        match self {
-            Token::Word(word) => Some(word.to_ascii_lowercase()),
-            Token::Name(name) if !name.is_empty() => Some(name.clone()),
             _ => None,
         }
     }
@@ -263,14 +212,28 @@ fn command(statement: &[Token]) -> Result<Command, CommandError> {
         "show" => show(rest),
         "set" => set(rest),
         "reload" => alone(rest, "RELOAD", Command::Reload),
-        "shutdown" => alone(rest, "SHUTDOWN", Command::Shutdown),
-        "pause" => {
-            let (user, database) = whose(rest, PAUSE_USAGE)?;
-            Ok(Command::Pause { user, database })
+        "reconnect" => Ok(Command::Reconnect(whole(rest, RECONNECT_USAGE)?)),
+        "pause" => Ok(Command::Pause(whose(rest, PAUSE_USAGE)?)),
+        "resume" => Ok(Command::Resume(whose(rest, RESUME_USAGE)?)),
+        "maintenance" => maintenance(rest),
+        "disable" => Ok(Command::Disable(named(rest, "DISABLE database")?)),
+        "enable" => Ok(Command::Enable(named(rest, "ENABLE database")?)),
+        "kill" => Ok(Command::Kill(named(rest, "KILL database")?)),
+        "kill_client" => {
+            let usage = "KILL_CLIENT id";
+            let id = named(rest, usage)?.parse().map_err(|_| arguments(usage))?;
+            Ok(Command::KillClient(id))
         }
-        "resume" => {
-            let (user, database) = whose(rest, RESUME_USAGE)?;
-            Ok(Command::Resume { user, database })
+        "wait_close" => Ok(Command::WaitClose(whole(rest, "WAIT_CLOSE [database]")?)),
+        "suspend" => alone(rest, "SUSPEND", Command::Suspend),
+        "shutdown" => {
+            let keyword = rest.first().map(|token| token.keyword().unwrap_or_default());
+            match (keyword.as_deref(), rest.len()) {
+                (None, _) => Ok(Command::Shutdown(Ending::Drain)),
+                (Some("wait_for_servers"), 1) => Ok(Command::Shutdown(Ending::Servers)),
+                (Some("wait_for_clients"), 1) => Ok(Command::Shutdown(Ending::Clients)),
+                _ => Err(arguments(SHUTDOWN_USAGE)),
+            }
         }
         other if UNBUILT_ACTING.contains(&other) => Err(CommandError::NotBuilt { command: other.to_ascii_uppercase() }),
         _ => Err(unknown(statement)),
@@ -286,14 +249,37 @@ fn alone(rest: &[Token], usage: &str, command: Command) -> Result<Command, Comma
 }
 
 /// `[[user] database]`.
-fn whose(rest: &[Token], usage: &str) -> Result<(Option<String>, Option<String>), CommandError> {
+fn whose(rest: &[Token], usage: &str) -> Result<Scope, CommandError> {
     let name = |token: &Token| token.name().ok_or_else(|| arguments(usage));
     match rest {
-        [] => Ok((None, None)),
-        [database] => Ok((None, Some(name(database)?))),
-        [user, database] => Ok((Some(name(user)?), Some(name(database)?))),
+        [] => Ok(Scope::default()),
+        [database] => Ok(Scope::database(Some(name(database)?))),
+        [user, database] => Ok(Scope { user: Some(name(user)?), database: Some(name(database)?) }),
         _ => Err(arguments(usage)),
     }
+}
+
+/// `[database]`.
+fn whole(rest: &[Token], usage: &str) -> Result<Scope, CommandError> {
+    if rest.len() > 1 { Err(arguments(usage)) } else { whose(rest, usage) }
+}
+
+/// `name`.
+fn named(rest: &[Token], usage: &str) -> Result<String, CommandError> {
+    match rest {
+        [name] => name.name().ok_or_else(|| arguments(usage)),
+        _ => Err(arguments(usage)),
+    }
+}
+
+fn maintenance(rest: &[Token]) -> Result<Command, CommandError> {
+    let on = match rest.first().and_then(Token::keyword).as_deref() {
+        Some("on") => true,
+        Some("off") => false,
+        _ => return Err(arguments(MAINTENANCE_USAGE)),
+    };
+    let scope = whole(rest.get(1..).unwrap_or_default(), MAINTENANCE_USAGE)?;
+    Ok(Command::Maintenance { on, scope })
 }
 
 fn show(rest: &[Token]) -> Result<Command, CommandError> {
@@ -305,7 +291,7 @@ fn show(rest: &[Token]) -> Result<Command, CommandError> {
     if let Some(unbuilt) = UNBUILT_SHOWS.iter().find(|unbuilt| **unbuilt == lower || **unbuilt == two_words) {
         return Err(CommandError::NotBuilt { command: format!("SHOW {}", unbuilt.to_ascii_uppercase()) });
     }
-    if let Some(def) = SHOWS.iter().find(|def| def.name == lower) {
+    if let Some(def) = shows().find(|def| def.name == lower) {
         return Ok(Command::Show(Show::Table(def), columns(def, arguments_of)?));
     }
     // PostgreSQL's grammar has three variables whose names are several words (src/backend/parser/gram.y, VariableShowStmt).
@@ -377,7 +363,13 @@ fn set(rest: &[Token]) -> Result<Command, CommandError> {
     if UNBUILT_SETTINGS.contains(&name.as_str()) {
         return Err(CommandError::SettingNotBuilt { name });
     }
-    Ok(Command::Set { name, value: value(values).ok_or_else(usage)? })
+    let value = value(values).ok_or_else(usage)?;
+    match section_named("general").and_then(|general| general.key(&name)) {
+        Some(row) if row.kind != Kind::Built => Err(CommandError::SettingNotBuilt { name }),
+        Some(row) if !row.reloadable => Err(CommandError::NeedsRestart { name }),
+        Some(row) => Ok(Command::Configure { key: row.name, value }),
+        None => Ok(Command::Set { name, value }),
+    }
 }
 
 fn is_to(token: &Token) -> bool {
@@ -406,88 +398,6 @@ fn value(tokens: &[Token]) -> Option<String> {
     if comma { None } else { Some(text) }
 }
 
-/// The pieces of a text: words, quoted names, quoted literals, signs. Comments are space, as in PostgreSQL (they nest).
-fn tokens(text: &str) -> Result<Vec<Token>, CommandError> {
-    let mut tokens = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        if is_space(first) {
-            rest = &rest[1..];
-        } else if rest.starts_with("--") {
-            rest = rest.find(['\n', '\r']).map_or("", |end| &rest[end..]);
-        } else if rest.starts_with("/*") {
-            rest = after_comment(rest)?;
-        } else if first == '\'' || first == '"' {
-            let (inside, after) = quoted(rest, first)?;
-            tokens.push(if first == '"' { Token::Name(inside) } else { Token::Literal(inside) });
-            rest = after;
-        } else if is_sign(first) {
-            tokens.push(if first == ';' { Token::End } else { Token::Sign(first) });
-            rest = &rest[1..];
-        } else {
-            let len = word_len(rest);
-            tokens.push(Token::Word(rest[..len].to_owned()));
-            rest = &rest[len..];
-        }
-    }
-    Ok(tokens)
-}
-
-/// Space as PostgreSQL's scanner has it (src/backend/parser/scan.l).
-fn is_space(char: char) -> bool {
-    matches!(char, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c')
-}
-
-fn is_sign(char: char) -> bool {
-    matches!(char, ';' | ',' | '=' | '(' | ')')
-}
-
-/// Bytes of the word that `text` starts with, at least one character.
-fn word_len(text: &str) -> usize {
-    let ends = |(at, char): &(usize, char)| {
-        let comment = text[*at..].starts_with("--") || text[*at..].starts_with("/*");
-        is_space(*char) || is_sign(*char) || *char == '\'' || *char == '"' || comment
-    };
-    text.char_indices().skip(1).find(ends).map_or(text.len(), |(at, _)| at)
-}
-
-/// What follows the comment that `text` starts with.
-fn after_comment(text: &str) -> Result<&str, CommandError> {
-    let bytes = text.as_bytes();
-    let (mut depth, mut at) = (0usize, 0);
-    while at + 1 < bytes.len() {
-        match &bytes[at..at + 2] {
-            b"/*" => depth += 1,
-            b"*/" => depth -= 1,
-            _ => {
-                at += 1;
-                continue;
-            }
-        }
-        at += 2;
-        if depth == 0 {
-            return Ok(&text[at..]);
-        }
-    }
-    Err(CommandError::Unclosed { what: "comment" })
-}
-
-/// The inside of the quotes that `text` starts with (a doubled quote stands for one), and what follows.
-fn quoted(text: &str, quote: char) -> Result<(String, &str), CommandError> {
-    let mut inside = String::new();
-    let mut rest = &text[1..];
-    while let Some(end) = rest.find(quote) {
-        inside.push_str(&rest[..end]);
-        rest = &rest[end + 1..];
-        if !rest.starts_with(quote) {
-            return Ok((inside, rest));
-        }
-        inside.push(quote);
-        rest = &rest[1..];
-    }
-    Err(CommandError::Unclosed { what: if quote == '"' { "quoted name" } else { "quoted string" } })
-}
-
 /// The refusal of a statement that begins like no command.
 fn unknown(statement: &[Token]) -> CommandError {
     let mut said = String::new();
@@ -498,42 +408,17 @@ fn unknown(statement: &[Token]) -> CommandError {
         }
     }
     let said = echo(&said);
-    let shows: Vec<String> = SHOWS.iter().map(|def| format!("SHOW {}", def.name.to_ascii_uppercase())).collect();
-    let commands = || ACTING.iter().map(|command| command.0).chain(shows.iter().map(String::as_str));
+    let shown: Vec<String> = shows().map(|def| format!("SHOW {}", def.name.to_ascii_uppercase())).collect();
+    let commands = || ACTING.iter().map(|command| command.0).chain(shown.iter().map(String::as_str));
     // The first word alone finds what has lost its SHOW, and RELOAD in "relaod now".
     let first = said.split(' ').next().unwrap_or_default();
-    let of_show = SHOWS.iter().map(|def| def.name).min_by_key(|name| distance(first, name));
+    let of_show = shows().map(|def| def.name).min_by_key(|name| distance(first, name));
     let by_name = of_show.map(|name| (distance(first, name), format!("SHOW {}", name.to_ascii_uppercase())));
     let by_text = nearest(&said, commands()).map(|command| (distance(&said, command), command.to_owned()));
     let by_first = nearest(first, commands()).map(|command| (distance(first, command), command.to_owned()));
     let nearest = [by_text, by_first, by_name].into_iter().flatten().min_by_key(|found| found.0).map(|found| found.1);
     let usage = |name: String| ACTING.iter().find(|command| command.0 == name).map_or(name, |command| command.1.to_owned());
     CommandError::Unknown { said, nearest: nearest.map(usage).unwrap_or_default() }
-}
-
-fn nearest<'a>(said: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known.min_by_key(|name| distance(said, name))
-}
-
-fn echo(said: &str) -> String {
-    said.chars().take(ECHO_MAX).collect()
-}
-
-/// How many characters have to be put in, taken out or changed to make one text the other, without regard to case (Levenshtein). Both are cut to
-/// `ECHO_MAX` characters, so the work is bounded.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.to_ascii_lowercase().chars().take(ECHO_MAX).collect();
-    let mut costs: Vec<usize> = (0..=other.len()).collect();
-    for (row, char) in one.to_ascii_lowercase().chars().take(ECHO_MAX).enumerate() {
-        let mut diagonal = costs[0];
-        costs[0] = row + 1;
-        for (at, theirs) in other.iter().enumerate() {
-            let change = diagonal + usize::from(char != *theirs);
-            diagonal = costs[at + 1];
-            costs[at + 1] = change.min(diagonal + 1).min(costs[at] + 1);
-        }
-    }
-    costs.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

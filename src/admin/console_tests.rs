@@ -3,7 +3,7 @@
 use super::*;
 
 fn table(name: &str) -> Show {
-    Show::Table(SHOWS.iter().find(|def| def.name == name).unwrap())
+    Show::Table(shows().find(|def| def.name == name).unwrap())
 }
 
 fn read(text: &str) -> Command {
@@ -16,13 +16,9 @@ fn refused(text: &str) -> CommandError {
     error
 }
 
-fn some(name: &str) -> Option<String> {
-    Some(name.to_owned())
-}
-
 #[test]
 fn every_show_is_taken_however_it_is_typed() {
-    for def in SHOWS {
+    for def in shows() {
         let upper = def.name.to_ascii_uppercase();
         for text in [
             format!("SHOW {upper}"),
@@ -73,7 +69,7 @@ fn an_unknown_variable_is_shown_by_its_name() {
 #[test]
 fn what_others_have_and_we_have_not_is_never_made_up() {
     for name in UNBUILT_SHOWS {
-        assert!(!SHOWS.iter().any(|def| def.name == *name), "{name} is built: take it off the list");
+        assert!(!shows().any(|def| def.name == *name), "{name} is built: take it off the list");
         for text in [format!("SHOW {name}"), format!("show {} x;", name.to_ascii_uppercase()), format!("SHOW {}", name.replace(' ', " /**/ "))] {
             let error = refused(&text);
             assert_eq!(error.to_string(), format!("SHOW {} is not built in pg_dog yet", name.to_ascii_uppercase()), "{text}");
@@ -121,21 +117,81 @@ fn what_drivers_set_when_they_connect_is_taken() {
 #[test]
 fn acting_commands_take_their_arguments_and_no_others() {
     assert_eq!(read("reload ;"), Command::Reload);
-    assert_eq!(read("Shutdown"), Command::Shutdown);
-    assert_eq!(read("PAUSE"), Command::Pause { user: None, database: None });
-    assert_eq!(read("pause Sales-1.eu"), Command::Pause { user: None, database: some("sales-1.eu") });
-    assert_eq!(read("PAUSE bob \"Sales \"\"x\"\"\""), Command::Pause { user: some("bob"), database: some("Sales \"x\"") });
-    assert_eq!(read("RESUME"), Command::Resume { user: None, database: None });
-    assert_eq!(read("resume sales;"), Command::Resume { user: None, database: some("sales") });
-    assert_eq!(read("RESUME bob sales"), Command::Resume { user: some("bob"), database: some("sales") });
+    assert_eq!(read("Shutdown"), Command::Shutdown(Ending::Drain));
+    assert_eq!(read("shutdown wait_for_servers"), Command::Shutdown(Ending::Servers));
+    assert_eq!(read("SHUTDOWN WAIT_FOR_CLIENTS;"), Command::Shutdown(Ending::Clients));
+    let scope = |user: &str, database: &str| {
+        let name = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+        Scope { user: name(user), database: name(database) }
+    };
+    assert_eq!(read("PAUSE"), Command::Pause(Scope::default()));
+    assert_eq!(read("pause Sales-1.eu"), Command::Pause(scope("", "sales-1.eu")));
+    assert_eq!(read("PAUSE bob \"Sales \"\"x\"\"\""), Command::Pause(scope("bob", "Sales \"x\"")));
+    assert_eq!(read("RESUME"), Command::Resume(Scope::default()));
+    assert_eq!(read("resume sales;"), Command::Resume(scope("", "sales")));
+    assert_eq!(read("RESUME bob sales"), Command::Resume(scope("bob", "sales")));
+    assert_eq!(read("RECONNECT"), Command::Reconnect(Scope::default()));
+    assert_eq!(read("reconnect sales"), Command::Reconnect(scope("", "sales")));
+    assert_eq!(read("WAIT_CLOSE Sales"), Command::WaitClose(scope("", "sales")));
+    assert_eq!(read("maintenance On"), Command::Maintenance { on: true, scope: Scope::default() });
+    assert_eq!(read("MAINTENANCE OFF Sales;"), Command::Maintenance { on: false, scope: scope("", "sales") });
+    assert_eq!(read("DISABLE sales"), Command::Disable("sales".to_owned()));
+    assert_eq!(read("enable \"Sales\""), Command::Enable("Sales".to_owned()));
+    assert_eq!(read("KILL sales"), Command::Kill("sales".to_owned()));
+    assert_eq!(read("KILL_CLIENT 16777217"), Command::KillClient(16_777_217));
     for text in ["", " ", ";", ";;\n;", "-- nothing", "/* nothing */;"] {
         assert_eq!(read(text), Command::Empty, "{text:?}");
     }
     let tags: Vec<_> = ["RELOAD", "SHUTDOWN", "PAUSE", "RESUME", ""].iter().map(|text| read(text).tag()).collect();
     assert_eq!(tags, ["RELOAD", "SHUTDOWN", "PAUSE", "RESUME", ""]);
-    for text in ["RELOAD now", "SHUTDOWN WAIT_FOR_CLIENTS", "PAUSE a b c", "PAUSE 'a'", "PAUSE a,b", "RESUME \"\"", "RESUME ="] {
+    for text in REFUSED_ARGUMENTS {
         assert!(matches!(refused(text), CommandError::Arguments { .. }), "{text}");
     }
+}
+
+/// Right words, wrong arguments.
+const REFUSED_ARGUMENTS: &[&str] = &[
+    "RELOAD now",
+    "SHUTDOWN WAIT_FOR_NOBODY",
+    "SHUTDOWN WAIT_FOR_CLIENTS now",
+    "SHUTDOWN 'WAIT_FOR_CLIENTS'",
+    "PAUSE a b c",
+    "PAUSE 'a'",
+    "PAUSE a,b",
+    "RESUME \"\"",
+    "RESUME =",
+    "RECONNECT a b",
+    "WAIT_CLOSE a b",
+    "MAINTENANCE",
+    "MAINTENANCE maybe",
+    "MAINTENANCE ON a b",
+    "MAINTENANCE 'on'",
+    "DISABLE",
+    "DISABLE a b",
+    "ENABLE",
+    "KILL",
+    "KILL a b",
+    "KILL_CLIENT",
+    "KILL_CLIENT x",
+    "KILL_CLIENT -1",
+    "KILL_CLIENT 99999999999",
+];
+
+#[test]
+fn settings_are_judged_by_their_rows() {
+    for row in section_named("general").unwrap().keys() {
+        let text = format!("SET {} TO 1", row.name.to_ascii_uppercase());
+        match parse(text.as_bytes()) {
+            Ok(Command::Configure { key, value }) => {
+                assert_eq!((key, value.as_str(), row.kind, row.reloadable), (row.name, "1", Kind::Built, true));
+            }
+            Err(CommandError::SettingNotBuilt { .. }) => assert_ne!(row.kind, Kind::Built, "{text}"),
+            Err(CommandError::NeedsRestart { .. }) => assert!(!row.reloadable, "{text}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    assert_eq!(read("SET max_pool_size = 7"), Command::Configure { key: "default_pool_size", value: "7".to_owned() });
+    assert!(refused("SET port TO 1").to_string().contains("restart"));
 }
 
 #[test]
@@ -145,7 +201,7 @@ fn an_unknown_command_names_the_nearest() {
         ("clients", "SHOW CLIENTS"),
         ("stat", "SHOW STATS"),
         ("relaod now please", "RELOAD"),
-        ("shut down", "SHUTDOWN"),
+        ("shut down", SHUTDOWN_USAGE),
         ("PAUSED", PAUSE_USAGE),
         ("resum sales", RESUME_USAGE),
         ("\"SHOW\" VERSION", "SHOW VERSION"),
@@ -206,7 +262,7 @@ fn hostile_texts_are_refused_and_never_panic() {
         }
     }
     assert!(matches!(refused("\u{1f415} caf\u{e9}"), CommandError::Unknown { .. }));
-    assert_eq!(read("PAUSE \u{1f415}"), Command::Pause { user: None, database: some("\u{1f415}") });
+    assert_eq!(read("PAUSE \u{1f415}"), Command::Pause(Scope::database(Some("\u{1f415}".to_owned()))));
 }
 
 #[test]
@@ -239,7 +295,7 @@ fn no_mixture_of_pieces_panics_or_acts_by_accident() {
         let chosen: Vec<&str> = (0..4u32).map(|place| pieces[mixture / count.pow(place) % count]).collect();
         for between in ["", " "] {
             let text = chosen.join(between);
-            let acts = parse(text.as_bytes()) == Ok(Command::Shutdown);
+            let acts = matches!(parse(text.as_bytes()), Ok(Command::Shutdown(_)));
             let bare = |piece: &&str| !matches!(*piece, ";" | "\n" | "/*" | "*/" | "--");
             let first = chosen.iter().copied().find(|piece| bare(piece));
             assert!(!acts || first == Some("SHUTDOWN") || text.contains("/*") || text.contains("--"), "{text:?}");

@@ -1,6 +1,9 @@
 //! Answering the operator: what a text on the admin database asks for (`console`), the numbers that were gathered for the answer (`report`), and
 //! the rows made of them (`show`). Nothing here sees a live pool or a socket: `control` gathers a `Report`, hands it in, and carries out what acts.
 
+mod bouncer;
 pub mod console;
+mod nothing;
 pub mod report;
 pub mod show;
+mod words;

@@ -89,6 +89,12 @@ pub struct ClientRow {
     pub application_name: String,
     /// it keeps its server between transactions
     pub locked: bool,
+    /// of that, the wait that is still going on
+    pub waiting_us: u64,
+    /// descriptor of its socket
+    pub fd: i32,
+    /// process id of the server it holds
+    pub server_pid: Option<u32>,
     pub prepared_statements: u64,
 }
 
@@ -123,6 +129,10 @@ pub struct ServerRow {
     pub age_s: u64,
     /// of the client it was last given to
     pub application_name: String,
+    /// it will be closed as soon as it is free, or is being closed
+    pub close_needed: bool,
+    /// descriptor of its socket
+    pub fd: i32,
 }
 
 /// One pool, or one core's slice of it; slices are told to belong together by `id` alone.
@@ -428,6 +438,50 @@ impl MemoryRow {
     }
 }
 
+/// Which rows of a report are needed; numbers that are not rows are in every report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    pub clients: bool,
+    pub servers: bool,
+    /// of SHOW POOLS and of SHOW STATS
+    pub pools: bool,
+}
+
+/// One database, as PgBouncer's SHOW DATABASES has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseRow {
+    pub name: String,
+    /// None for the admin database, which has no server
+    pub host: Option<String>,
+    pub port: u16,
+    pub server_database: String,
+    /// set when all its users log in at the server as this one
+    pub force_user: Option<String>,
+    /// of its largest pool
+    pub pool_size: u64,
+    pub min_pool_size: u64,
+    /// None: its users' modes differ
+    pub mode: Option<PoolerMode>,
+    /// all its pools are
+    pub paused: bool,
+    pub disabled: bool,
+}
+
+/// One user, over all databases.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserRow {
+    pub name: String,
+    /// None: it differs from database to database
+    pub mode: Option<PoolerMode>,
+}
+
+/// One server's name and what it resolved to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostRow {
+    pub name: String,
+    pub address: Option<String>,
+}
+
 /// All that the SHOW commands print. Its size is bounded by what it lists: clients, server connections and pools have their limits elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -440,8 +494,14 @@ pub struct Report {
     pub lists: Lists,
     /// the same uses in the same order from every core
     pub memory: Vec<MemoryRow>,
-    /// what SHOW VERSION and SHOW server_version print; filled by `control` alone
+    /// what SHOW VERSION and SHOW server_version print; filled by `control` alone, as all that follows
     pub version: String,
+    pub instance_id: String,
+    pub databases: Vec<DatabaseRow>,
+    pub users: Vec<UserRow>,
+    pub hosts: Vec<HostRow>,
+    /// (key, value) in the order of SHOW STATE
+    pub state: Vec<(&'static str, String)>,
 }
 
 impl Report {

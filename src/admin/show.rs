@@ -4,7 +4,8 @@
 //! written for it keep working. Which command a text is, `console` knows; that an acting command was carried out, `control` has seen to.
 
 use crate::admin::console::{Command, CommandError, Show};
-use crate::admin::report::{Average, COUNTERS, Counter, Report};
+use crate::admin::report::{Average, COUNTERS, Counter, Report, Wants};
+use crate::admin::{bouncer, nothing};
 use crate::config::snapshot::PoolerMode;
 use crate::wire::frame::EncodeError;
 use crate::wire::server;
@@ -19,6 +20,9 @@ pub enum Type {
     Numeric,
     Text,
     Bool,
+    /// where PgBouncer has them
+    Int4,
+    Bytea,
 }
 
 impl Type {
@@ -29,6 +33,8 @@ impl Type {
             Type::Numeric => (1700, -1),
             Type::Text => (25, -1),
             Type::Bool => (16, 1),
+            Type::Int4 => (23, 4),
+            Type::Bytea => (17, -1),
         }
     }
 }
@@ -64,6 +70,8 @@ pub struct ShowDef {
     pub columns: &'static [Column],
     /// Some: a list of columns may follow the name; these columns are shown in any case
     pub kept: Option<&'static [&'static str]>,
+    /// None: nothing that only the data cores know
+    pub wants: Option<Wants>,
     pub rows: fn(&Report, &mut Sink<'_>),
 }
 
@@ -73,20 +81,50 @@ impl PartialEq for ShowDef {
     }
 }
 
+impl ShowDef {
+    /// A table that the data cores have to be asked for.
+    pub(super) const fn asked(name: &'static str, columns: &'static [Column], wants: Wants, rows: fn(&Report, &mut Sink<'_>)) -> ShowDef {
+        ShowDef { name, columns, kept: None, wants: Some(wants), rows }
+    }
+
+    /// A table that `control` knows by itself.
+    pub(super) const fn known(name: &'static str, columns: &'static [Column], rows: fn(&Report, &mut Sink<'_>)) -> ShowDef {
+        ShowDef { name, columns, kept: None, wants: None, rows }
+    }
+
+    /// The same, and a list of columns may follow the name.
+    const fn filtered(mut self) -> ShowDef {
+        self.kept = Some(KEPT);
+        self
+    }
+}
+
 /// The columns that no filter takes away: without them a row cannot be told from its neighbours.
 const KEPT: &[&str] = &["user", "database", "addr", "port"];
 
-/// Every SHOW that is answered with rows of a report.
-pub const SHOWS: &[ShowDef] = &[
-    ShowDef { name: "clients", columns: CLIENTS, kept: Some(KEPT), rows: clients },
-    ShowDef { name: "servers", columns: SERVERS, kept: Some(KEPT), rows: servers },
-    ShowDef { name: "pools", columns: POOLS, kept: None, rows: pools },
-    ShowDef { name: "stats", columns: &STATS, kept: None, rows: stats },
-    ShowDef { name: "config", columns: &[("name", Text), ("value", Text)], kept: None, rows: config },
-    ShowDef { name: "lists", columns: LISTS, kept: None, rows: lists },
-    ShowDef { name: "mem", columns: MEM, kept: None, rows: mem },
-    ShowDef { name: "version", columns: &[("version", Text)], kept: None, rows: version },
+const NUMBERS: Wants = Wants { clients: false, servers: false, pools: false };
+pub(super) const OF_CLIENTS: Wants = Wants { clients: true, ..NUMBERS };
+pub(super) const OF_SERVERS: Wants = Wants { servers: true, ..NUMBERS };
+pub(super) const OF_POOLS: Wants = Wants { pools: true, ..NUMBERS };
+
+/// PgDog's, and what only we have.
+const OWN: &[ShowDef] = &[
+    ShowDef::asked("clients", CLIENTS, OF_CLIENTS, clients).filtered(),
+    ShowDef::asked("servers", SERVERS, OF_SERVERS, servers).filtered(),
+    ShowDef::asked("pools", POOLS, OF_POOLS, pools),
+    ShowDef::asked("stats", &STATS, OF_POOLS, stats),
+    ShowDef::known("config", &[("name", Text), ("value", Text)], config),
+    ShowDef::asked("lists", LISTS, NUMBERS, lists),
+    ShowDef::asked("mem", MEM, NUMBERS, mem),
+    ShowDef::known("version", &[("version", Text)], version),
+    ShowDef::known("instance_id", &[("instance_id", Text)], instance_id),
+    ShowDef::asked("replication", REPLICATION, OF_POOLS, replication),
 ];
+
+/// Every SHOW that is answered with rows of a report.
+pub fn shows() -> impl Iterator<Item = &'static ShowDef> + Clone {
+    OWN.iter().chain(bouncer::SHOWS).chain(nothing::SHOWS)
+}
 
 const CLIENTS: &[Column] = &[
     ("id", Int8),
@@ -245,11 +283,7 @@ fn pools(report: &Report, sink: &mut Sink<'_>) {
             // Whole seconds in the one, what is left of the last second in the other.
             Cell::Number(row.maxwait_us / 1_000_000),
             Cell::Number(row.maxwait_us % 1_000_000),
-            Cell::Text(match row.mode {
-                PoolerMode::Transaction => "transaction",
-                PoolerMode::Session => "session",
-                PoolerMode::Statement => "statement",
-            }),
+            Cell::Text(mode(row.mode)),
             Cell::Bool(row.paused),
             Cell::Bool(row.banned),
             Cell::Bool(row.healthy),
@@ -260,6 +294,15 @@ fn pools(report: &Report, sink: &mut Sink<'_>) {
             Cell::Bool(row.online),
             Cell::Bool(row.schema_admin),
         ]);
+    }
+}
+
+/// A mode as the configuration file names it.
+pub(super) fn mode(mode: PoolerMode) -> &'static str {
+    match mode {
+        PoolerMode::Transaction => "transaction",
+        PoolerMode::Session => "session",
+        PoolerMode::Statement => "statement",
     }
 }
 
@@ -357,6 +400,45 @@ fn version(report: &Report, sink: &mut Sink<'_>) {
     sink(&[Cell::Text(&report.version)]);
 }
 
+fn instance_id(report: &Report, sink: &mut Sink<'_>) {
+    sink(&[Cell::Text(&report.instance_id)]);
+}
+
+const REPLICATION: &[Column] = &[
+    ("id", Int8),
+    ("database", Text),
+    ("user", Text),
+    ("addr", Text),
+    ("port", Numeric),
+    ("shard", Numeric),
+    ("role", Text),
+    ("replica_lag", Numeric),
+    ("pg_lsn", Text),
+    ("lsn_age", Numeric),
+    ("pg_is_in_recovery", Bool),
+];
+
+/// NULL is what PgDog shows of a server whose position it has not asked for; we never ask.
+fn replication(report: &Report, sink: &mut Sink<'_>) {
+    let mut rows: Vec<_> = report.pools.iter().collect();
+    rows.sort_by_key(|row| row.id);
+    for row in rows {
+        sink(&[
+            Cell::Number(row.id),
+            Cell::Text(&row.database),
+            Cell::Text(&row.user),
+            Cell::Text(&row.addr),
+            Cell::Number(u64::from(row.port)),
+            Cell::Number(u64::from(row.shard)),
+            Cell::Text(row.role.name()),
+            Cell::Null,
+            Cell::Null,
+            Cell::Null,
+            Cell::Null,
+        ]);
+    }
+}
+
 /// Appends the whole answer to a command: the rows of a SHOW, or, for a command that acts and was carried out, its tag. An answer that the
 /// protocol cannot carry becomes an error.
 pub fn answer(report: &Report, command: &Command, out: &mut Vec<u8>) {
@@ -367,9 +449,7 @@ pub fn answer(report: &Report, command: &Command, out: &mut Vec<u8>) {
             server::empty_query(out);
             Ok(())
         }
-        Command::Set { .. } | Command::Reload | Command::Pause { .. } | Command::Resume { .. } | Command::Shutdown => {
-            server::command_complete(out, command.tag())
-        }
+        acting => server::command_complete(out, acting.tag()),
     });
 }
 
@@ -472,7 +552,7 @@ fn print(cell: Cell<'_>, out: &mut Vec<u8>) -> bool {
 
 /// Milliseconds since 1970 as `2025-11-22 12:08:00.123 UTC`. The calendar repeats every 400 years (146,097 days) and is counted from the first of
 /// March, so that the leap day is a year's last.
-fn moment(ms: u64) -> String {
+pub fn moment(ms: u64) -> String {
     let (days, of_day) = (ms / 86_400_000, ms % 86_400_000);
     // 719,468 days lie between 0000-03-01 and 1970-01-01.
     let since_march_0 = days + 719_468;
@@ -488,7 +568,7 @@ fn moment(ms: u64) -> String {
 }
 
 /// An application name within its bound, cut between two characters.
-fn cut(name: &str) -> &str {
+pub(super) fn cut(name: &str) -> &str {
     let mut end = name.len().min(APPLICATION_NAME_MAX);
     while !name.is_char_boundary(end) {
         end -= 1;

@@ -1,11 +1,14 @@
-//! Commands of the admin console, carried out.
+//! Commands of the admin console: what SHOW shows is gathered and printed here, what acts is done by `operate` and `reload`.
 
-use crate::admin::console::{Command, parse};
-use crate::admin::report::Report;
+use std::collections::BTreeMap;
+
+use crate::admin::console::{Command, Show, parse};
+use crate::admin::report::{DatabaseRow, HostRow, Report, UserRow};
 use crate::admin::show;
-use crate::mail::{Asker, Mail, SharedPool};
+use crate::mail::{Asker, Mail, Published};
 
 use super::cores::Cores;
+use super::reload::By;
 use super::run::Control;
 
 /// A SHOW that waits for the data cores' rows.
@@ -16,10 +19,10 @@ pub struct Asked {
     pub missing: usize,
 }
 
-/// SHOWs that may be gathered at once.
-const ASKED_MAX: usize = 1024;
+/// SHOWs that may be gathered at once, and orders that may be carried out.
+pub(super) const ASKED_MAX: usize = 1024;
 
-fn answer(asker: Asker, bytes: Vec<u8>, cores: &mut Cores) {
+pub(super) fn answer(asker: Asker, bytes: Vec<u8>, cores: &mut Cores) {
     cores.post(asker.core, Mail::Answer { slot: asker.slot, generation: asker.generation, bytes });
 }
 
@@ -34,36 +37,31 @@ impl Control {
                 return answer(asker, bytes, cores);
             }
         };
-        match &command {
+        match command {
             Command::Show(..) if self.asked.len() >= ASKED_MAX => show::failed("53000", "too many SHOW commands at once; retry", &mut bytes),
             Command::Show(..) => return self.gather(asker, command, cores),
-            Command::Reload => match self.reload(cores) {
-                Ok(()) => show::done(command.tag(), &mut bytes),
-                Err(problems) => show::failed("F0000", &format!("nothing was changed: {}", problems.join("; ")), &mut bytes),
-            },
-            Command::Pause { user, database } => match self.pause(user, database, true, cores) {
-                Ok(()) => show::done(command.tag(), &mut bytes),
-                Err(message) => show::failed("08P01", &message, &mut bytes),
-            },
-            Command::Resume { user, database } => match self.pause(user, database, false, cores) {
-                Ok(()) => show::done(command.tag(), &mut bytes),
-                Err(message) => show::failed("08P01", &message, &mut bytes),
-            },
-            Command::Shutdown => {
-                show::done(command.tag(), &mut bytes);
-                answer(asker, bytes, cores);
-                return self.end(cores);
-            }
+            Command::Reload => return self.want_reload(By::Reload, Some(asker)),
+            Command::Configure { key, value } => return self.want_set(key, value, asker),
             Command::Set { .. } | Command::Empty => show::answer(&Report::default(), &command, &mut bytes),
+            acting => match self.operate(&acting, asker, cores) {
+                Ok(()) => return,
+                Err((code, message)) => show::failed(code, &message, &mut bytes),
+            },
         }
         answer(asker, bytes, cores);
     }
 
     fn gather(&mut self, asker: Asker, command: Command, cores: &mut Cores) {
+        let wants = match &command {
+            Command::Show(Show::Table(def), _) => def.wants,
+            _ => None,
+        };
+        let asked = Asked { asker, command, report: Report::default(), missing: cores.count() };
+        let Some(wants) = wants else { return self.show(asked, cores) };
         let request = self.next_request;
         self.next_request += 1;
-        self.asked.insert(request, Asked { asker, command, report: Report::default(), missing: cores.count() });
-        cores.post_all(|| Mail::Report { request });
+        self.asked.insert(request, asked);
+        cores.post_all(|| Mail::Report { request, wants });
     }
 
     pub(super) fn show(&mut self, mut asked: Asked, cores: &mut Cores) {
@@ -72,10 +70,21 @@ impl Control {
         report.config = published.snapshot.shown.clone();
         report.memory.extend(&self.fixed);
         report.version = format!("pg_dog {}", env!("CARGO_PKG_VERSION"));
-        let mut databases: Vec<&str> = published.pools.iter().map(|pool| pool.spec.database.as_str()).collect();
-        databases.sort_unstable();
-        databases.dedup();
-        report.lists.databases = databases.len() as u64;
+        report.instance_id = self.instance_id.clone();
+        let name = match &asked.command {
+            Command::Show(Show::Table(def), _) => def.name,
+            _ => "",
+        };
+        // Each of these looks at every pool; only who asks for it pays.
+        match name {
+            "databases" | "lists" => report.databases = self.databases(&published),
+            "users" => report.users = users(&published),
+            "dns_hosts" => report.hosts = hosts(&published),
+            "state" => report.state = self.state(&published),
+            _ => {}
+        }
+        // The console itself is the last of the databases, and not counted.
+        report.lists.databases = report.databases.len().saturating_sub(1) as u64;
         report.lists.users = published.pools.len() as u64;
         report.lists.pools = published.pools.len() as u64;
         let mut bytes = Vec::new();
@@ -83,23 +92,88 @@ impl Control {
         answer(asked.asker, bytes, cores);
     }
 
-    /// Stops or allows checkouts of the pools that are named; without names of all.
-    fn pause(&mut self, user: &Option<String>, database: &Option<String>, paused: bool, cores: &mut Cores) -> Result<(), String> {
-        let published = self.shared.published.load_full();
-        let named = |pool: &&std::sync::Arc<SharedPool>| {
-            user.as_ref().is_none_or(|user| pool.spec.user == *user) && database.as_ref().is_none_or(|database| pool.spec.database == *database)
+    /// By name, and the console last.
+    fn databases(&self, published: &Published) -> Vec<DatabaseRow> {
+        let mut rows: BTreeMap<&str, DatabaseRow> = BTreeMap::new();
+        for pool in &published.pools {
+            let spec = &pool.spec;
+            let paused = self.standing.paused.says(&spec.user, &spec.database) || self.standing.held.says(&spec.user, &spec.database);
+            let row = rows.entry(&spec.database).or_insert_with(|| DatabaseRow {
+                name: spec.database.clone(),
+                host: Some(spec.host.clone()),
+                port: spec.port,
+                server_database: spec.server_database.clone(),
+                force_user: (spec.server_user != spec.user).then(|| spec.server_user.clone()),
+                mode: Some(spec.mode),
+                paused: true,
+                disabled: self.standing.disabled.contains(&spec.database),
+                ..DatabaseRow::default()
+            });
+            row.pool_size = row.pool_size.max(spec.pool_size as u64);
+            row.min_pool_size = row.min_pool_size.max(spec.min_pool_size as u64);
+            row.mode = row.mode.filter(|mode| *mode == spec.mode);
+            row.force_user = row.force_user.take().filter(|user| *user == spec.server_user);
+            row.paused &= paused;
+        }
+        let admin = &published.snapshot.admin;
+        let console = DatabaseRow {
+            name: admin.database.clone(),
+            port: published.snapshot.general.port,
+            server_database: admin.database.clone(),
+            force_user: Some(admin.user.clone()),
+            ..DatabaseRow::default()
         };
-        let pools: Vec<_> = published.pools.iter().filter(named).collect();
-        if pools.is_empty() && (user.is_some() || database.is_some()) {
-            return Err("there is no such database or user".to_string());
-        }
-        for pool in pools {
-            pool.state.ledger.set_paused(paused);
-            if !paused {
-                let pool = pool.id;
-                cores.post_all(|| Mail::Resume { pool });
-            }
-        }
-        Ok(())
+        rows.into_values().chain([console]).collect()
     }
+
+    /// What pg_dog as a whole is doing; the first three keys are PgBouncer's.
+    fn state(&self, published: &Published) -> Vec<(&'static str, String)> {
+        let yes = |holds: bool| if holds { "yes" } else { "no" }.to_string();
+        let of = |words: &super::standing::Words| if words.all() || !words.any() { yes(words.all()) } else { "some".to_string() };
+        let (paused, held) = (of(&self.standing.paused), of(&self.standing.held));
+        let ending = self.ending.is_some() || self.closing();
+        let disabled: Vec<&str> = self.standing.disabled.iter().map(String::as_str).collect();
+        let set: Vec<&str> = self.reloads.overrides().iter().map(|(key, _)| key.as_str()).collect();
+        let mut rows = vec![
+            ("active", yes(paused != "yes" && held != "yes" && !ending)),
+            ("paused", paused),
+            ("suspended", yes(false)),
+            ("maintenance", held),
+            ("shutting_down", yes(ending)),
+            ("disabled", disabled.join(", ")),
+            ("config_number", published.snapshot.number.to_string()),
+            ("config_set", set.join(", ")),
+            ("reloads", self.reloads.done.to_string()),
+            ("reloads_failed", self.reloads.failed.to_string()),
+        ];
+        if let Some(last) = &self.reloads.last {
+            rows.push(("last_reload", show::moment(last.wall_ms)));
+            rows.push(("last_reload_by", last.by.to_string()));
+            rows.push(("last_reload_result", last.result.clone()));
+        }
+        rows
+    }
+}
+
+/// By name, the console's last.
+fn users(published: &Published) -> Vec<UserRow> {
+    let mut rows: BTreeMap<&str, UserRow> = BTreeMap::new();
+    for pool in &published.pools {
+        let (name, mode) = (&pool.spec.user, pool.spec.mode);
+        let row = rows.entry(name).or_insert_with(|| UserRow { name: name.clone(), mode: Some(mode) });
+        row.mode = row.mode.filter(|other| *other == mode);
+    }
+    let console = UserRow { name: published.snapshot.admin.user.clone(), mode: None };
+    rows.into_values().chain([console]).collect()
+}
+
+/// Names of servers that have to be resolved.
+fn hosts(published: &Published) -> Vec<HostRow> {
+    let mut rows: BTreeMap<&str, HostRow> = BTreeMap::new();
+    let named = |host: &str| host.parse::<std::net::IpAddr>().is_err() && !host.starts_with('/');
+    for pool in published.pools.iter().filter(|pool| named(&pool.spec.host)) {
+        let address = pool.state.address.load().as_ref().map(|address| address.ip().to_string());
+        rows.entry(&pool.spec.host).or_insert_with(|| HostRow { name: pool.spec.host.clone(), address });
+    }
+    rows.into_values().collect()
 }

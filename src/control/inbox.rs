@@ -10,6 +10,8 @@ use std::task::{Poll, Waker};
 
 use crate::mail::Word;
 
+use super::reload::Outcome;
+
 /// What the control core hears.
 pub enum Heard {
     Word(Word),
@@ -17,6 +19,12 @@ pub enum Heard {
     End,
     /// SIGHUP
     Reload,
+    /// the configuration files have changed
+    Changed,
+    /// a reload has been made
+    Loaded(Box<Outcome>),
+    /// a command that waits may look again
+    Again(u64),
 }
 
 #[derive(Default)]

@@ -12,20 +12,35 @@ use crate::config::{Inputs, Line, Loaded, Problem, Source, load};
 use crate::mail::{PoolState, Published, Quota, SharedPool};
 use crate::pool::ledger::{Gate, Ledger};
 
-/// Reads both files and checks them together with the environment, the command line and `overrides` (what was SET in the admin database: key of
-/// `[general]` and value, the last word on it). A file that is not there is None: defaults and a warning.
-pub fn read_files(files: &Files, overrides: &[(String, String)], random: [u8; 16], number: u64) -> Result<Loaded, Vec<String>> {
-    let Files { config, users, line, cpus } = files;
-    let (main, users_text) = match (read(config), read(users)) {
-        (Ok(main), Ok(users)) => (main, users),
-        (main, users) => return Err([main.err(), users.err()].into_iter().flatten().collect()),
-    };
-    let (main_name, users_name) = (config.display().to_string(), users.display().to_string());
-    let main = main.as_deref().map(|text| Source { name: &main_name, text });
-    let users = users_text.as_deref().map(|text| Source { name: &users_name, text });
+/// The text of both files. One that is not there is None: defaults and a warning.
+#[derive(Default)]
+pub struct Texts {
+    main: Option<String>,
+    users: Option<String>,
+}
+
+/// Reads both files.
+pub fn read_texts(files: &Files) -> Result<Texts, Vec<String>> {
+    match (read(&files.config), read(&files.users)) {
+        (Ok(main), Ok(users)) => Ok(Texts { main, users }),
+        (main, users) => Err([main.err(), users.err()].into_iter().flatten().collect()),
+    }
+}
+
+/// Checks both texts together with the environment, the command line and `overrides` (what was SET in the admin database: key of `[general]` and
+/// value, the last word on it).
+pub fn load_texts(files: &Files, texts: &Texts, overrides: &[(String, String)], random: [u8; 16], number: u64) -> Result<Loaded, Vec<String>> {
+    let (main_name, users_name) = (files.config.display().to_string(), files.users.display().to_string());
+    let main = texts.main.as_deref().map(|text| Source { name: &main_name, text });
+    let users = texts.users.as_deref().map(|text| Source { name: &users_name, text });
     let env = |name: &str| std::env::var(name).ok();
-    let inputs = Inputs { main, users, env: &env, line, overrides, cpus: *cpus, random, number };
+    let inputs = Inputs { main, users, env: &env, line: &files.line, overrides, cpus: files.cpus, random, number };
     load(&inputs).map_err(|problems| problems.iter().map(Problem::to_string).collect())
+}
+
+/// Reads both files and checks them.
+pub fn read_files(files: &Files, overrides: &[(String, String)], random: [u8; 16], number: u64) -> Result<Loaded, Vec<String>> {
+    load_texts(files, &read_texts(files)?, overrides, random, number)
 }
 
 fn read(path: &Path) -> Result<Option<String>, String> {

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use glommio::timer::TimerActionOnce;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::admin::console::Ending;
 use crate::admin::report::{MemoryRow, Report};
-use crate::config::shown::needs_restart;
 use crate::io::clock;
 use crate::io::ring::Waker;
 use crate::mail::{Mail, Poster, Shared, Word};
@@ -21,26 +20,44 @@ use crate::io::random::random;
 use super::console::Asked;
 use super::cores::Cores;
 use super::inbox::{Heard, Inbox};
-use super::publish::{Files, Publisher, read_files, resolve};
+use super::operate::Ordered;
+use super::publish::{Files, Publisher, resolve};
+use super::reload::{By, Reloads};
+use super::standing::Standing;
+use super::watch::watch;
 
 /// A server's name is looked up again at most this often.
 const RESOLVE_NS: u64 = 1_000_000_000;
 
 /// The control core.
 pub struct Control {
-    files: Files,
-    publisher: Publisher,
+    pub(super) files: Files,
+    pub(super) publisher: Arc<Publisher>,
     pub(super) shared: Arc<Shared>,
     outside: Arc<dyn Poster>,
-    inbox: Arc<Inbox>,
+    pub(super) inbox: Arc<Inbox>,
     /// SHOWs whose rows are being gathered
     pub(super) asked: HashMap<u64, Asked>,
     pub(super) next_request: u64,
+    /// commands that data cores carry out
+    pub(super) ordered: HashMap<u64, Ordered>,
+    pub(super) standing: Standing,
+    pub(super) reloads: Reloads,
+    pub(super) instance_id: String,
     resolved_at: HashMap<u32, u64>,
-    ending: bool,
+    pub(super) ending: Option<Ending>,
     drained: Vec<bool>,
     /// memory that is the same all the time: the rings' receive buffers
     pub(super) fixed: Vec<MemoryRow>,
+}
+
+/// What SHOW INSTANCE_ID shows: `NODE_ID` of the environment, as PgDog has it, or eight digits of chance.
+fn instance_id() -> String {
+    std::env::var("NODE_ID").ok().filter(|id| !id.is_empty()).unwrap_or_else(|| {
+        let mut bytes = [0; 4];
+        random(&mut bytes);
+        format!("{:08x}", u32::from_ne_bytes(bytes))
+    })
 }
 
 /// Watches signals on a thread of its own.
@@ -71,14 +88,18 @@ impl Control {
         let cores = outside.cores();
         Control {
             files,
-            publisher,
+            publisher: Arc::new(publisher),
             shared,
             outside,
             inbox,
             asked: HashMap::new(),
             next_request: 0,
+            ordered: HashMap::new(),
+            standing: Standing::default(),
+            reloads: Reloads::default(),
+            instance_id: instance_id(),
             resolved_at: HashMap::new(),
-            ending: false,
+            ending: None,
             drained: vec![false; cores],
             fixed: Vec::new(),
         }
@@ -93,38 +114,46 @@ impl Control {
     /// Runs until all data cores have drained, `shutdown_timeout` is over, or one of them fails.
     pub async fn run(mut self, waker: Waker) -> Result<(), String> {
         let mut cores = Cores::new(self.outside.clone(), waker);
+        self.remember_texts();
+        glommio::spawn_local(watch(self.files.clone(), self.inbox.clone(), self.shared.clone())).detach();
         loop {
             let inbox = self.inbox.clone();
             match inbox.next().await {
-                Heard::End => self.end(&mut cores),
-                Heard::Reload => {
-                    if let Err(problems) = self.reload(&mut cores) {
-                        tracing::error!("RELOAD changed nothing:\n  {}", problems.join("\n  "));
-                    }
-                }
+                Heard::End => self.end(Ending::Drain, &mut cores),
+                Heard::Reload => self.want_reload(By::Signal, None),
+                Heard::Changed => self.want_reload(By::Watch, None),
+                Heard::Loaded(outcome) => self.loaded(*outcome, &mut cores),
+                Heard::Again(request) => self.ask_cores(request, &mut cores),
                 Heard::Word(Word::Command { asker, text }) => self.command(asker, &text, &mut cores),
                 Heard::Word(Word::Report { request, report }) => self.reported(request, *report, &mut cores),
+                Heard::Word(Word::Obeyed { request, count, orphaned }) => self.obeyed(request, count, orphaned, &mut cores),
+                Heard::Word(Word::Interrupted { asker }) => self.interrupted(asker, &mut cores),
                 Heard::Word(Word::Unreachable { pool }) => self.resolve_again(pool),
                 Heard::Word(Word::Outdated(published)) => drop(published),
                 Heard::Word(Word::Drained { core }) => self.drained[core] = true,
                 Heard::Word(Word::Failed { core, why }) => return Err(format!("data core {core} ended: {why}")),
             }
-            if self.ending && self.drained.iter().all(|&drained| drained) {
+            if self.ending.is_some() && self.drained.iter().all(|&drained| drained) {
                 tracing::info!("all clients have gone");
                 return Ok(());
             }
         }
     }
 
-    /// Lets clients finish, for `shutdown_timeout` at most.
-    pub(super) fn end(&mut self, cores: &mut Cores) {
-        if self.ending {
+    /// Lets clients finish: for `shutdown_timeout` at most, or, with `Ending::Servers`, for as long as it takes. Who has said the second may still
+    /// say the first.
+    pub(super) fn end(&mut self, how: Ending, cores: &mut Cores) {
+        if self.ending == Some(Ending::Drain) || self.ending == Some(how) {
             return;
         }
-        self.ending = true;
+        self.ending = Some(how);
+        cores.post_all(|| Mail::Drain);
+        if how != Ending::Drain {
+            tracing::info!("shutting down: no new clients, transactions may finish");
+            return;
+        }
         let timeout = self.shared.published.load().snapshot.general.shutdown_timeout;
         tracing::info!(?timeout, "shutting down: no new clients, transactions may finish");
-        cores.post_all(|| Mail::Drain);
         let inbox = self.inbox.clone();
         let count = cores.count();
         // A timeout beyond centuries is none.
@@ -136,30 +165,6 @@ impl Control {
             // It runs on this executor until the process ends.
             std::mem::forget(timer);
         }
-    }
-
-    /// Reads both files again; nothing changes unless all is well.
-    pub(super) fn reload(&mut self, cores: &mut Cores) -> Result<(), Vec<String>> {
-        let before = self.shared.published.load_full();
-        let mut seed = [0; 16];
-        random(&mut seed);
-        let loaded = read_files(&self.files, &[], seed, before.snapshot.number + 1)?;
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
-        let restart = needs_restart(&before.snapshot, &loaded.snapshot);
-        if !restart.is_empty() {
-            tracing::warn!("these settings need a restart and stay as they were: {}", restart.join(", "));
-        }
-        let mut snapshot = loaded.snapshot;
-        snapshot.general.workers = before.snapshot.general.workers;
-        let published = self.publisher.build(snapshot, Some(&before));
-        let number = published.snapshot.number;
-        self.shared.published.store(Arc::new(published));
-        self.shared.version.store(number, Ordering::Release);
-        cores.post_all(|| Mail::Published);
-        tracing::info!(number, "configuration reloaded");
-        Ok(())
     }
 
     /// A server could not be reached: its name may have moved.

@@ -3,12 +3,12 @@
 
 use crate::auth::secrets::constant_time_eq;
 use crate::io::{Door, Group};
-use crate::mail::{Desk, Mail};
+use crate::mail::{Asker, Desk, Mail, Word};
 use crate::session::login::LONG_KEY;
 
 use super::core::Core;
 use super::logins::place;
-use super::peers::{CancelLeg, NOBODY, Peer, ServerStage};
+use super::peers::{CancelLeg, NOBODY, Peer, ServerStage, Stage};
 use super::servers::address;
 use super::timers::{Timer, ns};
 
@@ -29,6 +29,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         // Before the client has been told its key it has none, and there is no empty one.
         if secret.is_empty() || !constant_time_eq(peer.secret(), secret) {
             return;
+        }
+        if matches!(peer.stage, Stage::Admin { busy: true, .. }) {
+            let asker = Asker { core: self.id, slot, generation: self.links.generation(slot) };
+            return self.desk.word(Word::Interrupted { asker });
         }
         if let Some(ticket) = peer.ticket.take() {
             let Some(Peer::Client(peer)) = self.peers.get(slot as usize) else { return };

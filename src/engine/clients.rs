@@ -14,6 +14,7 @@ use crate::wire::server::{ErrorFields, error, ready};
 use super::HELD_MAX;
 use super::core::Core;
 use super::guard::guard;
+use super::operate::is_held;
 use super::peers::{NOBODY, Peer, ServerStage, Stage};
 use super::timers::Timer;
 
@@ -56,7 +57,10 @@ impl<D: Door, K: Desk> Core<D, K> {
             Stage::Ready if peer.server == NOBODY => true,
             Stage::Ready => match &self.peers[peer.server as usize] {
                 // A cancel request that is still on its way is for what was asked before: it must not hit what is asked next.
-                Peer::Server(server) => matches!(server.stage, ServerStage::Busy) && (!server.leg || server.link.server.exchange.is_active()),
+                Peer::Server(server) => {
+                    let busy = matches!(server.stage, ServerStage::Busy) && (!server.leg || server.link.server.exchange.is_active());
+                    busy && !(self.operate.holding && is_held(peer, server))
+                }
                 _ => false,
             },
         }

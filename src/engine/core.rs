@@ -13,6 +13,7 @@ use crate::session::Verdicts;
 use crate::session::parameters::Profile;
 
 use super::lend::Pool;
+use super::operate::Operate;
 use super::peers::{NOBODY, Peer};
 use super::post::Post;
 use super::timers::{Timer, ns};
@@ -94,6 +95,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) memory_max: usize,
     /// when it was last said that no connection can be accepted
     said_full_at: u64,
+    /// what the operator has asked for
+    pub(super) operate: Operate,
 }
 
 impl<D: Door, K: Desk> Core<D, K> {
@@ -136,6 +139,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             clients_max: usize::MAX,
             memory_max: usize::MAX,
             said_full_at: 0,
+            operate: Operate::default(),
         };
         core.note_settings();
         core.accept_again();
@@ -185,6 +189,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         self.fail_unopened();
         self.serve_again();
+        self.report_slice();
+        self.order_slice();
         self.completions = completions;
         if self.draining {
             self.tell_if_drained();
@@ -197,7 +203,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         let parting = self.parting && !self.drained;
         // A promised server that is in the middle of something goes when that is over, of which the core hears.
         let settling = self.lending.iter().any(|&(slot, _, _)| self.links.is_settling(slot) || self.may_leave(slot));
-        !parting && !settling && self.unopened.is_empty() && self.barred.is_empty() && self.granted.is_empty() && self.again.is_empty()
+        let asked = self.operate.has_work();
+        !parting && !settling && !asked && self.unopened.is_empty() && self.barred.is_empty() && self.granted.is_empty() && self.again.is_empty()
     }
 
     /// Runs until the machine breaks; a core has no other end.
@@ -336,7 +343,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             return;
         }
         // Closed while draining, so that the kernel refuses who comes now instead of letting them wait for the end.
-        if self.draining {
+        if self.draining || self.operate.closed {
             self.stop_listening();
         } else if failed {
             // Out of descriptors or memory: asking again at once would fail at once.
@@ -348,7 +355,7 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// Takes clients (again).
     pub(super) fn accept_again(&mut self) {
-        if self.draining {
+        if self.draining || self.operate.closed {
             return;
         }
         for (index, listener) in self.listeners.iter_mut().enumerate() {

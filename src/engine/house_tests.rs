@@ -10,23 +10,26 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::admin::report::Report;
+use crate::admin::report::{Report, Wants};
 use crate::config::snapshot::{Admin, AuthType, Cores, General, NEVER, PoolSpec, PoolerMode, Snapshot, Tcp};
 use crate::engine::{Core, Parts, mailboxes};
 use crate::io::sim::{Answer, Dice, Faults, Limits, PeerId, PeerRead, SimDoor, World};
-use crate::mail::{Asker, Desk, Job, Mail, PoolState, Poster, Published, Shared, SharedPool, Word};
+use crate::mail::{Asker, Desk, Job, Mail, Order, PoolState, Poster, Published, Shared, SharedPool, Word};
 use crate::pool::ledger::Ledger;
 use crate::wire::{client, server};
 
 struct Nobody {
     dice: RefCell<Dice>,
     reports: Rc<RefCell<Vec<Report>>>,
+    obeyed: Rc<RefCell<Vec<(u64, u64, bool)>>>,
 }
 
 impl Desk for Nobody {
     fn word(&self, word: Word) {
-        if let Word::Report { report, .. } = word {
-            self.reports.borrow_mut().push(*report);
+        match word {
+            Word::Report { report, .. } => self.reports.borrow_mut().push(*report),
+            Word::Obeyed { request, count, orphaned } => self.obeyed.borrow_mut().push((request, count, orphaned)),
+            _ => {}
         }
     }
 
@@ -48,6 +51,7 @@ pub struct House {
     shared: Arc<Shared>,
     outside: crate::engine::Outside,
     reports: Rc<RefCell<Vec<Report>>>,
+    obeyed: Rc<RefCell<Vec<(u64, u64, bool)>>>,
     pub servers: Vec<FakeServer>,
     /// bodies of the cancel requests that came
     pub cancels: Vec<Vec<u8>>,
@@ -91,7 +95,8 @@ impl House {
         });
         let (mut posts, outside) = mailboxes(1);
         let reports = Rc::new(RefCell::new(Vec::new()));
-        let desk = Nobody { dice: RefCell::new(Dice::new(1)), reports: reports.clone() };
+        let obeyed = Rc::new(RefCell::new(Vec::new()));
+        let desk = Nobody { dice: RefCell::new(Dice::new(1)), reports: reports.clone(), obeyed: obeyed.clone() };
         let (post, listeners) = (posts.remove(0), vec![world.listen(0)]);
         let core = Core::new(Parts { id: 0, door: world.door(0), desk, post, shared: shared.clone(), listeners });
         House {
@@ -100,6 +105,7 @@ impl House {
             shared,
             outside,
             reports,
+            obeyed,
             servers: Vec::new(),
             cancels: Vec::new(),
             greeting: Vec::new(),
@@ -216,11 +222,55 @@ impl House {
     }
 
     pub fn panics(&mut self) -> u64 {
-        if self.outside.post(0, Mail::Report { request: 1 }) {
+        self.report(Wants::default()).lists.panics
+    }
+
+    pub fn report(&mut self, wants: Wants) -> Report {
+        self.post(Mail::Report { request: 1, wants });
+        self.settle();
+        self.reports.borrow_mut().pop().unwrap()
+    }
+
+    /// Has an order carried out; what it counted.
+    pub fn order(&mut self, order: Order) -> u64 {
+        let nobody = Asker { core: 1, slot: 0, generation: 0 };
+        self.post(Mail::Order { request: 7, asker: nobody, order: Arc::new(order) });
+        self.settle();
+        let (request, count, orphaned) = self.obeyed.borrow_mut().pop().expect("it is carried out");
+        assert_eq!((request, orphaned), (7, false));
+        count
+    }
+
+    pub fn post(&mut self, mail: Mail) {
+        if self.outside.post(0, mail) {
             self.world.wake(0);
         }
+    }
+
+    /// One turn of the core; true when it has something left to do.
+    pub fn turn(&mut self) -> bool {
+        self.core.step().unwrap();
+        self.world.core_runnable(0)
+    }
+
+    /// Reports that have come.
+    pub fn reported(&self) -> usize {
+        self.reports.borrow().len()
+    }
+
+    /// Lets time pass and whatever was due happen.
+    pub fn pass(&mut self, ns: u64) {
+        let until = self.world.now() + ns;
+        while let Some(at) = self.world.next_event().filter(|&at| at <= until) {
+            self.world.advance_to(at);
+            self.settle();
+        }
+        self.world.advance_to(until);
         self.settle();
-        self.reports.borrow_mut().pop().unwrap().lists.panics
+    }
+
+    pub fn ledger(&self) -> Arc<Ledger> {
+        self.shared.published.load().pools[0].state.ledger.clone()
     }
 
     /// Connections of the pool, and those that are idle.

@@ -45,6 +45,8 @@ pub struct Pool {
     pub has_limits: bool,
     /// a `Timer::Reserve` is armed
     pub reserve_timer: bool,
+    /// when MAINTENANCE ended, ns: its waiters' time counts from here
+    pub released_at: u64,
 }
 
 impl Pool {
@@ -105,6 +107,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 retired: false,
                 has_limits: shared.spec.limits.shortest() != NEVER,
                 reserve_timer: false,
+                released_at: 0,
             })
         })
     }
@@ -247,14 +250,6 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.after(pool, after);
     }
 
-    /// PAUSE is over.
-    pub(super) fn resume_pool(&mut self, pool: u32) {
-        let now = self.now;
-        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
-        let after = slice.slice.look(now);
-        self.after(pool, after);
-    }
-
     fn placed(&mut self, pool: u32, verdict: Checkin) {
         match verdict {
             Checkin::Serve { client, link, .. } => {
@@ -275,6 +270,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// A server whose login is through.
     pub(super) fn pool_opened(&mut self, slot: u32) {
         self.check_in(slot, |slice, now| slice.opened(slot, now));
+        self.replace_arrived(slot);
         self.look_at_gate();
     }
 
@@ -383,6 +379,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.links.resume(slot);
         self.pool(&shared);
         self.check_in(slot, |slice, now| slice.handed(slot, now));
+        self.replace_arrived(slot);
     }
 
     /// Another core took one of our idle servers from the ledger.
@@ -440,6 +437,10 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn expire_waiters(&mut self, pool: u32) {
         let timeout = ns(self.published.snapshot.general.checkout_timeout);
         let now = self.now;
+        if let Some(at) = self.spared_until(pool, timeout) {
+            self.wheel.arm(at, Timer::Wait { pool });
+            return;
+        }
         loop {
             let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
             slice.wait_timer = false;

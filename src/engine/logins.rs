@@ -16,6 +16,7 @@ use crate::wire::server;
 use super::core::Core;
 use super::guard::guard;
 use super::peers::{ClientCounts, ClientPeer, NOBODY, Peer, Stage};
+use super::report::Making;
 use super::timers::{Timer, ns};
 use super::{CLIENTS_MAX, CORES_MAX};
 
@@ -231,6 +232,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(pool) = published.find(&login.database, &login.user).cloned() else {
             return self.client_fatal(slot, "3D000", "this database is no longer configured", None);
         };
+        if pool.state.ledger.disabled() {
+            let hint = "An operator has said DISABLE; ENABLE on the admin database lets clients in again.";
+            return self.client_fatal(slot, "57P03", "this database takes no new clients at the moment", Some(hint));
+        }
         if let Some(full) = self.take_places(slot, &pool) {
             let hint = "Fewer clients at once, or a higher bound in the configuration.";
             return self.client_fatal(slot, "53300", full, Some(hint));
@@ -313,9 +318,9 @@ impl<D: Door, K: Desk> Core<D, K> {
                 Mail::Cancel { slot, secret } => self.cancel_client(slot, &secret),
                 Mail::Made { slot, generation } => self.made(slot, generation),
                 Mail::Published => self.take_published(),
-                Mail::Report { request } => self.report(request),
+                Mail::Report { request, wants } => self.operate.reports.push_back(Making::new(request, wants)),
                 Mail::Answer { slot, generation, bytes } => self.answer_admin(slot, generation, &bytes),
-                Mail::Resume { pool } => self.resume_pool(pool),
+                Mail::Order { request, asker, order } => self.ordered(request, asker, order),
                 Mail::Drain => self.drain(),
             }
         }

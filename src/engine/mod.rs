@@ -13,6 +13,7 @@ mod guard;
 mod leaving;
 mod lend;
 mod logins;
+mod operate;
 mod peers;
 mod pools;
 mod post;

@@ -1,6 +1,9 @@
-//! What this core has, as plain rows for the admin console.
+//! What this core has, as plain rows for the admin console. Made in slices of bounded work between two turns of the loop; gathering what all cores
+//! say is left to `control`.
 
-use crate::admin::report::{ClientRow, Lists, MemoryRow, PoolRow, Report, Role, ServerRow, State, StatsRow};
+use std::collections::HashMap;
+
+use crate::admin::report::{ClientRow, Lists, MemoryRow, PoolRow, Report, Role, ServerRow, State, StatsRow, Wants};
 use crate::io::Door;
 use crate::mail::{Desk, ServerLink, Word};
 use crate::session::exchange::Status;
@@ -8,39 +11,110 @@ use crate::session::exchange::Status;
 use super::core::Core;
 use super::lend::Pool;
 use super::logins::pid;
+use super::operate::is_closing;
 use super::peers::{ClientPeer, NOBODY, Peer, ServerPeer, ServerStage, Stage};
 
+/// Peers, or pools, that one turn puts into a report: a few dozen microseconds, so that ten thousand clients stop nobody while they are listed.
+const SLICE: usize = 128;
+
+/// A report that is being made, one slice in each turn of the loop.
+///
+/// Each socket's place is looked at once, so nobody who stays is listed twice or left out. Who comes meanwhile may be listed; a server that another
+/// core takes meanwhile may be in both lists, or in none.
+pub struct Making {
+    request: u64,
+    wants: Wants,
+    report: Report,
+    tally: Tally,
+    /// the next socket to look at, then the next pool
+    peer: usize,
+    pool: usize,
+}
+
+/// What is counted while the sockets are looked at.
+#[derive(Default)]
+struct Tally {
+    clients: usize,
+    busy_clients: usize,
+    servers: usize,
+    busy_servers: usize,
+    statements: usize,
+    statement_bytes: usize,
+    /// by pool
+    in_transaction: HashMap<u32, u64>,
+}
+
+impl Making {
+    /// Nothing of it is there yet.
+    pub fn new(request: u64, wants: Wants) -> Making {
+        Making { request, wants, report: Report::default(), tally: Tally::default(), peer: 0, pool: 0 }
+    }
+}
+
 impl<D: Door, K: Desk> Core<D, K> {
-    /// Answers the control core.
-    pub(super) fn report(&mut self, request: u64) {
-        let mut report = Report::default();
-        for (slot, peer) in self.peers.iter().enumerate() {
-            match peer {
-                Peer::Client(client) => report.clients.push(self.client_row(slot as u32, client)),
-                Peer::Server(server) => report.servers.push(self.server_row(server)),
-                _ => {}
+    /// The next slice of the report that was asked for first; answers the control core when it is whole.
+    pub(super) fn report_slice(&mut self) {
+        let Some(mut making) = self.operate.reports.pop_front() else { return };
+        let mut left = SLICE;
+        while left > 0 && making.peer < self.peers.len() {
+            self.look_at_peer(&mut making);
+            making.peer += 1;
+            left -= 1;
+        }
+        while left > 0 && making.wants.pools && making.pool < self.pools.len() {
+            if let Some(pool) = &self.pools[making.pool] {
+                making.report.pools.push(self.pool_row(pool, &making.tally));
+                making.report.stats.push(self.stats_row(pool));
             }
+            making.pool += 1;
+            left -= 1;
         }
-        for pool in self.pools.iter().flatten() {
-            report.pools.push(self.pool_row(pool));
-            report.stats.push(self.stats_row(pool));
+        if left == 0 {
+            return self.operate.reports.push_front(making);
         }
-        let used = report.clients.iter().filter(|client| client.state != State::Idle).count() as u64;
-        let busy = report.servers.iter().filter(|server| server.state != State::Idle).count() as u64;
+        let Making { request, mut report, tally, .. } = making;
         report.lists = Lists {
-            used_clients: used,
-            free_clients: report.clients.len() as u64 - used,
-            used_servers: busy,
-            free_servers: report.servers.len() as u64 - busy,
+            used_clients: tally.busy_clients as u64,
+            free_clients: (tally.clients - tally.busy_clients) as u64,
+            used_servers: tally.busy_servers as u64,
+            free_servers: (tally.servers - tally.busy_servers) as u64,
             panics: self.panics,
             ..Lists::default()
         };
-        report.memory = self.memory_rows();
+        report.memory = self.memory_rows(&tally);
         self.desk.word(Word::Report { request, report: Box::new(report) });
     }
 
+    fn look_at_peer(&self, making: &mut Making) {
+        let (slot, tally) = (making.peer, &mut making.tally);
+        match &self.peers[slot] {
+            Peer::Client(client) => {
+                tally.clients += 1;
+                tally.busy_clients += usize::from(self.client_state(client) != State::Idle);
+                let kept = client.client.memory();
+                tally.statements += usize::from(kept > 0);
+                tally.statement_bytes += kept;
+                if making.wants.clients {
+                    making.report.clients.push(self.client_row(slot as u32, client));
+                }
+            }
+            Peer::Server(server) => {
+                let state = server_state(server);
+                tally.servers += 1;
+                tally.busy_servers += usize::from(state != State::Idle);
+                if state == State::IdleInTransaction {
+                    *tally.in_transaction.entry(server.pool).or_default() += 1;
+                }
+                if making.wants.servers {
+                    making.report.servers.push(self.server_row(slot as u32, server));
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// What this core's memory is used for. Vectors count with their room, not with their length.
-    fn memory_rows(&self) -> Vec<MemoryRow> {
+    fn memory_rows(&self, tally: &Tally) -> Vec<MemoryRow> {
         let row = |name, size: usize, used: usize, free: usize, bytes: usize| MemoryRow {
             name,
             size: size as u64,
@@ -48,19 +122,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             free: free as u64,
             bytes: bytes as u64,
         };
-        let (mut clients, mut servers, mut statements, mut statement_bytes) = (0, 0, 0, 0);
-        for peer in &self.peers {
-            match peer {
-                Peer::Client(client) => {
-                    clients += 1;
-                    let kept = client.client.memory();
-                    statements += usize::from(kept > 0);
-                    statement_bytes += kept;
-                }
-                Peer::Server(_) => servers += 1,
-                _ => {}
-            }
-        }
+        let (clients, servers) = (tally.clients, tally.servers);
         let links = self.links.memory();
         let pools = self.pools.iter().flatten().count();
         let (slot, client, server, pool) =
@@ -70,22 +132,28 @@ impl<D: Door, K: Desk> Core<D, K> {
             row("client", client, clients, 0, clients * client),
             row("server", server, servers, 0, servers * server),
             row("pool", pool, pools, 0, pools * pool),
-            row("unnamed_statement", 0, statements, 0, statement_bytes),
+            row("unnamed_statement", 0, tally.statements, 0, tally.statement_bytes),
             row("received", 0, links.held, 0, links.held_bytes),
             row("unsent", 0, links.backlogs, 0, links.backlog_bytes),
             row("spare_block", 0, 0, 0, links.kept),
         ]
     }
 
-    fn client_row(&self, slot: u32, client: &ClientPeer) -> ClientRow {
-        let waiting = if client.ticket.is_some() { self.now.saturating_sub(client.waits_since) } else { 0 };
-        let server = self.peers.get(client.server as usize);
-        let state = match (&client.stage, server) {
+    fn client_state(&self, client: &ClientPeer) -> State {
+        match (&client.stage, self.peers.get(client.server as usize)) {
             (Stage::Login(_) | Stage::Greeted, _) => State::Login,
             (Stage::Admin { busy: true, .. }, _) => State::Active,
             _ if client.ticket.is_some() => State::Waiting,
             (_, Some(Peer::Server(server))) => server_state(server),
             _ => State::Idle,
+        }
+    }
+
+    fn client_row(&self, slot: u32, client: &ClientPeer) -> ClientRow {
+        let waiting = if client.ticket.is_some() { self.now.saturating_sub(client.waits_since) } else { 0 };
+        let server_pid = match self.peers.get(client.server as usize) {
+            Some(Peer::Server(server)) => server.link.server.key.as_ref().map(|(pid, _)| *pid as u32),
+            _ => None,
         };
         ClientRow {
             id: pid(self.id, slot) as u32,
@@ -93,7 +161,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             database: client.database.clone(),
             addr: client.address.map(|address| address.ip().to_string()).unwrap_or_default(),
             port: client.address.map_or(0, |address| address.port()),
-            state,
+            state: self.client_state(client),
             connect_ms: client.connected_wall,
             last_request_ms: (client.counts.last_request_wall > 0).then_some(client.counts.last_request_wall),
             queries: client.client.requests,
@@ -105,11 +173,14 @@ impl<D: Door, K: Desk> Core<D, K> {
             bytes_sent: client.counts.sent,
             errors: client.counts.errors,
             application_name: client.profile.get("application_name").unwrap_or_default().to_string(),
+            waiting_us: waiting / 1000,
+            fd: self.links.fd(slot),
+            server_pid,
             ..ClientRow::default()
         }
     }
 
-    fn server_row(&self, server: &ServerPeer) -> ServerRow {
+    fn server_row(&self, slot: u32, server: &ServerPeer) -> ServerRow {
         let link = &server.link;
         let client = (server.client != NOBODY).then(|| pid(self.id, server.client) as u32);
         let elapsed = self.now.saturating_sub(link.connected_at);
@@ -131,17 +202,15 @@ impl<D: Door, K: Desk> Core<D, K> {
             bytes_received: link.received,
             bytes_sent: link.sent,
             age_s: elapsed / 1_000_000_000,
+            close_needed: is_closing(server),
+            fd: self.links.fd(slot),
             ..ServerRow::default()
         }
     }
 
-    fn pool_row(&self, pool: &Pool) -> PoolRow {
+    fn pool_row(&self, pool: &Pool, tally: &Tally) -> PoolRow {
         let spec = &pool.shared.spec;
-        let in_transaction = self.peers.iter().filter(|peer| match peer {
-            Peer::Server(server) => server.pool == pool.shared.id && server_state(server) == State::IdleInTransaction,
-            _ => false,
-        });
-        let sv_idle_xact = in_transaction.count() as u64;
+        let sv_idle_xact = tally.in_transaction.get(&pool.shared.id).copied().unwrap_or_default();
         let slice = &pool.slice;
         PoolRow {
             id: u64::from(pool.shared.id),

@@ -113,7 +113,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             let Peer::Client(peer) = &self.peers[slot as usize] else { continue };
             let idle = match &peer.stage {
                 Stage::Ready => {
-                    peer.ticket.is_none() && peer.client.at_boundary() && (peer.server == NOBODY || self.is_between_transactions(peer.server))
+                    // Who waits in a pause would wait for the operator, who has left.
+                    let waits = peer.ticket.is_some() && !peer.pool.as_ref().is_some_and(|pool| pool.state.ledger.paused());
+                    !waits && peer.client.at_boundary() && (peer.server == NOBODY || self.is_between_transactions(peer.server))
                 }
                 Stage::Login(_) | Stage::Greeted => true,
                 Stage::Admin { .. } => false,

@@ -258,6 +258,9 @@ pub struct Ledger {
     size: plain::AtomicU32,
     reserve: plain::AtomicU32,
     paused: AtomicBool,
+    /// read only where somebody waits too long, logs in, or is held back: no order between cores hangs on them
+    held: plain::AtomicBool,
+    disabled: plain::AtomicBool,
     /// no connect before this time, ns
     retry_at: AtomicU64,
     gate: Arc<Gate>,
@@ -288,6 +291,8 @@ impl Ledger {
             size: plain::AtomicU32::new(limit),
             reserve: plain::AtomicU32::new(0),
             paused: AtomicBool::new(false),
+            held: plain::AtomicBool::new(false),
+            disabled: plain::AtomicBool::new(false),
             retry_at: AtomicU64::new(0),
             gate,
             caps: None,
@@ -474,6 +479,26 @@ impl Ledger {
     /// Sets or ends the pause. After the end every core has to `look`.
     pub fn set_paused(&self, paused: bool) {
         self.paused.store(paused, Ordering::SeqCst);
+    }
+
+    /// MAINTENANCE: a pause that waiters wait out, however long it takes.
+    pub fn held(&self) -> bool {
+        self.held.load(plain::Ordering::Acquire)
+    }
+
+    /// Sets or ends that. It is a pause as well, so that `set_paused` comes with it.
+    pub fn set_held(&self, held: bool) {
+        self.held.store(held, plain::Ordering::Release);
+    }
+
+    /// DISABLE: no new clients.
+    pub fn disabled(&self) -> bool {
+        self.disabled.load(plain::Ordering::Acquire)
+    }
+
+    /// Refuses new clients, or takes them again.
+    pub fn set_disabled(&self, disabled: bool) {
+        self.disabled.store(disabled, plain::Ordering::Release);
     }
 
     /// No connect before this time (ns), because the last one failed.

@@ -38,7 +38,19 @@ fn every_show_shows() {
 fn what_it_does_not_know_is_a_protocol_violation() {
     let house = House::new(Version::Debian, 1, "");
     let mut console = Raw::login(&house.dog.admin_login());
-    for command in ["SELECT 1", "SHOW NOTHING AT ALL", "SHOW POOLS; SHUTDOWN", "RELAOD", "BAN x", "PAUSE nowhere", "DROP TABLE x", "RELOAD now"] {
+    for command in [
+        "SELECT 1",
+        "SHOW NOTHING AT ALL",
+        "SHOW POOLS; SHUTDOWN",
+        "RELAOD",
+        "BAN x",
+        "PAUSE nowhere",
+        "KILL nowhere",
+        "KILL_CLIENT 4711",
+        "MAINTENANCE",
+        "DROP TABLE x",
+        "RELOAD now",
+    ] {
         let refused = console.query(command);
         assert_eq!(error(&refused)[&'C'], "08P01", "{command}");
         assert_eq!(console.status, b'I');
@@ -76,13 +88,19 @@ fn pause_holds_and_resume_lets_go() {
     let (mut open, mut client) = (house.client(), house.client());
     let mut other = Raw::login(&house.login("other"));
     open.rows("BEGIN");
-    admin(&house.dog, "PAUSE app app");
+    let mut console = Raw::login(&house.dog.admin_login());
+    console.send(&raw::query("PAUSE app app"));
+    wait_until("the pause", SOON, || watch.show("POOLS").iter().any(|row| row["user"] == "app" && row["paused"] == "t"));
     assert!(watch.show("POOLS").iter().filter(|row| row["user"] == "app").all(|row| row["paused"] == "t"));
     client.send(&raw::query("SELECT 'later'"));
     wait_until("the client waits", SOON, || watch.pools("cl_waiting") == 1);
     // Who has a server finishes; another user is not concerned.
     assert_eq!(one(&mut open, "SELECT 'goes on'"), "goes on");
+    console.set_deadline(Duration::from_millis(100));
+    assert_eq!(console.try_read().err().map(|error| error.kind()), Some(std::io::ErrorKind::WouldBlock), "a server is still in use");
+    console.set_deadline(SOON);
     open.rows("COMMIT");
+    assert_eq!(super::house::tags(&console.read_until_ready()), "CZ");
     assert_eq!(one(&mut other, "SELECT 'other'"), "other");
     client.set_deadline(Duration::from_millis(300));
     assert_eq!(client.try_read().err().map(|error| error.kind()), Some(std::io::ErrorKind::WouldBlock));

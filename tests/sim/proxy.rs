@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use pg_dog::admin::console::Scope;
+use pg_dog::admin::report::Wants;
 use pg_dog::config::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, NEVER, PoolSpec, PoolerMode, Recovery, Snapshot, Tcp};
 use pg_dog::engine::{Core, Outside, Parts, mailboxes};
 use pg_dog::io::sim::{Dice, SimDoor, World};
 use pg_dog::mail::Poster as _;
-use pg_dog::mail::{Asker, Desk, Job, Mail, PoolState, Published, Shared, SharedPool, Word};
+use pg_dog::mail::{Asker, Desk, Job, Mail, Order, PoolState, Published, Shared, SharedPool, Word};
 use pg_dog::pool::ledger::{Gate, Ledger, Line};
 
 use crate::house::CoreUnderTest;
@@ -206,10 +208,23 @@ impl Proxy {
 
     /// RESUME of all pools.
     pub fn resume(&self, world: &World) {
-        for (pool, ledger) in self.ledgers().enumerate() {
-            ledger.set_paused(false);
-            self.tell(world, || Mail::Resume { pool: pool as u32 });
-        }
+        self.ledgers().for_each(|ledger| ledger.set_paused(false));
+        self.order(world, Order::Look(Scope::default()));
+    }
+
+    /// RECONNECT of all pools.
+    pub fn replace(&self, world: &World) {
+        self.order(world, Order::Replace(Scope::default()));
+    }
+
+    /// SHOW of everything; the answer is nobody's.
+    pub fn report(&self, world: &World) {
+        self.tell(world, || Mail::Report { request: 0, wants: Wants { clients: true, servers: true, pools: true } });
+    }
+
+    fn order(&self, world: &World, order: Order) {
+        let (nobody, order) = (Asker { core: usize::MAX, slot: 0, generation: 0 }, Arc::new(order));
+        self.tell(world, || Mail::Order { request: 0, asker: nobody, order: order.clone() });
     }
 
     /// A reload that gives all pools another size.

@@ -244,6 +244,14 @@ impl Mix {
                 at(10, 100, Box::new(|house| house.servers[0].fall(Doom::Silent, Some(Answer::Accept))));
             }
         }
+        // Both at once, and each perhaps more than once: connections close under whoever waits, clients are listed while they come and go.
+        if self.operator && fate.chance(300) {
+            for _ in 0..fate.between(1, 3) {
+                let (tell, proxy): (fn(&Proxy, &World), _) =
+                    if fate.chance(500) { (Proxy::replace, proxy.clone()) } else { (Proxy::report, proxy.clone()) };
+                house.later(fate.between(5, 120) * MS, Box::new(move |house| tell(&proxy, &house.world)));
+            }
+        }
         if self.rabble {
             self.plan_machine(house, &mut fate);
         }
