@@ -13,9 +13,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::admin::console::Scope;
 use crate::admin::report::{Report, Wants};
 use crate::auth::scram::Verifier;
-use crate::config::snapshot::{PoolSpec, Snapshot};
+use crate::config::snapshot::{ClientSecrets, PoolSpec, Snapshot};
 use crate::pool::ledger::{Gate, Ledger};
-use crate::session::greeting::{Reported, SaltedKeys, report};
+use crate::session::greeting::{PasswordInUse, Reported, SaltedKeys, report};
+use crate::session::login::Check;
 use crate::session::server::Server;
 
 /// What a pool is beyond its settings: lives as long as anybody uses the pool, over reloads.
@@ -27,6 +28,8 @@ pub struct PoolState {
     pub parameters: ArcSwapOption<Reported>,
     /// number of that list, counted after it was changed: cheaper to compare than the list
     pub reports: AtomicU64,
+    /// which of several passwords the server takes
+    pub password: PasswordInUse,
     /// keys of our own login at the server, so that PBKDF2 runs once
     pub server_keys: ArcSwapOption<SaltedKeys>,
     /// set while the server does not let us in
@@ -77,6 +80,7 @@ impl PoolState {
             address: address.map(Arc::new).into(),
             parameters: None.into(),
             reports: AtomicU64::new(0),
+            password: PasswordInUse::default(),
             server_keys: None.into(),
             barred: None.into(),
             clients: AtomicU32::new(0),
@@ -250,9 +254,11 @@ pub enum Order {
 /// Work for a helper; it takes milliseconds.
 pub enum Job {
     /// PBKDF2 for a client's login; the result goes to `cell`
-    Verifier { cell: Arc<VerifierCell>, password: String, salt: [u8; 16] },
-    /// PBKDF2 for our login at a server; the result goes to `pool.state.server_keys`
-    ServerKeys { pool: Arc<SharedPool>, salt: Vec<u8>, iterations: u32 },
+    Verifier { cell: Arc<VerifierCell>, secrets: Arc<ClientSecrets>, salt: [u8; 16] },
+    /// PBKDF2 for a password that a client sent in clear; the result goes into it
+    Check(Arc<Check>),
+    /// PBKDF2 for our login at a server with one of the pool's passwords; the result goes to `pool.state.server_keys`
+    ServerKeys { pool: Arc<SharedPool>, password: usize, salt: Vec<u8>, iterations: u32 },
 }
 
 /// Who waits for a helper.

@@ -42,6 +42,8 @@ mod programs;
 mod reload;
 #[path = "clients/rust_driver.rs"]
 mod rust_driver;
+#[path = "clients/settings.rs"]
+mod settings;
 #[path = "clients/shutdown.rs"]
 mod shutdown;
 #[path = "clients/soak.rs"]

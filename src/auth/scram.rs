@@ -5,6 +5,7 @@
 
 use super::saslprep::prepared;
 use super::secrets::constant_time_eq;
+use crate::config::snapshot::{ClientSecrets, Hash};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
@@ -144,6 +145,22 @@ impl Verifier {
         self.others.push(Keys::from_salted(&salted_password(password, &self.salt, self.iterations)));
     }
 
+    /// Of a user with these passwords and this stored form, each as good as another: all stand under the salt of the stored form, if there is one
+    /// that is SCRAM's, else under `salt`. One [`salted_password`] for each password, so never on a data core. None: there is neither.
+    pub fn of_secrets(secrets: &ClientSecrets, salt: &[u8]) -> Option<Self> {
+        let stored = match &secrets.hash {
+            Some(Hash::Scram(text)) => Self::parse(text).ok(),
+            _ => None,
+        };
+        let mut passwords = secrets.passwords.iter();
+        let mut verifier = match stored {
+            Some(stored) => stored,
+            None => Self::from_password(passwords.next()?, salt, DEFAULT_ITERATIONS),
+        };
+        passwords.for_each(|password| verifier.add_password(password));
+        Some(verifier)
+    }
+
     /// Reads the stored form. The inverse of Display, apart from `others`.
     pub fn parse(text: &str) -> Result<Self, VerifierError> {
         fn key(text: &str) -> Option<Key> {
@@ -180,7 +197,11 @@ impl Verifier {
 
     /// Whether a password sent in clear is this user's: one [`salted_password`], so never on a data core.
     pub fn accepts_password(&self, password: impl AsRef<[u8]>) -> bool {
-        let offered = Keys::from_salted(&salted_password(password, &self.salt, self.iterations));
+        self.accepts(&Keys::from_salted(&salted_password(password, &self.salt, self.iterations)))
+    }
+
+    /// Whether these keys, made of a password under this verifier's salt and iterations, are of one of this user's passwords; cheap.
+    pub fn accepts(&self, offered: &Keys) -> bool {
         self.all_keys().fold(false, |found, keys| found | constant_time_eq(&keys.server, &offered.server)) & !self.doomed
     }
 

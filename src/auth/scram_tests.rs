@@ -146,3 +146,34 @@ fn damaged_verifiers_are_survived() {
         }
     });
 }
+
+#[test]
+fn all_secrets_of_a_user_stand_under_one_salt() {
+    let (first, stored) = KNOWN[0];
+    let secrets = |passwords: &[&str], hash: Option<&str>| ClientSecrets {
+        passwords: passwords.iter().map(|password| password.to_string()).collect(),
+        hash: hash.map(|text| crate::config::hash::parsed(text).expect("a hash")),
+    };
+    assert!(Verifier::of_secrets(&secrets(&[], None), b"salt").is_none());
+    let md5 = "md50123456789abcdef0123456789abcdef";
+    assert!(Verifier::of_secrets(&secrets(&[], Some(md5)), b"salt").is_none());
+    let ours = Verifier::of_secrets(&secrets(&["one", "two"], Some(md5)), b"salt").expect("passwords");
+    assert_eq!((ours.salt.as_slice(), ours.iterations, ours.others.len()), (b"salt".as_slice(), DEFAULT_ITERATIONS, 1));
+    assert!(ours.accepts_password("one") && ours.accepts_password("two") && !ours.accepts_password(first));
+    let theirs = Verifier::of_secrets(&secrets(&["one", "two"], Some(stored)), b"salt").expect("a hash");
+    assert_eq!((theirs.salt.clone(), theirs.others.len()), (Verifier::parse(stored).expect("known").salt, 2));
+    assert!(["one", "two", first].iter().all(|password| theirs.accepts_password(password)) && !theirs.accepts_password("three"));
+}
+
+#[test]
+fn what_the_files_take_for_a_verifier_is_one() {
+    for (_, text) in KNOWN {
+        assert!(crate::config::hash::parsed(text).is_some());
+        survives(&[text.as_bytes()], 3_000, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let ours = matches!(crate::config::hash::parsed(&text), Some(Hash::Scram(_)));
+            assert!(!ours || Verifier::parse(&text).is_ok(), "{text}");
+        });
+    }
+    assert_eq!(crate::config::hash::MAX_ITERATIONS, MAX_ITERATIONS);
+}

@@ -1,19 +1,17 @@
 //! From two files, the environment, what was said besides and sixteen random bytes to one checked snapshot.
 //! Invariant: a snapshot comes out only if nothing at all is wrong; otherwise every mistake that can be seen at once is reported at once. Types
-//! and lines are `file`'s work, what is built is `judge`'s. Reading the files and publishing the snapshot is left to the caller.
-
-use std::collections::HashMap;
-use std::time::Duration;
+//! and lines are `file`'s work, what is built is `judge`'s, pools are put together by `pools`. Reading the files and publishing is left to the
+//! caller.
 
 use super::file::{Block, Entry, Source, Value, Which, read};
 use super::inputs::Inputs;
 use super::judge::{fill, judge, variables};
-use super::limits::Limits;
 use super::overrides;
+use super::pools::Pools;
 use super::problem::{At, Findings, Problem, What, printed};
 use super::shown;
-use super::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PoolSpec, PoolerMode, Recovery, Snapshot, Tcp};
-use super::table::{Preset, section_named};
+use super::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, Recovery, Snapshot, Tcp};
+use super::table::section_named;
 use super::urls;
 
 /// Names of the files in messages when the caller has none.
@@ -58,7 +56,7 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<Problem>> {
     let admin = admin_settings(admin, random, &mut findings);
     let cores_settings = cores_settings(cores, settings.workers, &mut findings);
     // Half a configuration would only produce wrong remarks about the other half.
-    let (pools, by_name) = if complete { Pools::build(general, &admin, &blocks, &mut findings) } else { Default::default() };
+    let (pools, by_name) = if complete { Pools::build(general, settings.auth_type, &admin, &blocks, &mut findings) } else { Default::default() };
     let shown = shown::rows(&[general, tcp, memory, cores]);
     let snapshot = Snapshot { number, general: settings, cores: cores_settings, admin, tcp: tcp_settings(tcp), pools, by_name, shown };
     findings.verdict().map(|warnings| Loaded { snapshot, warnings })
@@ -120,59 +118,6 @@ fn workers(general: &mut Block, cpus: usize, findings: &mut Findings) {
             let value = Value::Int(i64::try_from(cpus).unwrap_or(1));
             general.entries.insert("workers", Entry { value, at: general.at });
         }
-    }
-}
-
-/// Typed reading of a block: the set value, else the default of the row. The types were checked against the same rows.
-impl Block {
-    fn preset(&self, key: &str) -> Option<Preset> {
-        self.section.key(key).map(|row| row.default)
-    }
-
-    fn flag(&self, key: &str) -> bool {
-        match (self.get(key), self.preset(key)) {
-            (Some(Value::Bool(value)), _) => *value,
-            (None, Some(Preset::Bool(value))) => value,
-            _ => false,
-        }
-    }
-
-    fn number(&self, key: &str) -> Option<i64> {
-        match (self.get(key), self.preset(key)) {
-            (Some(Value::Int(value)), _) => Some(*value),
-            (None, Some(Preset::Int(value))) => Some(value),
-            _ => None,
-        }
-    }
-
-    pub(super) fn unsigned<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
-        self.number(key).and_then(|number| T::try_from(number).ok())
-    }
-
-    pub(super) fn millis(&self, key: &str) -> Option<Duration> {
-        self.unsigned(key).map(Duration::from_millis)
-    }
-
-    /// An empty string counts as not set.
-    fn words(&self, key: &str) -> Option<&str> {
-        let text = match (self.get(key), self.preset(key)) {
-            (Some(Value::Text(text)), _) => text.as_str(),
-            (None, Some(Preset::Text(text))) => text,
-            _ => return None,
-        };
-        Some(text).filter(|text| !text.is_empty())
-    }
-
-    fn owned(&self, key: &str) -> Option<String> {
-        self.words(key).map(str::to_owned)
-    }
-
-    fn mode(&self, key: &str) -> Option<PoolerMode> {
-        self.words(key).map(|word| match word {
-            "session" => PoolerMode::Session,
-            "statement" => PoolerMode::Statement,
-            _ => PoolerMode::Transaction,
-        })
     }
 }
 
@@ -293,110 +238,6 @@ fn admin_settings(block: &Block, random: [u8; 16], findings: &mut Findings) -> A
         random.iter().map(|byte| format!("{byte:02x}")).collect()
     });
     Admin { database: block.owned("name").unwrap_or_default(), user: block.owned("user").unwrap_or_default(), password, is_set }
-}
-
-/// The pools while they are put together: one per user and its database.
-struct Pools<'b> {
-    general: &'b Block,
-    trust: bool,
-    databases: HashMap<&'b str, &'b Block>,
-    /// (database, user) → where it stands
-    seen: HashMap<(&'b str, &'b str), At>,
-    pools: Vec<PoolSpec>,
-    by_name: HashMap<(String, String), usize>,
-}
-
-impl<'b> Pools<'b> {
-    fn build(general: &'b Block, admin: &Admin, blocks: &'b [Block], findings: &mut Findings) -> (Vec<PoolSpec>, HashMap<(String, String), usize>) {
-        let trust = general.words("auth_type") == Some("trust");
-        let mut this = Pools { general, trust, databases: HashMap::new(), seen: HashMap::new(), pools: Vec::new(), by_name: HashMap::new() };
-        for block in blocks.iter().filter(|block| block.section.name == "databases") {
-            this.database(block, admin, findings);
-        }
-        for block in blocks.iter().filter(|block| block.section.name == "users") {
-            this.user(block, findings);
-        }
-        (this.pools, this.by_name)
-    }
-
-    fn database(&mut self, block: &'b Block, admin: &Admin, findings: &mut Findings) {
-        let Some(name) = block.words("name") else { return };
-        if name == admin.database {
-            findings.warn(block.at, format!("[[databases]]: \"{}\" is the name of the admin database, which hides this one", printed(name)));
-        }
-        let Some(first) = self.databases.insert(name, block) else { return };
-        if first.says_what(block) {
-            findings.warn(block.at, format!("[[databases]]: \"{}\" is the same as {}", printed(name), first.at.other()));
-        } else {
-            findings.problem(block.at, What::SecondServer { database: printed(name), first: first.at.other() });
-        }
-    }
-
-    fn user(&mut self, block: &'b Block, findings: &mut Findings) {
-        let Some(name) = block.words("name") else { return };
-        let database = block.words("database").unwrap_or_default();
-        if let Some(first) = self.seen.insert((database, name), block.at) {
-            let first = first.other();
-            findings.problem(block.at, What::SecondUser { user: printed(name), database: printed(database), first });
-            return;
-        }
-        if database.is_empty() {
-            findings.warn(block.at, format!("[[users]]: \"{}\" has no `database`, so it cannot log in", printed(name)));
-            return;
-        }
-        let Some(server) = self.databases.get(database).copied() else {
-            let (user, database) = (printed(name), printed(database));
-            findings.warn(block.at, format!("[[users]]: \"{user}\" has the unknown database \"{database}\", so it cannot log in"));
-            return;
-        };
-        let pool = self.pool(name, database, server, block, findings);
-        self.by_name.insert((pool.database.clone(), pool.user.clone()), self.pools.len());
-        self.pools.push(pool);
-    }
-
-    /// The user's own word first, then the database's, then `[general]`; only the server's login goes the other way round.
-    fn pool(&self, name: &str, database: &str, server: &Block, user: &Block, findings: &mut Findings) -> PoolSpec {
-        let client_password = user.owned("password");
-        let server_password = server.owned("password").or_else(|| user.owned("server_password")).or_else(|| client_password.clone());
-        let size = |key| user.unsigned(key).or_else(|| server.unsigned(key));
-        let pool_size: usize = size("pool_size").or_else(|| self.general.unsigned("default_pool_size")).unwrap_or(1).max(1);
-        let mut min_pool_size: usize = size("min_pool_size").or_else(|| self.general.unsigned("min_pool_size")).unwrap_or_default();
-        let time = |key| user.millis(key).or_else(|| server.millis(key)).or_else(|| self.general.millis(key)).unwrap_or_default();
-        let who = format!("[[users]]: \"{}\" of \"{}\"", printed(name), printed(database));
-        if client_password.is_none() && !self.trust {
-            findings.warn(user.at, format!("{who} has no password, so it cannot log in"));
-        }
-        if min_pool_size > 0 && server_password.is_none() {
-            findings.warn(user.at, format!("{who} has no password for the server, so its min_pool_size is 0 instead of {min_pool_size}"));
-            min_pool_size = 0;
-        }
-        if min_pool_size > pool_size {
-            findings.warn(user.at, format!("{who} has a min_pool_size of {min_pool_size}, which is cut to its pool_size of {pool_size}"));
-            min_pool_size = pool_size;
-        }
-        PoolSpec {
-            database: database.to_owned(),
-            user: name.to_owned(),
-            host: server.owned("host").unwrap_or_default(),
-            port: server.unsigned("port").unwrap_or_default(),
-            server_database: server.owned("database_name").unwrap_or_else(|| database.to_owned()),
-            server_user: server.owned("user").or_else(|| user.owned("server_user")).unwrap_or_else(|| name.to_owned()),
-            server_password,
-            client_password,
-            pool_size,
-            min_pool_size,
-            mode: user
-                .mode("pooler_mode")
-                .or_else(|| server.mode("pooler_mode"))
-                .or_else(|| self.general.mode("pooler_mode"))
-                .unwrap_or(PoolerMode::Transaction),
-            idle_timeout: time("idle_timeout"),
-            server_lifetime: time("server_lifetime"),
-            server_lifetime_jitter: time("server_lifetime_jitter"),
-            warm: [user, server, self.general].iter().any(|block| block.get("min_pool_size").is_some()),
-            limits: Limits::of(user, server, self.general),
-        }
-    }
 }
 
 #[cfg(test)]

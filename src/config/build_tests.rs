@@ -1,7 +1,11 @@
 //! Tests of whole configurations: defaults, precedence, the checks over several keys, and the ready examples.
 
 use super::*;
-use crate::config::snapshot::NEVER;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::limits::Limits;
+use crate::config::snapshot::{ClientSecrets, NEVER, PoolSpec, PoolerMode};
 
 const EMPTY: Source<'_> = Source { name: "f", text: "" };
 const ADMIN: &str = "[admin]\npassword = \"p\"\n";
@@ -70,7 +74,8 @@ fn every_built_key_arrives() {
         [[databases]]\nname = \"db\"\nhost = \"h\"\nport = 5433\ndatabase_name = \"real\"\nserver_lifetime = 10\n";
     let users = user(
         "password = \"c\"\nidle_timeout = 9\n\
-        server_user = \"su\"\nserver_password = \"sp\"\npool_size = 7\nmin_pool_size = 2\npooler_mode = \"session\"",
+        server_user = \"su\"\nserver_password = \"sp\"\npool_size = 7\nmin_pool_size = 2\npooler_mode = \"session\"\n\
+        statement_timeout = 31\nlock_timeout = 32\nread_only = true",
     );
     let Loaded { snapshot, warnings } = loaded(main, &users);
     assert_eq!(warnings, [""; 0]);
@@ -99,8 +104,13 @@ fn every_built_key_arrives() {
         port: 5433,
         server_database: "real".to_owned(),
         server_user: "su".to_owned(),
-        server_password: Some("sp".to_owned()),
-        client_password: Some("c".to_owned()),
+        server_passwords: ["sp".to_owned()].into(),
+        client: Arc::new(ClientSecrets::password("c")),
+        parameters: vec![
+            ("statement_timeout", "31".to_owned()),
+            ("lock_timeout", "32".to_owned()),
+            ("default_transaction_read_only", "on".to_owned()),
+        ],
         pool_size: 7,
         min_pool_size: 2,
         mode: PoolerMode::Session,
@@ -171,8 +181,12 @@ fn the_servers_login_goes_the_other_way_round() {
         ("", "password = \"p\"\nserver_password = \"\"", "u", Some("p")),
     ] {
         let pools = loaded(&database(database_says), &user(user_says)).snapshot.pools;
-        assert_eq!((pools[0].server_user.as_str(), pools[0].server_password.as_deref()), (server_user, server_password), "{user_says}");
-        assert_eq!(pools[0].client_password.as_deref(), user_says.contains("password = \"p\"").then_some("p"));
+        assert_eq!(
+            (pools[0].server_user.as_str(), pools[0].server_passwords.first().map(String::as_str)),
+            (server_user, server_password),
+            "{user_says}"
+        );
+        assert_eq!(pools[0].client.passwords.first().map(String::as_str), user_says.contains("password = \"p\"").then_some("p"));
     }
 }
 
@@ -252,7 +266,7 @@ fn users_that_cannot_log_in_are_warned_about_and_get_no_pool() {
 fn a_user_without_a_password_keeps_no_servers_open() {
     let Loaded { snapshot, warnings } = loaded(&database(""), &user("min_pool_size = 3"));
     let pool = &snapshot.pools[0];
-    assert_eq!((pool.min_pool_size, pool.pool_size, &pool.client_password, &pool.server_password), (0, 10, &None, &None));
+    assert_eq!((pool.min_pool_size, pool.pool_size, pool.client.is_empty(), pool.server_passwords.len()), (0, 10, true, 0));
     assert_eq!(
         warnings,
         [
@@ -262,7 +276,7 @@ fn a_user_without_a_password_keeps_no_servers_open() {
     );
     // An empty password would let everybody in, so it is none.
     let Loaded { snapshot, warnings } = loaded(&database("password = \"dp\""), &user("password = \"\""));
-    assert_eq!((snapshot.pools[0].min_pool_size, &snapshot.pools[0].client_password), (1, &None));
+    assert_eq!((snapshot.pools[0].min_pool_size, snapshot.pools[0].client.is_empty()), (1, true));
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     // With trust nobody needs one.
     let main = format!("[general]\nauth_type = \"trust\"\nmin_pool_size = 0\n{}", database(""));
@@ -305,7 +319,7 @@ fn a_second_server_of_a_database_is_refused_and_a_repeated_line_is_not() {
 
 #[test]
 fn a_second_shard_and_a_replica_are_refused() {
-    for line in ["shard = 1", "role = \"replica\"", "role = \"auto\"", "read_only = true"] {
+    for line in ["shard = 1", "role = \"replica\"", "role = \"auto\""] {
         let key = line.split(' ').next().unwrap_or_default();
         let problems = refused(&database(line), &user("password = \"p\""));
         assert!(problems.len() == 1 && problems[0].starts_with(&format!("pgdog.toml:4: [[databases]]: `{key}` = ")), "{problems:?}");
@@ -349,7 +363,7 @@ fn problems_of_both_files_and_the_environment_come_together() {
         ]
     );
     // A file that cannot be parsed does not hide what is wrong with the other.
-    let problems = run("[general\n", "[[users]]\nname = \"u\"\ndatabase = \"db\"\nread_only = true\n", &no_env).unwrap_err();
+    let problems = run("[general\n", "[[users]]\nname = \"u\"\ndatabase = \"db\"\nidentity = \"x\"\n", &no_env).unwrap_err();
     assert_eq!(problems.len(), 2, "{problems:?}");
 }
 

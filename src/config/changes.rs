@@ -84,8 +84,10 @@ fn differences(old: &PoolSpec, new: &PoolSpec) -> Vec<String> {
     let server = |pool: &PoolSpec| format!("{}:{}/{}", printed(&pool.host), pool.port, printed(&pool.server_database));
     differ("server", server(old) != server(new), step(server(old), server(new)));
     differ("user on the server", old.server_user != new.server_user, step(printed(&old.server_user), printed(&new.server_user)));
-    differ("password on the server", old.server_password != new.server_password, String::new());
-    differ("password of the client", old.client_password != new.client_password, String::new());
+    differ("password on the server", old.server_passwords != new.server_passwords, String::new());
+    differ("password of the client", old.client != new.client, String::new());
+    let parameters = |pool: &PoolSpec| pool.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
+    differ("parameters", old.parameters != new.parameters, format!("[{}] -> [{}]", parameters(old), parameters(new)));
     differ("pool_size", old.pool_size != new.pool_size, step(old.pool_size, new.pool_size));
     differ("min_pool_size", old.min_pool_size != new.min_pool_size, step(old.min_pool_size, new.min_pool_size));
     differ("pooler_mode", old.mode != new.mode, step(old.mode, new.mode));

@@ -179,9 +179,9 @@ fn defaults_by_hand_are_neither_refused_nor_warned_about() {
 
 #[test]
 fn a_harmless_key_that_is_set_often_is_one_warning() {
-    let databases: String = (0..3).map(|n| format!("[[databases]]\nname = \"d{n}\"\nhost = \"h\"\nidle_timeout_primary = 5\n")).collect();
+    let databases: String = (0..3).map(|n| format!("[[databases]]\nname = \"d{n}\"\nhost = \"h\"\nidle_timeout_replica = 5\n")).collect();
     let warnings = run(&databases, ADMIN, &|_| None).unwrap();
-    assert_eq!(warnings, ["pgdog.toml:4: [[databases]]: `idle_timeout_primary` is not built yet and changes nothing (set 3 times)"]);
+    assert_eq!(warnings, ["pgdog.toml:4: [[databases]]: `idle_timeout_replica` is not built yet and changes nothing (set 3 times)"]);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn other_variables_warn() {
 
 #[test]
 fn a_refusal_does_not_repeat_strings() {
-    let problems = run(DATABASE, &format!("{ADMIN}{USER}passwords = [\"sesame\"]\npassword_hash = \"sesame\"\n"), &|_| None).unwrap_err();
+    let problems = run(DATABASE, &format!("{ADMIN}{USER}identity = \"sesame\"\nvault_path = \"sesame\"\n"), &|_| None).unwrap_err();
     assert_eq!(problems.len(), 2);
     assert!(problems.iter().all(|text| !text.contains("sesame")), "{problems:?}");
 }

@@ -81,6 +81,13 @@ pub enum What {
     SecondServer { database: String, first: String },
     #[error("[[users]]: `name` \"{user}\" with `database` \"{database}\" stands {first} already; remove one")]
     SecondUser { user: String, database: String, first: String },
+    #[error(
+        "[[users]]: `password_hash` of \"{user}\" has to be SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key> with up to {iterations} \
+         iterations, or md5 and 32 hexadecimal digits, as pg_authid.rolpassword holds it"
+    )]
+    Hash { user: String, iterations: u32 },
+    #[error("[[users]]: \"{user}\" has {passwords} passwords, more than {limit}; each costs milliseconds when a client logs in, so keep few")]
+    Passwords { user: String, passwords: usize, limit: usize },
     #[error("this is not the URL of a database: {reason}")]
     Url { reason: &'static str },
     #[error("`{key}` in a URL has to be {expected}")]

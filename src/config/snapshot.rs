@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits::Limits;
@@ -195,6 +196,41 @@ pub struct Tcp {
     pub congestion_control: Option<String>,
 }
 
+/// A stored form of a password, as `pg_authid.rolpassword` holds it. What it proves is left to `auth`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Hash {
+    /// `SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>`
+    Scram(String),
+    /// `md5` and the hexadecimal digest of password and user
+    Md5(String),
+}
+
+/// Any of these lets a client in. They are never printed, and no password is empty.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ClientSecrets {
+    pub passwords: Vec<String>,
+    /// one that the auth_type can use
+    pub hash: Option<Hash>,
+}
+
+impl ClientSecrets {
+    /// One password.
+    pub fn password(password: impl Into<String>) -> ClientSecrets {
+        ClientSecrets { passwords: vec![password.into()], hash: None }
+    }
+
+    /// No client can prove itself.
+    pub fn is_empty(&self) -> bool {
+        self.passwords.is_empty() && self.hash.is_none()
+    }
+}
+
+impl fmt::Debug for ClientSecrets {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("ClientSecrets").field("passwords", &self.passwords.len()).field("hash", &self.hash.is_some()).finish()
+    }
+}
+
 /// One pool: one user of one database on one server. Limits are for the process, over all cores. Its passwords are never printed, and never
 /// empty: an empty one in a file counts as none.
 #[derive(Clone, PartialEq, Eq)]
@@ -207,10 +243,12 @@ pub struct PoolSpec {
     pub port: u16,
     pub server_database: String,
     pub server_user: String,
-    /// None: the server must let us in without one
-    pub server_password: Option<String>,
-    /// None: no client can log in with a password as this user
-    pub client_password: Option<String>,
+    /// tried in this order; empty: the server must let us in without one
+    pub server_passwords: Arc<[String]>,
+    /// what clients prove themselves with
+    pub client: Arc<ClientSecrets>,
+    /// what our sessions on the server begin with, and go back to when they are reset
+    pub parameters: Vec<(&'static str, String)>,
     /// at least 1
     pub pool_size: usize,
     /// at most `pool_size`; 0 without a server password
@@ -237,8 +275,9 @@ impl Default for PoolSpec {
             port: 5432,
             server_database: String::new(),
             server_user: String::new(),
-            server_password: None,
-            client_password: None,
+            server_passwords: Arc::default(),
+            client: Arc::default(),
+            parameters: Vec::new(),
             pool_size: 1,
             min_pool_size: 0,
             warm: false,
@@ -260,8 +299,9 @@ impl fmt::Debug for PoolSpec {
             .field("port", &self.port)
             .field("server_database", &self.server_database)
             .field("server_user", &self.server_user)
-            .field("has_server_password", &self.server_password.is_some())
-            .field("has_client_password", &self.client_password.is_some())
+            .field("server_passwords", &self.server_passwords.len())
+            .field("client", &self.client)
+            .field("parameters", &self.parameters)
             .field("pool_size", &self.pool_size)
             .field("min_pool_size", &self.min_pool_size)
             .field("warm", &self.warm)

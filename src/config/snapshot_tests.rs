@@ -10,8 +10,8 @@ fn spec() -> PoolSpec {
         port: 5432,
         server_database: "d".to_owned(),
         server_user: "u".to_owned(),
-        server_password: Some("sesame".to_owned()),
-        client_password: None,
+        server_passwords: ["sesame".to_owned()].into(),
+        client: Arc::new(ClientSecrets { passwords: vec!["sesame".to_owned()], hash: Some(Hash::Md5("sesame".to_owned())) }),
         pool_size: 1,
         min_pool_size: 0,
         mode: PoolerMode::Transaction,
@@ -28,6 +28,6 @@ fn debug_shows_no_password() {
     for text in [format!("{:?} {:#?}", spec(), spec()), format!("{admin:?} {admin:#?}")] {
         assert!(!text.contains("sesame"), "{text}");
     }
-    assert!(format!("{:?}", spec()).contains("has_server_password: true, has_client_password: false"));
+    assert!(format!("{:?}", spec()).contains("server_passwords: 1, client: ClientSecrets { passwords: 1, hash: true }"));
     assert!(format!("{admin:?}").contains("boss"));
 }

@@ -23,7 +23,7 @@ fn pool(url: &str) -> PoolSpec {
 /// user, password, host, port, database
 fn parts(url: &str) -> (String, String, String, u16, String) {
     let pool = pool(url);
-    (pool.user, pool.client_password.unwrap_or_default(), pool.host, pool.port, pool.database)
+    (pool.user, pool.client.passwords.concat(), pool.host, pool.port, pool.database)
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn the_query_holds_keys_of_databases() {
         "postgres://ann:p@h/shop?database_name=store&user=bob&password=s%26p&pool_size=7&min_pool_size=2&pooler_mode=session&idle_timeout=8\
          &server_lifetime=9&server_lifetime_jitter=1&role=primary&shard=0&read_only=false&sslmode=disable&&",
     );
-    assert_eq!((spec.server_database.as_str(), spec.server_user.as_str(), spec.server_password.as_deref()), ("store", "bob", Some("s&p")));
+    assert_eq!((spec.server_database.as_str(), spec.server_user.as_str(), spec.server_passwords.concat()), ("store", "bob", "s&p".to_owned()));
     assert_eq!((spec.pool_size, spec.min_pool_size, spec.mode), (7, 2, PoolerMode::Session));
     assert_eq!([spec.idle_timeout, spec.server_lifetime, spec.server_lifetime_jitter].map(|time| time.as_millis()), [8, 9, 1]);
 }

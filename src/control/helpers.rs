@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::sync::{Arc, PoisonError};
 
-use crate::auth::scram::{ClientKeys, DEFAULT_ITERATIONS, Verifier, salted_password};
+use crate::auth::scram::{ClientKeys, Keys, Verifier, salted_password};
 use crate::io::ring::{Doorbells, Waker};
 use crate::mail::{Asker, Job, Mail, Poster};
 use crate::session::greeting::SaltedKeys;
@@ -46,20 +46,25 @@ pub fn start(outside: &Arc<dyn Poster>, bells: &Arc<Doorbells>) -> io::Result<mp
 
 fn work(job: Job) {
     match job {
-        Job::Verifier { cell, password, salt } => {
+        Job::Verifier { cell, secrets, salt } => {
             // Many clients of one user may have asked before the first was answered.
             if cell.load().is_none() {
-                cell.store(Some(Arc::new(Verifier::from_password(password, &salt, DEFAULT_ITERATIONS))));
+                cell.store(Verifier::of_secrets(&secrets, &salt).map(Arc::new));
             }
         }
-        Job::ServerKeys { pool, salt, iterations } => {
+        Job::Check(check) => {
+            let keys = Keys::from_salted(&salted_password(&check.password, &check.salt, check.iterations));
+            // Nobody else makes them.
+            let _ = check.keys.set(keys);
+        }
+        Job::ServerKeys { pool, password, salt, iterations } => {
             let made = pool.state.server_keys.load();
-            if made.as_ref().is_some_and(|keys| keys.salt == salt && keys.iterations == iterations) {
+            if made.as_ref().is_some_and(|keys| keys.password == password && keys.salt == salt && keys.iterations == iterations) {
                 return;
             }
-            let password = pool.spec.server_password.clone().unwrap_or_default();
-            let keys = ClientKeys::from_salted(&salted_password(password, &salt, iterations));
-            pool.state.server_keys.store(Some(Arc::new(SaltedKeys { salt, iterations, keys })));
+            let text = pool.spec.server_passwords.get(password).map_or("", String::as_str);
+            let keys = ClientKeys::from_salted(&salted_password(text, &salt, iterations));
+            pool.state.server_keys.store(Some(Arc::new(SaltedKeys { password, salt, iterations, keys })));
         }
     }
 }

@@ -156,14 +156,14 @@ fn set_bounds(ledger: &Ledger, spec: &PoolSpec) {
 }
 
 fn same_server(old: &PoolSpec, new: &PoolSpec) -> bool {
-    (&old.host, old.port, &old.server_database, &old.server_user, &old.server_password)
-        == (&new.host, new.port, &new.server_database, &new.server_user, &new.server_password)
+    (&old.host, old.port, &old.server_database, &old.server_user, &old.server_passwords, &old.parameters)
+        == (&new.host, new.port, &new.server_database, &new.server_user, &new.server_passwords, &new.parameters)
 }
 
 /// The same pool under new settings.
 fn kept(old: &SharedPool, spec: &PoolSpec) -> SharedPool {
     set_bounds(&old.state.ledger, spec);
-    let verifier = if old.spec.client_password == spec.client_password { old.verifier.clone() } else { Arc::default() };
+    let verifier = if old.spec.client == spec.client { old.verifier.clone() } else { Arc::default() };
     SharedPool { id: old.id, spec: spec.clone(), state: old.state.clone(), verifier, quotas: old.quotas.clone() }
 }
 

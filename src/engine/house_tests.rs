@@ -371,8 +371,6 @@ fn published(mode: PoolerMode, size: usize, change: impl FnOnce(&mut PoolSpec, &
         port: SERVER.port(),
         server_database: "app".into(),
         server_user: "app".into(),
-        server_password: None,
-        client_password: None,
         pool_size: size,
         min_pool_size: 0,
         mode,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::auth::scram::salt_of;
-use crate::config::snapshot::{AuthType, PoolerMode};
+use crate::config::snapshot::{Admin, AuthType, ClientSecrets, PoolerMode};
 use crate::io::links::Bytes;
 use crate::io::{Door, Fd, socket};
 use crate::mail::{Asker, Desk, Job, Mail, SharedPool, VerifierCell};
@@ -23,6 +23,10 @@ use super::{CLIENTS_MAX, CORES_MAX};
 /// Bits of a cancel key's pid that name the slot; the rest name the core.
 const SLOT_BITS: u32 = CLIENTS_MAX.trailing_zeros();
 const _: () = assert!((CORES_MAX as u64) << SLOT_BITS <= i32::MAX as u64, "a pid is positive");
+
+fn admin_secrets(admin: &Admin) -> Arc<ClientSecrets> {
+    Arc::new(ClientSecrets::password(admin.password.as_str()))
+}
 
 /// The pid that a client is told: which core, which slot.
 pub fn pid(core: usize, slot: u32) -> i32 {
@@ -112,6 +116,10 @@ impl<D: Door, K: Desk> Core<D, K> {
             Step::More => {}
             Step::Who => self.identify(slot),
             Step::NeedVerifier => self.ask_for_verifier(slot),
+            Step::NeedCheck(check) => {
+                let asker = Asker { core: self.id, slot, generation: self.links.generation(slot) };
+                self.desk.job(asker, Job::Check(check));
+            }
             Step::Cancel(pid, key) => {
                 self.cancel_requested(pid, &key);
                 self.client_gone(slot);
@@ -149,10 +157,15 @@ impl<D: Door, K: Desk> Core<D, K> {
                 let how = if how == AuthType::Trust { AuthType::Scram } else { how };
                 let known = login.user == admin.user;
                 let verifier = published.admin_verifier.load_full().filter(|_| known);
-                return login.identified(how, Identity { known, password: known.then(|| admin.password.clone()), verifier }, &random, words);
+                return login.identified(
+                    how,
+                    Identity { known, secrets: if known { admin_secrets(admin) } else { Arc::default() }, verifier },
+                    &random,
+                    words,
+                );
             }
             let identity = match published.find(&login.database, &login.user) {
-                Some(pool) => Identity { known: true, password: pool.spec.client_password.clone(), verifier: pool.verifier.load_full() },
+                Some(pool) => Identity { known: true, secrets: pool.spec.client.clone(), verifier: pool.verifier.load_full() },
                 None => Identity::default(),
             };
             login.identified(how, identity, &random, words)
@@ -184,21 +197,21 @@ impl<D: Door, K: Desk> Core<D, K> {
     }
 
     /// The cell in which the verifier of a client's user is, or will be.
-    fn verifier_cell(&mut self, slot: u32) -> Option<(Arc<VerifierCell>, String, String)> {
+    fn verifier_cell(&mut self, slot: u32) -> Option<(Arc<VerifierCell>, Arc<ClientSecrets>, String)> {
         let published = self.published.clone();
         let Some(Stage::Login(login)) = self.peers[slot as usize].client().map(|peer| &peer.stage) else { return None };
         if login.database == published.snapshot.admin.database {
-            return Some((published.admin_verifier.clone(), published.snapshot.admin.password.clone(), login.user.clone()));
+            return Some((published.admin_verifier.clone(), admin_secrets(&published.snapshot.admin), login.user.clone()));
         }
         let pool = published.find(&login.database, &login.user)?;
-        Some((pool.verifier.clone(), pool.spec.client_password.clone()?, login.user.clone()))
+        Some((pool.verifier.clone(), pool.spec.client.clone(), login.user.clone()))
     }
 
     fn ask_for_verifier(&mut self, slot: u32) {
-        let Some((cell, password, user)) = self.verifier_cell(slot) else { return self.client_gone(slot) };
+        let Some((cell, secrets, user)) = self.verifier_cell(slot) else { return self.client_gone(slot) };
         let asker = Asker { core: self.id, slot, generation: self.links.generation(slot) };
         let salt = salt_of(&self.shared.secret, user.as_bytes());
-        self.desk.job(asker, Job::Verifier { cell, password, salt });
+        self.desk.job(asker, Job::Verifier { cell, secrets, salt });
     }
 
     /// A helper has made what this slot waits for.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::config::snapshot::PoolSpec;
 use crate::io::links::Bytes;
 use crate::io::socket::Address;
 use crate::io::{Completion, Door, Group};
@@ -32,6 +33,8 @@ struct Failure {
     started: u64,
     /// the server has heard of it and has still to let go
     half_open: bool,
+    /// the password that was tried
+    password: Option<usize>,
 }
 
 impl<D: Door, K: Desk> Core<D, K> {
@@ -73,7 +76,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn fail_unopened(&mut self) {
         let started = self.now;
         for (pool, why) in std::mem::take(&mut self.unopened) {
-            self.no_server(pool, Failure { started, half_open: false }, "08001", &why);
+            self.no_server(pool, Failure { started, half_open: false, password: None }, "08001", &why);
         }
         for (client, generation) in std::mem::take(&mut self.barred) {
             self.turn_away(client, generation);
@@ -112,6 +115,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Peer::Server(peer) => {
                 let mut words = Vec::new();
                 let greeting = Greeting::start(&peer.link.pool.spec, self.published.snapshot.general.server_minor, &mut words);
+                let greeting = greeting.trying(peer.link.pool.state.password.which());
                 peer.stage = ServerStage::Greeting(Box::new(greeting));
                 self.links.say(slot, &words);
                 self.links.resume(slot);
@@ -305,8 +309,11 @@ impl<D: Door, K: Desk> Core<D, K> {
             Greeted::More => {}
             Greeted::NeedKeys { salt, iterations } => {
                 let asker = Asker { core: self.id, slot, generation: self.links.generation(slot) };
-                if let Some(peer) = self.peers[slot as usize].server() {
-                    self.desk.job(asker, Job::ServerKeys { pool: peer.link.pool.clone(), salt, iterations });
+                if let Some(peer) = self.peers[slot as usize].server()
+                    && let ServerStage::Greeting(greeting) = &peer.stage
+                {
+                    let (pool, password) = (peer.link.pool.clone(), greeting.password_tried());
+                    self.desk.job(asker, Job::ServerKeys { pool, password, salt, iterations });
                 }
             }
             Greeted::Ready => self.server_ready(slot),
@@ -340,6 +347,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         if let Some(Some(pool)) = self.pools.get_mut(pool as usize) {
             pool.counts.connect_time += took / 1000;
             pool.rounds = 0;
+            pool.shared.state.password.right();
             if pool.shared.state.barred.load().is_some() {
                 pool.shared.state.barred.store(None);
             }
@@ -353,6 +361,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         let (pool, started) = (peer.pool, peer.link.connected_at);
         // A server that has not said a word has no process of ours yet: there is nothing to wait for.
         let half_open = !ended && matches!(peer.stage, ServerStage::Greeting(_)) && peer.link.received > 0;
+        let password = match &peer.stage {
+            ServerStage::Greeting(greeting) => Some(greeting.password_tried()),
+            _ => None,
+        };
         if half_open {
             self.say_goodbye(slot);
         } else {
@@ -360,7 +372,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             self.links.abort(slot);
         }
         self.desk.word(crate::mail::Word::Unreachable { pool });
-        self.no_server(pool, Failure { started, half_open }, code, message);
+        self.no_server(pool, Failure { started, half_open, password }, code, message);
     }
 
     /// No connection came of a permit: it goes back, and waiters are told if that was the last try.
@@ -369,14 +381,27 @@ impl<D: Door, K: Desk> Core<D, K> {
         let general = &self.published.snapshot.general;
         let (attempts, delay) = (general.connect_attempts, ns(general.connect_attempt_delay));
         let Some(slice) = self.pools[pool as usize].as_mut() else { return };
-        slice.say_down(now, code, message);
         slice.counts.errors += 1;
         // Connects that ran side by side are one try.
         slice.rounds += u32::from(failure.started >= slice.failed_at);
         slice.failed_at = now;
-        let barred = code.starts_with("28") || matches!(code, "3D000" | "0A000");
+        // One of several passwords is tried after the other, at once: only a server that has refused them all does not let us in.
+        let passwords = slice.shared.spec.server_passwords.len();
+        let another = failure.password.filter(|_| code == "28P01").is_some_and(|which| slice.shared.state.password.wrong(which, passwords));
+        if another {
+            slice.rounds = 0;
+            let PoolSpec { database, user, .. } = &slice.shared.spec;
+            tracing::warn!(%database, %user, "the server refuses one of the passwords; the next is tried");
+        } else {
+            slice.say_down(now, code, message);
+        }
+        let barred = !another && (code.starts_with("28") || matches!(code, "3D000" | "0A000"));
         let last = barred || slice.rounds >= attempts;
-        let mut pause = if last { RETRY_PAUSE_NS } else { delay };
+        let mut pause = match last {
+            true => RETRY_PAUSE_NS,
+            false if another => 0,
+            false => delay,
+        };
         if barred {
             let before = slice.shared.state.barred.load().as_ref().map(|before| before.pause);
             pause = before.map_or(BARRED_NS, |pause| (pause * 2).min(BARRED_MAX_NS));

@@ -1,6 +1,8 @@
 //! Our own login at a server: startup packet, whatever proof it asks for, and what it reports before it is ready. PBKDF2 is never run here: keys that
 //! do not exist yet for the server's salt are asked for and given later.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::auth::exchange::{Answered, Challenge, ClientExchange};
 use crate::auth::md5;
 use crate::auth::scram::{ClientKeys, nonce};
@@ -34,9 +36,41 @@ pub type CancelKey = Option<(i32, Vec<u8>)>;
 /// Keys for one salt and count, as they are cached.
 #[derive(Debug)]
 pub struct SaltedKeys {
+    /// which of the pool's passwords they are made of
+    pub password: usize,
     pub salt: Vec<u8>,
     pub iterations: u32,
     pub keys: ClientKeys,
+}
+
+/// Which of a pool's passwords is used at its server: the one that was right last. Each wrong one leads to the next.
+#[derive(Debug, Default)]
+pub struct PasswordInUse {
+    which: AtomicUsize,
+    /// passwords that the server has refused since it last took one
+    refused: AtomicUsize,
+}
+
+impl PasswordInUse {
+    /// The one to try.
+    pub fn which(&self) -> usize {
+        self.which.load(Ordering::Relaxed)
+    }
+
+    /// The server has taken the one that was tried.
+    pub fn right(&self) {
+        self.refused.store(0, Ordering::Relaxed);
+    }
+
+    /// The server has refused `which` of so many. True: another one is worth a try now; false: the server has refused them all.
+    pub fn wrong(&self, which: usize, passwords: usize) -> bool {
+        let next = (which + 1) % passwords.max(1);
+        if self.which.compare_exchange(which, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            // Another connection has gone on to the next one already.
+            return passwords > 1;
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed) + 1 < passwords
+    }
 }
 
 /// How far the login is.
@@ -67,6 +101,8 @@ enum State {
 /// A login in progress.
 pub struct Greeting {
     state: State,
+    /// which of the pool's passwords is tried
+    password: usize,
     /// minor protocol version asked for
     minor: u16,
     key: CancelKey,
@@ -80,10 +116,21 @@ fn failed(code: &str, message: impl Into<String>) -> Greeted {
 impl Greeting {
     /// Begins; `words` get the startup packet of protocol 3.`minor`.
     pub fn start(spec: &PoolSpec, minor: u16, words: &mut Vec<u8>) -> Greeting {
-        let parameters = [("user", spec.server_user.as_str()), ("database", spec.server_database.as_str())];
+        let mut parameters = vec![("user", spec.server_user.as_str()), ("database", spec.server_database.as_str())];
+        parameters.extend(spec.parameters.iter().map(|(name, value)| (*name, value.as_str())));
         // Names with zero bytes cannot come out of a TOML file that was checked; the server would refuse what is cut.
         let _ = client::startup(words, minor, &parameters);
-        Greeting { state: State::Asked, minor, key: None, parameters: Vec::new() }
+        Greeting { state: State::Asked, password: 0, minor, key: None, parameters: Vec::new() }
+    }
+
+    /// The same with another of the pool's passwords than the first.
+    pub fn trying(self, password: usize) -> Greeting {
+        Greeting { password, ..self }
+    }
+
+    /// Which of the pool's passwords is tried.
+    pub fn password_tried(&self) -> usize {
+        self.password
     }
 
     /// What the server told about itself.
@@ -177,7 +224,7 @@ impl Greeting {
                 if !mechanisms.offers("SCRAM-SHA-256") {
                     return failed("0A000", "the server offers no SASL mechanism that pg_dog speaks (SCRAM-SHA-256)");
                 }
-                if spec.server_password.is_none() {
+                if spec.server_passwords.is_empty() {
                     return no_password(spec);
                 }
                 match ClientExchange::start(&nonce(*random)) {
@@ -212,7 +259,7 @@ impl Greeting {
         let State::Challenged(challenge) = std::mem::replace(&mut self.state, State::Proven) else {
             return failed("08P01", "keys came that nobody asked for");
         };
-        match keys.filter(|keys| keys.salt == challenge.salt && keys.iterations == challenge.iterations) {
+        match keys.filter(|keys| keys.password == self.password && keys.salt == challenge.salt && keys.iterations == challenge.iterations) {
             Some(keys) => {
                 let (answered, message) = challenge.answer(&keys.keys);
                 self.state = State::Answered(answered);
@@ -228,7 +275,7 @@ impl Greeting {
     }
 
     fn password(&mut self, spec: &PoolSpec, words: &mut Vec<u8>, answer: impl FnOnce(&str) -> String) -> Greeted {
-        let Some(password) = &spec.server_password else { return no_password(spec) };
+        let Some(password) = spec.server_passwords.get(self.password) else { return no_password(spec) };
         match client::password(words, answer(password).as_bytes()) {
             Ok(()) => Greeted::More,
             Err(error) => failed("28000", format!("the configured password cannot be sent: {error}")),
@@ -239,7 +286,10 @@ impl Greeting {
 fn no_password(spec: &PoolSpec) -> Greeted {
     failed(
         "28000",
-        format!("the server asks for a password for user \"{}\", and none is configured (users.toml: password or server_password)", spec.server_user),
+        format!(
+            "the server asks for a password for user \"{}\", and none is configured (users.toml: password, passwords or server_password)",
+            spec.server_user
+        ),
     )
 }
 

@@ -17,8 +17,7 @@ fn spec(password: Option<&str>) -> PoolSpec {
         port: 5432,
         server_database: "store".into(),
         server_user: "bob".into(),
-        server_password: password.map(str::to_string),
-        client_password: None,
+        server_passwords: password.into_iter().map(str::to_string).collect(),
         pool_size: 1,
         min_pool_size: 0,
         mode: PoolerMode::Transaction,
@@ -135,7 +134,7 @@ fn a_proof_that_we_have_not_got_fails_with_a_hint() {
 
 fn keys(iterations: u32) -> SaltedKeys {
     let keys = ClientKeys::from_salted(&salted_password("secret", &SALT, iterations));
-    SaltedKeys { salt: SALT.to_vec(), iterations, keys }
+    SaltedKeys { password: 0, salt: SALT.to_vec(), iterations, keys }
 }
 
 /// Plays SCRAM up to our proof; the server's exchange, which can check it.
@@ -336,4 +335,52 @@ fn keys_of_any_length_that_the_protocol_has_are_kept_whole() {
         assert_eq!(desk.hear(&framed(b'Z', b"I")), Greeted::Ready);
         assert_eq!(desk.greeting.into_parts().0, kept.then_some((9, key)));
     }
+}
+
+#[test]
+fn another_password_can_be_tried() {
+    let two = || PoolSpec { server_passwords: ["wrong".to_string(), "secret".to_string()].into(), ..spec(None) };
+    for (which, expected) in [(0, &b"wrong\0"[..]), (1, b"secret\0")] {
+        let mut desk = Desk { spec: two(), ..Desk::new(None) };
+        desk.greeting = Greeting::start(&desk.spec, 0, &mut Vec::new()).trying(which);
+        assert_eq!((desk.greeting.password_tried(), desk.hear(&words(write::authentication_cleartext_password))), (which, Greeted::More));
+        assert_eq!(desk.answer(), expected);
+    }
+    let mut desk = Desk { spec: two(), ..Desk::new(None) };
+    desk.greeting = Greeting::start(&desk.spec, 0, &mut Vec::new()).trying(2);
+    assert_eq!(failure(desk.hear(&words(write::authentication_cleartext_password))).0, "28000");
+    // Keys of the first password are not those of the second.
+    let mut desk = Desk { spec: two(), keys: Some(keys(4096)), ..Desk::new(None) };
+    desk.greeting = Greeting::start(&desk.spec, 0, &mut Vec::new()).trying(1);
+    desk.hear(&words(|out| write::authentication_sasl(out, &["SCRAM-SHA-256"]).expect("short")));
+    let first = desk.answer()["SCRAM-SHA-256\0".len() + 4..].to_vec();
+    let verifier = Verifier::from_password("secret", &SALT, 4096);
+    let (_, challenge) = ServerExchange::start(&verifier, &first, "server-nonce").expect("a good first message");
+    let challenge = words(|out| write::authentication_sasl_continue(out, challenge.as_bytes()).expect("short"));
+    assert!(matches!(desk.hear(&challenge), Greeted::NeedKeys { .. }));
+    assert_eq!(desk.greeting.keys_made(Some(&SaltedKeys { password: 1, ..keys(4096) }), &mut desk.words), Greeted::More);
+}
+
+#[test]
+fn sessions_begin_with_the_pools_parameters() {
+    let parameters = vec![("statement_timeout", "5".to_string()), ("default_transaction_read_only", "on".to_string())];
+    let (spec, mut said) = (PoolSpec { parameters, ..spec(None) }, Vec::new());
+    Greeting::start(&spec, 0, &mut said);
+    let expected = [("user", "bob"), ("database", "store"), ("statement_timeout", "5"), ("default_transaction_read_only", "on")];
+    assert_eq!(said, words(|out| client::startup(out, 0, &expected).expect("short")));
+}
+
+#[test]
+fn every_password_is_tried_once_until_one_is_right() {
+    let passwords = PasswordInUse::default();
+    assert_eq!(passwords.which(), 0);
+    assert!(passwords.wrong(0, 3) && passwords.which() == 1);
+    assert!(passwords.wrong(0, 3) && passwords.which() == 1, "a second connection was on its way with the first one");
+    assert!(passwords.wrong(1, 3) && passwords.which() == 2);
+    assert!(!passwords.wrong(2, 3) && passwords.which() == 0, "all are refused");
+    assert!(!passwords.wrong(0, 3) && passwords.which() == 1, "from then on one at a time");
+    passwords.right();
+    assert!(passwords.which() == 1 && passwords.wrong(1, 3) && passwords.wrong(2, 3) && !passwords.wrong(0, 3));
+    let only = PasswordInUse::default();
+    assert!(!only.wrong(0, 1) && only.which() == 0 && !only.wrong(0, 1));
 }

@@ -2,16 +2,18 @@
 //! and then plain, md5 or SCRAM-SHA-256. An unknown user and a wrong password look alike: same challenge, same error.
 //!
 //! ```text
-//! Start ──Startup──▶ Who ──identified──▶ Password │ Md5 │ SaslFirst ──▶ (SaslWaits ──verifier──▶) SaslFinal ──▶ Done
+//! Start ──Startup──▶ Who ──identified──▶ Password (──▶ PasswordWaits) │ Md5 │ SaslFirst ──▶ (SaslWaits ──verifier──▶) SaslFinal ──▶ Done
 //! ```
-//! PBKDF2 is never run here: a verifier that does not exist yet is asked for (`Step::NeedVerifier`) and given later.
+//! PBKDF2 is never run here: a verifier that does not exist yet is asked for (`Step::NeedVerifier`) and given later, and so are the keys of a
+//! password that was sent in clear for a user of whom only a SCRAM verifier is known (`Step::NeedCheck`). Under `plain` the time of a refusal tells
+//! that a user has such a verifier, as it does in PostgreSQL.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::auth::exchange::ServerExchange;
-use crate::auth::scram::{Verifier, nonce};
+use crate::auth::scram::{Keys, Verifier, nonce};
 use crate::auth::{md5, secrets};
-use crate::config::snapshot::AuthType;
+use crate::config::snapshot::{AuthType, ClientSecrets, Hash};
 use crate::wire::client::{password_message, sasl_initial_response};
 use crate::wire::frame::{self, FrameError};
 use crate::wire::startup::{CANCEL_KEY, First, LONG_KEYS_MINOR, NEWEST_MINOR, Startup, StartupError, first, options};
@@ -32,6 +34,8 @@ pub enum Step {
     Who,
     /// the engine has the verifier made and calls `verifier_made`
     NeedVerifier,
+    /// the engine has `Check::keys` made and calls `verifier_made`
+    NeedCheck(Arc<Check>),
     /// the client wants a query cancelled: (pid, secret)
     Cancel(i32, Vec<u8>),
     /// the client is who it says; AuthenticationOk is written
@@ -47,8 +51,23 @@ pub enum Step {
 pub struct Identity {
     /// there is such a user of such a database
     pub known: bool,
-    pub password: Option<String>,
+    pub secrets: Arc<ClientSecrets>,
     pub verifier: Option<Arc<Verifier>>,
+}
+
+/// A password sent in clear, on its way to whoever can afford PBKDF2.
+pub struct Check {
+    pub password: Vec<u8>,
+    pub salt: Vec<u8>,
+    pub iterations: u32,
+    /// made of the password under that salt
+    pub keys: OnceLock<Keys>,
+}
+
+impl std::fmt::Debug for Check {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Check(..)")
+    }
 }
 
 #[derive(Debug)]
@@ -56,6 +75,8 @@ enum State {
     Start,
     Who,
     Password(Identity),
+    /// until the keys are made
+    PasswordWaits(Box<Verifier>, Arc<Check>),
     Md5(Identity, [u8; 4]),
     SaslFirst(Identity),
     /// the client's first message, until the verifier is made
@@ -100,7 +121,7 @@ impl Login {
 
     /// It waits for the engine, not for the client.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Who | State::SaslWaits(_) | State::Over)
+        matches!(self.state, State::Who | State::SaslWaits(_) | State::PasswordWaits(..) | State::Over)
     }
 
     /// Reads bytes; returns how many are consumed and what comes next. What the client is told is appended to `words`.
@@ -208,11 +229,8 @@ impl Login {
 
     fn proof(&mut self, body: &[u8], random: &[u8; 18], secret: &[u8; 32], words: &mut Vec<u8>) -> Step {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Password(identity) => self.password(body, identity.password, words, secrets::constant_time_eq),
-            State::Md5(identity, salt) => {
-                let user = self.user.clone();
-                self.password(body, identity.password, words, |given, ours| md5::verify(user.as_bytes(), ours, salt, given))
-            }
+            State::Password(identity) => self.password(body, &identity.secrets, words),
+            State::Md5(identity, salt) => self.md5(body, &identity.secrets, salt, words),
             State::SaslFirst(identity) => self.sasl_first(body, identity, random, secret, words),
             State::SaslFinal(exchange) => match exchange.finish(body) {
                 Ok(proven) => {
@@ -222,16 +240,41 @@ impl Login {
                 }
                 Err(fault) => self.fault(&fault),
             },
-            State::Start | State::Who | State::SaslWaits(_) | State::Over => Step::Close,
+            State::Start | State::Who | State::SaslWaits(_) | State::PasswordWaits(..) | State::Over => Step::Close,
         }
     }
 
-    fn password(&mut self, body: &[u8], ours: Option<String>, words: &mut Vec<u8>, fits: impl FnOnce(&[u8], &[u8]) -> bool) -> Step {
-        match password_message(body) {
-            Ok(given) if ours.is_some_and(|ours| fits(given, ours.as_bytes())) => self.done(words),
-            Ok(_) => self.wrong(),
-            Err(error) => Step::Refused { code: error.code(), message: error.to_string() },
+    fn password(&mut self, body: &[u8], ours: &ClientSecrets, words: &mut Vec<u8>) -> Step {
+        let given = match password_message(body) {
+            Ok(given) => given,
+            Err(error) => return Step::Refused { code: error.code(), message: error.to_string() },
+        };
+        let in_clear = any(&ours.passwords, |password| secrets::constant_time_eq(given, password.as_bytes()));
+        let (hashed, stored) = match &ours.hash {
+            Some(Hash::Md5(hash)) => (secrets::constant_time_eq(md5::stored(self.user.as_bytes(), given).as_bytes(), hash.as_bytes()), None),
+            Some(Hash::Scram(text)) => (false, Verifier::parse(text).ok()),
+            None => (false, None),
+        };
+        match stored {
+            _ if in_clear | hashed => self.done(words),
+            None => self.wrong(),
+            Some(verifier) => {
+                let (salt, iterations) = (verifier.salt.clone(), verifier.iterations);
+                let check = Arc::new(Check { password: given.to_vec(), salt, iterations, keys: OnceLock::new() });
+                self.state = State::PasswordWaits(Box::new(verifier), check.clone());
+                Step::NeedCheck(check)
+            }
         }
+    }
+
+    fn md5(&mut self, body: &[u8], ours: &ClientSecrets, salt: [u8; 4], words: &mut Vec<u8>) -> Step {
+        let given = match password_message(body) {
+            Ok(given) => given,
+            Err(error) => return Step::Refused { code: error.code(), message: error.to_string() },
+        };
+        let in_clear = any(&ours.passwords, |password| md5::verify(self.user.as_bytes(), password.as_bytes(), salt, given));
+        let hashed = matches!(&ours.hash, Some(Hash::Md5(hash)) if md5::verify_stored(hash, salt, given));
+        if in_clear | hashed { self.done(words) } else { self.wrong() }
     }
 
     fn sasl_first(&mut self, body: &[u8], identity: Identity, random: &[u8; 18], secret: &[u8; 32], words: &mut Vec<u8>) -> Step {
@@ -243,20 +286,24 @@ impl Login {
             return Step::Refused { code: "08P01", message: "client selected an invalid SASL authentication mechanism".into() };
         }
         let data = data.unwrap_or_default();
-        match (identity.verifier, identity.password) {
-            (Some(verifier), _) => self.challenge(&verifier, data, random, words),
-            (None, Some(_)) => {
+        let secrets = &identity.secrets;
+        let is_possible = !secrets.passwords.is_empty() || matches!(secrets.hash, Some(Hash::Scram(_)));
+        match identity.verifier {
+            Some(verifier) => self.challenge(&verifier, data, random, words),
+            None if is_possible => {
                 self.state = State::SaslWaits(data.to_vec());
                 Step::NeedVerifier
             }
-            (None, None) => self.challenge(&Verifier::mock(secret, self.user.as_bytes()), data, random, words),
+            None => self.challenge(&Verifier::mock(secret, self.user.as_bytes()), data, random, words),
         }
     }
 
-    /// The verifier that was asked for is there.
+    /// What was asked for is there: the verifier, or the keys of the check.
     pub fn verifier_made(&mut self, verifier: Option<&Verifier>, random: &[u8; 18], words: &mut Vec<u8>) -> Step {
         match (std::mem::replace(&mut self.state, State::Over), verifier) {
             (State::SaslWaits(data), Some(verifier)) => self.challenge(verifier, &data, random, words),
+            (State::PasswordWaits(stored, check), _) if check.keys.get().is_some_and(|keys| stored.accepts(keys)) => self.done(words),
+            (State::PasswordWaits(..), _) => self.wrong(),
             _ => Step::Close,
         }
     }
@@ -296,6 +343,11 @@ impl Login {
         );
         Step::Refused { code: "28000", message }
     }
+}
+
+/// Whether one of them fits; all are looked at, so that the time tells only how many there are.
+fn any(passwords: &[String], fits: impl Fn(&String) -> bool) -> bool {
+    passwords.iter().fold(false, |found, password| found | fits(password))
 }
 
 fn refuse_start(error: &StartupError) -> Step {

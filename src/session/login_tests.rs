@@ -67,7 +67,7 @@ const SSL: u32 = 80_877_103;
 const GSS: u32 = 80_877_104;
 
 fn known() -> Identity {
-    Identity { known: true, password: Some("secret".into()), verifier: None }
+    Identity { known: true, secrets: Arc::new(ClientSecrets::password("secret")), verifier: None }
 }
 
 /// A user without a password of any kind.
@@ -300,7 +300,7 @@ fn scram(identity: Identity, made: Option<Verifier>, text: &str) -> (Step, Strin
 #[test]
 fn scram_with_and_without_a_verifier_at_hand() {
     let verifier = || Verifier::from_password("secret", &SALT, 4096);
-    let at_hand = || Identity { known: true, password: None, verifier: Some(Arc::new(verifier())) };
+    let at_hand = || Identity { known: true, secrets: Arc::default(), verifier: Some(Arc::new(verifier())) };
     let (step, _, asked) = scram(at_hand(), None, "secret");
     assert!(matches!(step, Step::Done) && asked == 0);
     let (step, _, asked) = scram(known(), Some(verifier()), "secret");
@@ -325,4 +325,59 @@ fn nothing_is_proven_out_of_turn() {
     assert!(matches!(desk.say(&proof("wrong")), Step::Refused { .. }));
     assert!(matches!(desk.say(&proof("secret")), Step::Close), "one try");
     assert_eq!(desk.challenge().0, 3);
+}
+
+/// A user with two passwords and a hash of a third one.
+fn rotating(hash: Option<Hash>) -> Identity {
+    let passwords = vec!["old".to_string(), "new".to_string()];
+    Identity { known: true, secrets: Arc::new(ClientSecrets { passwords, hash }), verifier: None }
+}
+
+#[test]
+fn any_of_several_secrets_will_do() {
+    let md5_hash = || Some(Hash::Md5(md5::stored(b"ann", b"hashed")));
+    for how in [AuthType::Plain, AuthType::Md5] {
+        for (text, right) in [("old", true), ("new", true), ("hashed", true), ("oldnew", false), ("other", false)] {
+            let mut desk = Desk::asked(how, rotating(md5_hash()));
+            let (_, salt) = desk.challenge();
+            let answer = match how {
+                AuthType::Md5 => md5::response(b"ann", text.as_bytes(), salt.try_into().expect("four bytes")),
+                _ => text.to_string(),
+            };
+            assert_eq!(matches!(desk.say(&proof(&answer)), Step::Done), right, "{how:?} {text}");
+        }
+    }
+    // The hash itself is no password, and under md5 it is one of another user.
+    let stored = md5::stored(b"ann", b"hashed");
+    assert!(matches!(Desk::asked(AuthType::Plain, rotating(md5_hash())).say(&proof(&stored)), Step::Refused { .. }));
+    let scram_hash = Verifier::from_password("hashed", &SALT, 7);
+    let identity = || rotating(Some(Hash::Scram(scram_hash.to_string())));
+    let made = || Verifier::of_secrets(&identity().secrets, b"other salt");
+    for (text, right) in [("old", true), ("new", true), ("hashed", true), ("other", false)] {
+        let (step, challenge, asked) = scram(identity(), made(), text);
+        assert_eq!((matches!(step, Step::Done), asked), (right, 1), "{text}");
+        assert!(challenge.ends_with(",i=7"), "the hash's own salt and count: {challenge}");
+    }
+}
+
+#[test]
+fn a_password_in_clear_meets_a_scram_hash_with_keys_that_others_make() {
+    let stored = Verifier::from_password("hashed", &SALT, 7);
+    let asked = || Desk::asked(AuthType::Plain, rotating(Some(Hash::Scram(stored.to_string()))));
+    assert!(matches!(asked().say(&proof("new")), Step::Done), "a password needs no keys");
+    for (text, right) in [("hashed", true), ("Hashed", false)] {
+        let mut desk = asked();
+        desk.challenge();
+        let Step::NeedCheck(check) = desk.say(&proof(text)) else { panic!("{text} is looked at by nobody") };
+        assert!(desk.login.is_waiting() && !format!("{check:?} {:?}", desk.login).contains(text));
+        assert_eq!((check.password.as_slice(), check.salt.as_slice(), check.iterations), (text.as_bytes(), SALT.as_slice(), 7));
+        check.keys.set(Keys::from_salted(&salted_password(&check.password, &check.salt, check.iterations))).expect("once");
+        let step = desk.login.verifier_made(None, &RANDOM, &mut desk.words);
+        assert_eq!((matches!(step, Step::Done), desk.words.is_empty()), (right, !right), "{text}");
+    }
+    // Keys that never came let nobody in, and say what any wrong password says.
+    let mut desk = asked();
+    assert!(matches!(desk.say(&proof("hashed")), Step::NeedCheck(_)));
+    let none = desk.login.verifier_made(None, &RANDOM, &mut desk.words);
+    assert_eq!(refusal(none), refusal(Desk::asked(AuthType::Plain, bare()).say(&proof("hashed"))));
 }

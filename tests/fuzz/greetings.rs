@@ -23,8 +23,7 @@ fn spec() -> PoolSpec {
         port: 5432,
         server_database: "store".into(),
         server_user: "bob".into(),
-        server_password: Some(scram::PASSWORD.into()),
-        client_password: None,
+        server_passwords: [scram::PASSWORD.to_string()].into(),
         pool_size: 1,
         min_pool_size: 0,
         idle_timeout: NEVER,
@@ -107,7 +106,7 @@ fn go(pieces: &[&[u8]]) -> Went {
     let (spec, mut startup) = (spec(), Vec::new());
     let mut greeting = Greeting::start(&spec, 0, &mut startup);
     assert_eq!(startup, raw::startup(&[("user", "bob"), ("database", "store")]));
-    let keys = SaltedKeys { salt: scram::SALT.to_vec(), iterations: scram::ITERATIONS, keys: scram::keys().clone() };
+    let keys = SaltedKeys { password: 0, salt: scram::SALT.to_vec(), iterations: scram::ITERATIONS, keys: scram::keys().clone() };
     let mut went = Went { words: Vec::new(), consumed: 0, end: "More".to_string(), ready: false, told: None };
     let mut held = Vec::new();
     for piece in pieces {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
-use pg_dog::config::snapshot::AuthType;
+use pg_dog::config::snapshot::{AuthType, ClientSecrets};
 use pg_dog::session::login::{Identity, Login, Step};
 use pg_dog::wire::startup::options;
 
@@ -106,8 +106,8 @@ fn identity(how: AuthType, known: bool, from_verifier: bool) -> Identity {
     match how {
         _ if !known => Identity::default(),
         // Otherwise it is made when it is asked for.
-        AuthType::Scram if from_verifier => Identity { known, password: None, verifier: Some(Arc::new(scram::verifier().clone())) },
-        _ => Identity { known, password: Some(scram::PASSWORD.to_string()), verifier: None },
+        AuthType::Scram if from_verifier => Identity { known, secrets: Arc::default(), verifier: Some(Arc::new(scram::verifier().clone())) },
+        _ => Identity { known, secrets: Arc::new(ClientSecrets::password(scram::PASSWORD)), verifier: None },
     }
 }
 

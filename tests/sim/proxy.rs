@@ -11,7 +11,9 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pg_dog::admin::console::Scope;
 use pg_dog::admin::report::Wants;
-use pg_dog::config::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, NEVER, PoolSpec, PoolerMode, Recovery, Snapshot, Tcp};
+use pg_dog::config::snapshot::{
+    Admin, AuthType, ClientRecovery, ClientSecrets, Cores, General, NEVER, PoolSpec, PoolerMode, Recovery, Snapshot, Tcp,
+};
 use pg_dog::engine::{Core, Outside, Parts, mailboxes};
 use pg_dog::io::sim::{Dice, SimDoor, World};
 use pg_dog::mail::Poster as _;
@@ -298,8 +300,8 @@ fn snapshot(setup: &Setup, address: SocketAddr) -> Snapshot {
         port: address.port(),
         server_database: "app".to_string(),
         server_user: user.to_string(),
-        server_password: Some("secret".to_string()),
-        client_password: Some("secret".to_string()),
+        server_passwords: ["secret".to_string()].into(),
+        client: Arc::new(ClientSecrets::password("secret")),
         pool_size: setup.pool_size,
         min_pool_size: setup.min_pool_size,
         mode: setup.mode,
