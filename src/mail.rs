@@ -249,6 +249,10 @@ pub enum Order {
     Hold { any: bool, scope: Scope },
     /// take no more clients; count those that are there
     Close,
+    /// listen to nobody but the operator; count what is still to be sent, bytes
+    Suspend,
+    /// the end of that
+    Wake,
 }
 
 /// Work for a helper; it takes milliseconds.

@@ -30,6 +30,8 @@ mod lifetimes;
 mod limits;
 #[path = "clients/network.rs"]
 mod network;
+#[path = "clients/operate.rs"]
+mod operate;
 #[path = "clients/outage.rs"]
 mod outage;
 #[path = "clients/portals.rs"]

@@ -135,9 +135,9 @@ impl Control {
         let disabled: Vec<&str> = self.standing.disabled.iter().map(String::as_str).collect();
         let set: Vec<&str> = self.reloads.overrides().iter().map(|(key, _)| key.as_str()).collect();
         let mut rows = vec![
-            ("active", yes(paused != "yes" && held != "yes" && !ending)),
+            ("active", yes(paused != "yes" && held != "yes" && !self.standing.suspended && !ending)),
             ("paused", paused),
-            ("suspended", yes(false)),
+            ("suspended", yes(self.standing.suspended)),
             ("maintenance", held),
             ("shutting_down", yes(ending)),
             ("disabled", disabled.join(", ")),

@@ -29,6 +29,8 @@ enum Until {
     Nothing,
     /// the same for a PAUSE of this scope; `undo`: nothing of it was paused before
     Paused { scope: Scope, undo: bool },
+    /// the same for SUSPEND
+    Suspended,
     /// there must be nobody left; then pg_dog ends, whoever has asked for it
     Nobody,
 }
@@ -72,6 +74,9 @@ impl Control {
                 self.must_exist(scope)?;
                 self.say(|standing| &mut standing.paused, scope, false)?;
                 self.end_pauses(scope, cores);
+                if scope.is_all() && self.standing.suspended {
+                    self.wake(cores);
+                }
                 (Order::Look(scope.clone()), Until::Done)
             }
             Command::Maintenance { on, scope } => {
@@ -84,6 +89,10 @@ impl Control {
                 self.must_exist(&scope)?;
                 self.say(|standing| &mut standing.paused, &scope, true)?;
                 (Order::Drop(scope), Until::Done)
+            }
+            Command::Suspend => {
+                self.standing.suspended = true;
+                (Order::Suspend, Until::Suspended)
             }
             Command::KillClient(id) => (Order::DropClient(*id), Until::Found),
             Command::Disable(database) | Command::Enable(database) => {
@@ -136,7 +145,7 @@ impl Control {
         let (left, orphaned) = (ordered.count, ordered.orphaned);
         match &ordered.until {
             Until::Nobody if left > 0 => return self.ask_later(request),
-            Until::Nothing | Until::Paused { .. } if left > 0 && !orphaned => return self.ask_later(request),
+            Until::Nothing | Until::Paused { .. } | Until::Suspended if left > 0 && !orphaned => return self.ask_later(request),
             _ => {}
         }
         let Some(Ordered { asker, tag, until, .. }) = self.ordered.remove(&request) else { return };
@@ -148,6 +157,7 @@ impl Control {
             }
             Until::Nobody => self.end(Ending::Drain, cores),
             Until::Paused { scope, undo } if left > 0 => self.take_back(&scope, undo, cores),
+            Until::Suspended if left > 0 => self.wake(cores),
             _ => done(asker, tag, cores),
         }
     }
@@ -163,10 +173,12 @@ impl Control {
 
     /// An admin client does not want to wait for its answer any more.
     pub(super) fn interrupted(&mut self, asker: Asker, cores: &mut Cores) {
-        let waits = |ordered: &Ordered| ordered.asker == asker && matches!(ordered.until, Until::Nothing | Until::Paused { .. });
+        let waits = |ordered: &Ordered| ordered.asker == asker && matches!(ordered.until, Until::Nothing | Until::Paused { .. } | Until::Suspended);
         let Some(request) = self.ordered.iter().find(|(_, ordered)| waits(ordered)).map(|(request, _)| *request) else { return };
-        if let Some(Ordered { until: Until::Paused { scope, undo }, .. }) = self.ordered.remove(&request) {
-            self.take_back(&scope, undo, cores);
+        match self.ordered.remove(&request).map(|ordered| ordered.until) {
+            Some(Until::Paused { scope, undo }) => self.take_back(&scope, undo, cores),
+            Some(Until::Suspended) => self.wake(cores),
+            _ => {}
         }
         let mut bytes = Vec::new();
         show::failed("57014", "canceling statement due to user request", &mut bytes);
@@ -180,15 +192,23 @@ impl Control {
         }
         tracing::info!(?scope, "a PAUSE was given up while servers were still in use: RESUME");
         if self.say(|standing| &mut standing.paused, scope, false).is_ok() {
-            // Nobody is to be answered; the cores' numbers are for nothing.
-            let (asker, order) = (Asker { core: usize::MAX, slot: 0, generation: 0 }, Arc::new(Order::Look(scope.clone())));
-            cores.post_all(|| Mail::Order { request: u64::MAX, asker, order: order.clone() });
+            tell(Order::Look(scope.clone()), cores);
         }
+    }
+
+    /// The end of SUSPEND.
+    fn wake(&mut self, cores: &mut Cores) {
+        self.standing.suspended = false;
+        tell(Order::Wake, cores);
     }
 
     /// PAUSEs that still wait for what is now resumed would wait for ever.
     fn end_pauses(&mut self, scope: &Scope, cores: &mut Cores) {
-        let over = |ordered: &mut Ordered| matches!(&ordered.until, Until::Paused { scope: paused, .. } if overlaps(paused, scope));
+        let over = |ordered: &mut Ordered| match &ordered.until {
+            Until::Paused { scope: paused, .. } => overlaps(paused, scope),
+            Until::Suspended => scope.is_all(),
+            _ => false,
+        };
         for (_, ordered) in self.ordered.extract_if(|_, ordered| over(ordered)) {
             let mut bytes = Vec::new();
             show::failed("57014", "RESUME came before all servers had come back", &mut bytes);
@@ -224,6 +244,12 @@ impl Control {
         let known = scope.is_all() || published.pools.iter().any(|pool| scope.covers(&pool.spec.user, &pool.spec.database));
         if known { Ok(()) } else { Err(("08P01", "there is no such database or user; SHOW DATABASES lists them".to_string())) }
     }
+}
+
+/// An order that nobody has to be answered; the cores' numbers are for nothing.
+fn tell(order: Order, cores: &mut Cores) {
+    let (asker, order) = (Asker { core: usize::MAX, slot: 0, generation: 0 }, Arc::new(order));
+    cores.post_all(|| Mail::Order { request: u64::MAX, asker, order: order.clone() });
 }
 
 fn done(asker: Asker, tag: &str, cores: &mut Cores) {

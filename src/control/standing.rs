@@ -60,6 +60,7 @@ pub struct Standing {
     /// MAINTENANCE ON
     pub held: Words,
     pub disabled: BTreeSet<String>,
+    pub suspended: bool,
 }
 
 impl Standing {

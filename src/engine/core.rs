@@ -177,8 +177,10 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
         }
         self.read_mail();
-        self.expire();
-        self.look_due();
+        if !self.operate.suspended {
+            self.expire();
+            self.look_due();
+        }
         self.serve_granted();
         for completion in &completions {
             match completion.token.op() {
@@ -320,6 +322,9 @@ impl<D: Door, K: Desk> Core<D, K> {
     }
 
     fn set_alarm(&mut self) {
+        if self.operate.suspended {
+            return;
+        }
         let at = self.wheel.next().unwrap_or(u64::MAX).min(self.next_look);
         if at < self.alarm_at {
             self.alarm_at = at;

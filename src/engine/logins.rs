@@ -264,6 +264,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         if let Some(peer) = self.peers[slot as usize].client() {
             peer.profile = profile;
         }
+        if self.operate.suspended {
+            self.links.sleep(slot);
+        }
         if published.snapshot.general.log_connections {
             tracing::info!(%user, %database, address = ?address, "client connected");
         }

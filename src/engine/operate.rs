@@ -34,6 +34,8 @@ pub struct Operate {
     pub holding: bool,
     /// no more clients are taken, those that are there go on
     pub closed: bool,
+    /// nobody is listened to but the operator and who is on the way in, and no time is up
+    pub suspended: bool,
 }
 
 /// An order that is being carried out.
@@ -82,6 +84,8 @@ impl<D: Door, K: Desk> Core<D, K> {
                 self.stop_listening();
                 count = self.clients as u64;
             }
+            Order::Suspend => self.operate.suspended = true,
+            Order::Wake => self.operate.suspended = false,
             Order::Closing(_) | Order::Drop(_) => {}
         }
         self.operate.orders.push_back(Obeying { request, asker, order, at: 0, count });
@@ -90,7 +94,8 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// The next slice of the first order; the control core is told when it is carried out.
     pub(super) fn order_slice(&mut self) {
         let Some(mut obeying) = self.operate.orders.pop_front() else { return };
-        let in_slices = matches!(*obeying.order, Order::Replace(_) | Order::Closing(_) | Order::Drop(_) | Order::Hold { .. });
+        let at_once = matches!(*obeying.order, Order::InUse(_) | Order::Look(_) | Order::DropClient(_) | Order::Close);
+        let in_slices = !at_once;
         let end = if in_slices { self.peers.len().min(obeying.at + SLICE) } else { obeying.at };
         for slot in obeying.at..end {
             obeying.count += u64::from(self.obey(slot as u32, &obeying.order));
@@ -99,7 +104,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         if in_slices && end < self.peers.len() {
             return self.operate.orders.push_front(obeying);
         }
-        let Obeying { request, asker, count, .. } = obeying;
+        let Obeying { request, asker, order, count, .. } = obeying;
+        let count = if *order == Order::Suspend { self.links.backlog_total() as u64 } else { count };
         let orphaned = asker.core == self.id && !self.links.is_open(asker.slot, asker.generation);
         self.desk.word(Word::Obeyed { request, count, orphaned });
     }
@@ -124,6 +130,15 @@ impl<D: Door, K: Desk> Core<D, K> {
                 dropped
             }
             (Order::Drop(scope), Peer::Server(server)) if of(scope, server) => self.drop_server(slot),
+            (Order::Suspend, Peer::Client(client)) if matches!(client.stage, Stage::Admin { .. } | Stage::Login(_)) => false,
+            (Order::Suspend, Peer::Client(_) | Peer::Server(_)) => {
+                self.links.sleep(slot);
+                false
+            }
+            (Order::Wake, Peer::Client(_) | Peer::Server(_)) => {
+                self.links.wake(slot);
+                false
+            }
             (Order::Hold { .. }, Peer::Client(_)) => {
                 self.feed_later(slot);
                 self.listen_to(slot);

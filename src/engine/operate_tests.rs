@@ -178,6 +178,28 @@ fn a_closed_door_takes_nobody_and_counts_who_is_inside() {
     assert_eq!(house.order(Order::Close), 0);
 }
 
+/// Nothing moves and no time is up until it is over; somebody who knows the console still gets in.
+#[test]
+fn a_suspended_core_listens_to_nobody() {
+    let mut house = House::new(PoolerMode::Transaction, 1);
+    let (open, waits) = (house.login(), house.login());
+    assert_eq!(house.ask(open, "BEGIN").0, "CZ");
+    assert_eq!(house.order(Order::Suspend), 0);
+    assert_eq!(house.ask(open, "SELECT 1").0, "");
+    assert_eq!(house.ask(waits, "SELECT 2").0, "");
+    let late = house.connect("app");
+    let (tags, _) = house.read(late);
+    assert!(tags.ends_with('Z'), "{tags}");
+    assert_eq!(house.ask(late, "SELECT 3").0, "");
+    house.pass(600 * SECOND);
+    assert_eq!(house.order(Order::Suspend), 0, "once more, as control does while something is still to be sent");
+    assert_eq!(house.servers[0].texts, ["BEGIN"]);
+    house.order(Order::Wake);
+    assert_eq!(house.read(open).0, "CZ");
+    assert_eq!(house.ask(open, "COMMIT").0, "CZ");
+    assert_eq!((house.read(waits).0.as_str(), house.read(late).0.as_str()), ("CZ", "CZ"));
+}
+
 /// Many more clients than a slice holds: a report takes several turns, in which others are served, and lists everybody who stays once.
 #[test]
 fn a_report_is_made_in_slices() {

@@ -59,7 +59,7 @@ pub enum Received {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Recv {
+pub(super) enum Recv {
     Off,
     Armed,
     Ending,
@@ -102,9 +102,11 @@ pub(super) struct Slot {
     pub generation: u32,
     pub fd: Fd,
     group: Group,
-    recv: Recv,
-    wanted: bool,
-    starved: bool,
+    pub recv: Recv,
+    pub wanted: bool,
+    pub starved: bool,
+    /// not listened to, whatever the engine wants (see `still`)
+    pub asleep: bool,
     pub end: End,
     /// a waiting send is with the kernel
     pub sending: bool,
@@ -117,7 +119,7 @@ pub(super) struct Slot {
     pub backlog: Option<Box<Backlog>>,
     /// received, not consumed
     held: Vec<u8>,
-    in_use: bool,
+    pub in_use: bool,
 }
 
 /// What a core's sockets keep.
@@ -192,6 +194,7 @@ impl<D: Door> Links<D> {
                 recv: Recv::Off,
                 wanted: false,
                 starved: false,
+                asleep: false,
                 end: End::Open,
                 sending: false,
                 first: NONE,
@@ -210,6 +213,7 @@ impl<D: Door> Links<D> {
         slot.end = End::Open;
         slot.wanted = false;
         slot.starved = false;
+        slot.asleep = false;
         slot.in_use = true;
         index
     }
@@ -310,9 +314,9 @@ impl<D: Door> Links<D> {
         !self.slots[index as usize].wanted
     }
 
-    fn arm(&mut self, index: u32) {
+    pub(super) fn arm(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        if !slot.end.listens() {
+        if !slot.end.listens() || slot.asleep {
             return;
         }
         slot.recv = Recv::Armed;
@@ -574,7 +578,7 @@ impl<D: Door> Links<D> {
     }
 }
 
-fn recv_token(slot: &Slot, index: u32) -> Token {
+pub(super) fn recv_token(slot: &Slot, index: u32) -> Token {
     let op = if slot.group == Group::Servers { Op::ServerRecv } else { Op::ClientRecv };
     Token::new(op, slot.generation, index)
 }

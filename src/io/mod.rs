@@ -22,6 +22,7 @@ pub mod random;
 pub mod ring;
 pub mod sim;
 pub mod socket;
+mod still;
 pub mod timer;
 
 use std::io;
