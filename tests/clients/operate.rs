@@ -319,7 +319,7 @@ fn settings_are_set_until_the_next_reload() {
 fn files_are_watched_when_that_is_wanted() {
     let house = House::new(Version::Newest, 1, "");
     let mut watch = house.watch();
-    let mut size = |wanted: &str, watch: &mut Watch| {
+    let size = |wanted: &str, watch: &mut Watch| {
         wait_until(&format!("a pool size of {wanted}"), SOON, || {
             watch.show("CONFIG").iter().any(|row| row["name"] == "default_pool_size" && row["value"] == wanted)
         });

@@ -134,7 +134,7 @@ fn reloads_are_nobodys_business() {
 /// A database that comes and goes.
 fn second(house: &House, round: usize) -> String {
     let port = house.postgres.port;
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         String::new()
     } else {
         format!("[[databases]]\nname = \"second\"\nhost = \"127.0.0.1\"\nport = {port}\ndatabase_name = \"app\"\n")
@@ -145,14 +145,14 @@ fn second(house: &House, round: usize) -> String {
 fn changing_users(house: &House, round: usize) -> String {
     let size = format!("pool_size = {}\n", 2 + round % 3);
     let mut text = users(&house.postgres, &[("app", &size)]);
-    if round % 3 != 0 {
+    if !round.is_multiple_of(3) {
         text.push_str(&users(&house.postgres, &[("other", "server_password = \"other-secret\"\n")]).replacen(
             "other-secret",
             &format!("secret-{round}"),
             1,
         ));
     }
-    if round % 4 != 0 {
+    if !round.is_multiple_of(4) {
         text.push_str(&users(&house.postgres, &[("md5user", "")]));
     }
     text
