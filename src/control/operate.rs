@@ -96,14 +96,7 @@ impl Control {
             }
             Command::KillClient(id) => (Order::DropClient(*id), Until::Found),
             Command::Disable(database) | Command::Enable(database) => {
-                let disable = matches!(command, Command::Disable(_));
-                self.must_exist(&Scope::database(Some(database.clone())))?;
-                if disable {
-                    self.standing.disabled.insert(database.clone());
-                } else {
-                    self.standing.disabled.remove(database);
-                }
-                self.standing.apply(&self.shared.published.load().pools);
+                self.disable(database, matches!(command, Command::Disable(_)))?;
                 done(asker, command.tag(), cores);
                 return Ok(());
             }
@@ -122,6 +115,18 @@ impl Control {
         self.next_request += 1;
         self.ordered.insert(request, order);
         self.ask_cores(request, cores);
+        Ok(())
+    }
+
+    /// Refuses new clients of a database, or takes them again.
+    fn disable(&mut self, database: &str, disable: bool) -> Result<(), Refusal> {
+        self.must_exist(&Scope::database(Some(database.to_string())))?;
+        if disable {
+            self.standing.disabled.insert(database.to_string());
+        } else {
+            self.standing.disabled.remove(database);
+        }
+        self.standing.apply(&self.shared.published.load().pools);
         Ok(())
     }
 

@@ -67,8 +67,8 @@ fn load(login: &Login, number: usize, phase: &AtomicU32) -> Vec<(u32, Duration)>
     took
 }
 
-/// Ten times a second, and now and then twice at once, users, passwords, sizes and databases come, change and go, with bad files in between. Clients of
-/// a user who stays see no error; how long their transactions take is printed, with and without reloads.
+/// Ten times a second, and now and then twice at once, users, passwords, sizes and databases come, change and go, with bad files in between. Clients
+/// of a user who stays see no error; how long their transactions take is printed, with and without reloads.
 #[test]
 fn reloads_are_nobodys_business() {
     let house = House::new(Version::Newest, 4, "");
