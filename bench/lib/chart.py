@@ -8,7 +8,7 @@ import math
 from html import escape
 from statistics import median
 
-from .report import label, title, values
+from .report import label, measured, title, values
 from .systems import POOL, TITLES, VARIANTS
 
 COLOURS = {"direct": "#8c8c8c", "pgbouncer": "#d55e00", "pg_dog": "#0072b2", "pgbouncer-plain": "#e69f00", "pg_dog-1": "#56b4e9"}
@@ -108,6 +108,7 @@ def mark(axis, x, width, rounds, colour, dot):
 
 def svg(run):
     """The whole picture as text."""
+    run = measured(run)
     rows = list(dict.fromkeys((cell["placement"], cell["protocol"]) for cell in run["cells"]))
     width = LEFT + len(PANELS) * (WIDTH + GAP_X)
     height = TOP + len(rows) * (HEIGHT + GAP_Y) + 6

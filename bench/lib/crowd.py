@@ -5,6 +5,7 @@ time: when it is used up, the rounds end, and the report says how many there wer
 """
 
 import contextlib
+import resource
 import time
 
 from . import load, report, systems
@@ -26,6 +27,8 @@ RECONNECTING = 16
 STORM_STEADY = 16
 STORM_RATE = 1500
 CONNECTING = 2000
+# descriptors of a pooler that are not for clients
+SPARE_FILES = 500
 # so many rounds there are, whatever the clock says
 ROUNDS_MIN = 3
 
@@ -39,7 +42,9 @@ class Bench:
         self.cpus = set(loads)
         self.placement = Placement("clients", f"{len(cpus)} CPUs, pg_dog with {len(cpus)} workers, load by bench/load", cpus, loads, len(cpus))
         self.rows = 100_000 * options.scale
-        self.crowd = options.crowd
+        self.crowd = min(options.crowd, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES)
+        if self.crowd < options.crowd:
+            print(f"bench/compare: descriptors for {self.crowd} clients only (ulimit -Hn)", flush=True)
         self.names = [name for name in options.systems if name in systems.POOLERS]
         self.secret = systems.PgDog.scram_secret(host, options)
         run.setdefault("crowd", {})
@@ -51,7 +56,12 @@ class Bench:
         for index, name in enumerate(wanted):
             share = SHARES[name] / sum(SHARES[later] for later in wanted[index:])
             self.until = time.monotonic() + max(0.0, self.deadline - time.monotonic()) * share
-            getattr(self, f"section_{name}")()
+            try:
+                getattr(self, f"section_{name}")()
+            except BenchError as error:
+                # The other sections still say something; the report names this one, and the run ends as failed.
+                print(f"bench/compare: section {name}: {error}", flush=True)
+                self.run["failures"].append(f"section {name}: {error}")
 
     # ---- tools ----
 

@@ -139,9 +139,22 @@ def header(run):
             lines.append(f"- {name}: {facts[name]}")
     lines.append("- " + quiet(run)[1])
     lines.append(f"- transactions logged: {100 * run['sampling_rate']:g} %; latency resolution 1 µs")
+    for failure in run.get("failures", []):
+        lines.append(f"- **failed, not measured: {failure.splitlines()[0]}**")
+    if run.get("minutes"):
+        lines.append(f"- the run took {run['minutes']:.0f} minutes; sections whose time was up have fewer rounds: {rounds_of(run)}")
     if run["rounds"] < JUDGED_ROUNDS:
         lines.append(f"- **fewer than {JUDGED_ROUNDS} rounds: a smoke run, not a measurement**")
     return lines + [""]
+
+
+def rounds_of(run):
+    """How many rounds there were, per placement or section."""
+    found = {cell["placement"]: len(next(iter(cell["systems"].values()))["rounds"]) for cell in run["cells"]}
+    for name in ("memory", "storm"):
+        for rows in run.get("crowd", {}).get(name, {}).get("systems", {}).values():
+            found[name] = len(rows)
+    return ", ".join(f"{name} {count}" for name, count in found.items())
 
 
 def quiet(run):
@@ -280,6 +293,14 @@ def notes(run):
     return [f"System calls, {how}: {', '.join(where)}." for how, where in said.items()] + ([""] if said else [])
 
 
+def measured(run):
+    """The run without cells that a failure left unfinished: every system of a cell has its rounds or the cell does not count."""
+    whole = [cell for cell in run["cells"] if all(system["rounds"] for system in cell["systems"].values())]
+    crowd = {name: part for name, part in run.get("crowd", {}).items() if not isinstance(part, dict) or all(part.get("systems", {"": 1}).values())}
+    return {**run, "cells": whole, **({"crowd": crowd} if "crowd" in run else {})}
+
+
 def markdown(run, picture):
+    run = measured(run)
     lines = header(run) + [f"![chart]({picture})", ""] + targets_section(run) + ratio_section(run) + crowd_sections(run) + value_sections(run)
     return "\n".join(lines).rstrip() + "\n"
