@@ -1,12 +1,18 @@
 //! The `pg_dog` program: arguments in, exit code out. Decisions are elsewhere.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use clap::Parser;
 use pg_dog::auth::scram::{DEFAULT_ITERATIONS, Verifier};
 use pg_dog::boot::{Options, start};
-use pg_dog::config::args::{Args, Command};
+use pg_dog::config::args::{Args, Command, SchemaOf};
+use pg_dog::config::snapshot::PoolSpec;
+use pg_dog::config::{schema, settings_doc};
 use pg_dog::control::publish::{Files, read_files};
+
+/// Most warnings or mistakes that `configcheck` prints.
+const LINES_MAX: usize = 50;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -15,6 +21,18 @@ fn main() -> ExitCode {
     match args.command {
         Some(Command::Hash { password }) => hash(&password),
         Some(Command::Configcheck) => check(files),
+        Some(Command::Settings) => {
+            print!("{}", settings_doc::markdown());
+            ExitCode::SUCCESS
+        }
+        Some(Command::Schema { file }) => {
+            let file = match file {
+                SchemaOf::Main => schema::File::Main,
+                SchemaOf::Users => schema::File::Users,
+            };
+            print!("{}", schema::json(file));
+            ExitCode::SUCCESS
+        }
         Some(Command::Run { .. }) | None => match start(Options::of(files)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -38,13 +56,26 @@ fn hash(password: &str) -> ExitCode {
 fn check(files: Files) -> ExitCode {
     match read_files(&files, &[], [0; 16], 1) {
         Ok(loaded) => {
-            loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-            println!("the configuration is right: {} pools", loaded.snapshot.pools.len());
+            complain(&loaded.warnings, "warning: ");
+            let pools = &loaded.snapshot.pools;
+            let names = |name: fn(&PoolSpec) -> &str| pools.iter().map(name).collect::<HashSet<_>>().len();
+            let (databases, users) = (names(|pool| &pool.database), names(|pool| &pool.user));
+            let most: usize = pools.iter().map(|pool| pool.pool_size).sum();
+            let pools = pools.len();
+            println!("the configuration is right: {pools} pools, {databases} databases, {users} users, at most {most} server connections");
             ExitCode::SUCCESS
         }
         Err(problems) => {
-            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            complain(&problems, "");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The first of them, and how many there are besides: thousands of databases can have the same mistake each.
+fn complain(lines: &[String], what: &str) {
+    lines.iter().take(LINES_MAX).for_each(|line| eprintln!("{what}{line}"));
+    if lines.len() > LINES_MAX {
+        eprintln!("{what}and {} more", lines.len() - LINES_MAX);
     }
 }

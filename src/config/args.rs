@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use super::inputs::Line;
 
@@ -46,11 +46,28 @@ pub enum Command {
     },
     /// Check both files, say everything that is wrong with them, and exit with 0 or 1
     Configcheck,
+    /// Print all settings: what they do, their types, defaults and variables (Markdown)
+    Settings,
+    /// Print the JSON schema of a file, for editors
+    Schema {
+        /// Of which file
+        #[arg(value_enum)]
+        file: SchemaOf,
+    },
     /// Print a SCRAM-SHA-256 verifier of a password
     Hash {
         /// The password
         password: String,
     },
+}
+
+/// Which file a schema is of.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum SchemaOf {
+    /// pgdog.toml
+    Main,
+    /// users.toml
+    Users,
 }
 
 impl Args {

@@ -40,6 +40,9 @@ fn the_configuration_may_be_said_on_the_line() {
 fn commands_are_pgdogs() {
     assert!(matches!(parse(&["configcheck"]).unwrap().command, Some(Command::Configcheck)));
     assert!(matches!(parse(&["hash", "sesame"]).unwrap().command, Some(Command::Hash { password }) if password == "sesame"));
+    assert!(matches!(parse(&["schema", "users"]).unwrap().command, Some(Command::Schema { file: SchemaOf::Users })));
+    assert!(matches!(parse(&["settings"]).unwrap().command, Some(Command::Settings)));
+    assert!(parse(&["schema"]).is_none() && parse(&["schema", "other"]).is_none());
     assert!(parse(&["hash"]).is_none());
     assert!(parse(&["rum"]).is_none());
 }

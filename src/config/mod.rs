@@ -13,6 +13,7 @@ pub mod limits;
 mod overrides;
 mod pools;
 pub mod problem;
+pub mod schema;
 pub mod settings_doc;
 pub mod shown;
 pub mod snapshot;

@@ -39,7 +39,7 @@ fn line(section: &Section, row: &Setting) -> String {
     format!("| {name} | {} | {} | {variable} | {reload} | {state} | {} |\n", type_of(row), default_of(row), row.doc)
 }
 
-fn state(section: &Section, row: &Setting) -> String {
+pub(super) fn state(section: &Section, row: &Setting) -> String {
     let kind = if section.presence == Kind::Built { row.kind } else { section.presence };
     let mut text = match kind {
         Kind::Built => "works",
