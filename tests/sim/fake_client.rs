@@ -80,6 +80,8 @@ pub struct Census {
     pub promised: BTreeSet<u64>,
     /// clients that may have gone in the middle of a message
     pub cut_off: usize,
+    /// the operator had all connections closed
+    pub told: bool,
     /// clients that waited in vain for longer than anything may take
     pub gave_up: usize,
     /// and what they waited for

@@ -249,7 +249,13 @@ impl Mix {
             for _ in 0..fate.between(1, 3) {
                 let (tell, proxy): (fn(&Proxy, &World), _) =
                     if fate.chance(500) { (Proxy::replace, proxy.clone()) } else { (Proxy::report, proxy.clone()) };
-                house.later(fate.between(5, 120) * MS, Box::new(move |house| tell(&proxy, &house.world)));
+                house.later(
+                    fate.between(5, 120) * MS,
+                    Box::new(move |house| {
+                        house.census.borrow_mut().told = true;
+                        tell(&proxy, &house.world);
+                    }),
+                );
             }
         }
         if self.rabble {
