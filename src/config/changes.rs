@@ -95,6 +95,9 @@ fn differences(old: &PoolSpec, new: &PoolSpec) -> Vec<String> {
     for ((name, old), new) in ["idle_timeout", "server_lifetime", "server_lifetime_jitter"].into_iter().zip(times(old)).zip(times(new)) {
         differ(name, old != new, step(format!("{}ms", old.as_millis()), format!("{}ms", new.as_millis())));
     }
+    if old.limits != new.limits {
+        found.push("limits changed".to_owned());
+    }
     if found.is_empty() {
         found.push("changed".to_owned());
     }

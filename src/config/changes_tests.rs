@@ -42,7 +42,11 @@ fn settings_and_pools_are_told_and_secrets_are_not() {
         &format!(
             "[admin]\npassword = \"sesame5\"\nuser = \"boss\"\n{}{}",
             user("w", "c", "password = \"sesame3\""),
-            user("u", "a", "password = \"sesame6\"\npool_size = 3\npooler_mode = \"session\"\nidle_timeout = 7\nserver_user = \"s\"")
+            user(
+                "u",
+                "a",
+                "password = \"sesame6\"\npool_size = 3\npooler_mode = \"session\"\nidle_timeout = 7\nquery_timeout = 5\nserver_user = \"s\""
+            )
         ),
     );
     assert_eq!(
@@ -54,7 +58,7 @@ fn settings_and_pools_are_told_and_secrets_are_not() {
             "admin database: another password",
             "pool w of c: new, on h:5432",
             "pool u of a: server h:5432/a -> h:5433/a, user on the server u -> s, another password on the server, another password of the client, \
-             pool_size 10 -> 3, pooler_mode transaction -> session, idle_timeout 60000ms -> 7ms",
+             pool_size 10 -> 3, pooler_mode transaction -> session, idle_timeout 60000ms -> 7ms, limits changed",
             "pool v of b: gone",
         ]
     );

@@ -14,6 +14,9 @@ use super::table::{Home, Preset, SECTIONS, Section, Setting, Shape, Type, Unknow
 /// The largest file that is looked at: 64 bytes per key and half a million keys.
 pub const MAX_FILE: usize = 32 << 20;
 
+/// Mistakes after which no more nearest keys are looked for: each look compares with every key of the section.
+const SUGGESTIONS_MAX: usize = 1_000;
+
 /// A file that the caller has read: its name as the operator gave it, for messages, and all of its text.
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
@@ -195,7 +198,8 @@ impl Reader<'_> {
 
     fn unknown_key(&mut self, section: &'static Section, offset: usize, key: &str) {
         let names = section.keys().flat_map(|row| std::iter::once(row.name).chain(row.aliases.iter().copied()));
-        let what = What::UnknownKey { section: section.heading(), key: printed(key), nearest: nearest(key, names) };
+        let nearest = if self.findings.len() < SUGGESTIONS_MAX { nearest(key, names) } else { None };
+        let what = What::UnknownKey { section: section.heading(), key: printed(key), nearest };
         match section.unknown {
             Unknown::Refused => self.problem(offset, what),
             Unknown::Tolerated => {

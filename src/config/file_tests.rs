@@ -192,3 +192,13 @@ fn variables_are_read_as_people_write_them() {
     assert!(value("mirror_exposure", "NaN").is_err());
     assert!(value("host", "a\0b").is_err());
 }
+
+#[test]
+fn a_file_of_mistakes_gets_suggestions_for_the_first_ones_only() {
+    let text: String = std::iter::once("[general]\n".to_owned()).chain((0..2_000).map(|n| format!("checkout_timeout{n} = 1\n"))).collect();
+    let mut findings = Findings::new("m", "u");
+    read(Which::Main, Source { name: "m", text: &text }, &mut findings);
+    let problems = findings.verdict().expect_err("unknown keys");
+    let suggested = problems.iter().filter(|problem| problem.to_string().ends_with("did you mean `checkout_timeout`?"));
+    assert_eq!((problems.len(), suggested.count()), (2_000, SUGGESTIONS_MAX));
+}

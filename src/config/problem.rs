@@ -161,6 +161,11 @@ impl Findings {
         Findings { main: main.to_owned(), users: users.to_owned(), problems: Vec::new(), warnings: Vec::new() }
     }
 
+    /// How much has been found.
+    pub(super) fn len(&self) -> usize {
+        self.problems.len() + self.warnings.len()
+    }
+
     fn place(&self, at: At) -> Place {
         match at {
             At::Main(line) => Place::File { name: self.main.clone(), line },
