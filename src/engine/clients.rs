@@ -39,7 +39,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
     }
 
-    fn hold_rest(&mut self, slot: u32, rest: Bytes) {
+    pub(super) fn hold_rest(&mut self, slot: u32, rest: Bytes) {
         self.links.hold(slot, rest.view());
         if self.links.held(slot) >= HELD_MAX {
             self.links.pause(slot);

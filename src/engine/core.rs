@@ -16,6 +16,7 @@ use super::lend::Pool;
 use super::operate::Operate;
 use super::peers::{NOBODY, Peer};
 use super::post::Post;
+use super::rush::Rush;
 use super::timers::{Timer, ns};
 
 /// How long no client is accepted after an accept has failed, and how often that is said.
@@ -95,6 +96,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) memory_max: usize,
     /// when it was last said that no connection can be accepted
     said_full_at: u64,
+    /// connections and logins that wait for a later turn
+    pub(super) rush: Rush,
     /// what the operator has asked for
     pub(super) operate: Operate,
 }
@@ -139,6 +142,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             clients_max: usize::MAX,
             memory_max: usize::MAX,
             said_full_at: 0,
+            rush: Rush::default(),
             operate: Operate::default(),
         };
         core.note_settings();
@@ -191,6 +195,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         self.fail_unopened();
         self.serve_again();
+        self.serve_rush();
         self.report_slice();
         self.order_slice();
         self.completions = completions;
@@ -205,7 +210,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let parting = self.parting && !self.drained;
         // A promised server that is in the middle of something goes when that is over, of which the core hears.
         let settling = self.lending.iter().any(|&(slot, _, _)| self.links.is_settling(slot) || self.may_leave(slot));
-        let asked = self.operate.has_work();
+        let asked = self.operate.has_work() || self.rush.has_work();
         !parting && !settling && !asked && self.unopened.is_empty() && self.barred.is_empty() && self.granted.is_empty() && self.again.is_empty()
     }
 
@@ -264,6 +269,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     fn client_received(&mut self, completion: &Completion) {
         let slot = completion.token.slot();
         match self.links.received(completion) {
+            Received::Bytes(bytes) if self.must_wait(slot, bytes) => {}
             Received::Bytes(bytes) => self.client_bytes(slot, bytes),
             Received::End => self.client_gone(slot),
             Received::Nothing => {}
@@ -339,7 +345,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         let failed = completion.res < 0 && completion.res != -libc::ECANCELED;
         if completion.res >= 0 {
-            self.fresh_client(completion.res);
+            self.fresh_comes(completion.res);
         } else if failed && self.now.saturating_sub(self.said_full_at) >= ACCEPT_SAID_NS {
             self.said_full_at = self.now;
             tracing::warn!("cannot accept a connection, new ones have to wait: {}", io::Error::from_raw_os_error(-completion.res));
@@ -386,7 +392,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     }
 
     /// A fresh connection stays here, or goes to a core with clearly fewer clients.
-    fn fresh_client(&mut self, fd: Fd) {
+    pub(super) fn fresh_client(&mut self, fd: Fd) {
         if self.published.snapshot.cores.spread
             && let Some(core) = self.emptier_core()
         {

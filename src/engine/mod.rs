@@ -18,6 +18,7 @@ mod peers;
 mod pools;
 mod post;
 mod report;
+mod rush;
 mod servers;
 mod shutdown;
 mod timers;

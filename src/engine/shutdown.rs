@@ -139,6 +139,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Once, when the last client has gone, its servers are clean, and all that was said is with the kernel: the process may end right then.
     pub(super) fn tell_if_drained(&mut self) {
         let busy = self.clients > 0
+            || self.rush.has_work()
             || self.links.backlog_total() > 0
             || self.peers.iter().any(|peer| matches!(peer, Peer::Server(link) if matches!(link.stage, ServerStage::Cleaning { .. })));
         let parted = std::mem::replace(&mut self.parting, !busy);
