@@ -174,6 +174,10 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
             }
         }
+        if published.snapshot.general.checkout_timeout < before.snapshot.general.checkout_timeout {
+            // Timers are set for the longer one; who has waited for the shorter one is told now, and the others have a timer of their own.
+            (0..self.pools.len()).for_each(|pool| self.expire_waiters(pool as u32));
+        }
         self.keep_warm();
         // With thousands of pools it takes its time to free.
         self.desk.word(Word::Outdated(before));

@@ -2,7 +2,8 @@
 
 use super::house::House;
 use super::support::tools::Output;
-use super::support::{Login, Version, node, python};
+use super::support::{Login, Version, node, psql, python, tools};
+use std::process::Command;
 use std::time::Duration;
 
 /// How long a script may take on a busy machine.
@@ -40,4 +41,26 @@ fn asyncpg_in_session_mode(version: Version) {
 
 fn node_postgres(version: Version) {
     drive(version, "transaction", node, "drive_node.js");
+}
+
+/// psycopg 2 and 3 and pgcli on the console, with what each of them asks by itself when it connects.
+#[test]
+fn the_console_speaks_with_what_operators_use() {
+    let house = House::new(Version::Newest, 3, "");
+    let mut client = house.client();
+    client.rows("BEGIN");
+    let said = python(&house.dog.admin_login(), &["tests/clients/drive_admin.py"], RUN).expect_success();
+    assert!(said.ends_with("all is well\n"), "{said}");
+    // It shows what it can; the queries behind \\d are refused, and the console stays usable.
+    let said = psql(&house.dog.admin_login(), &["-v", "ON_ERROR_STOP=0", "-c", "\\d", "-c", "SHOW POOLS"]);
+    assert!(said.stderr.contains("admin database") && said.stdout.contains("pool_mode"), "{said:?}");
+    let mut pgcli = Command::new(tools::folder().join("venv/bin/pgcli"));
+    let login = house.dog.admin_login();
+    let address = format!("postgresql://{}:{}@{}:{}/{}?sslmode=disable", login.user, login.password, login.host, login.port, login.database);
+    let home = std::env::temp_dir();
+    pgcli.args(["--no-password", "--command", "SHOW DATABASES", &address]).env("HOME", &home).env("XDG_CONFIG_HOME", &home).env("TERM", "dumb");
+    let said = tools::run(&mut pgcli, RUN);
+    assert!(said.success() && said.stdout.contains("force_user") && said.stdout.contains("127.0.0.1"), "{said:?}");
+    client.rows("COMMIT");
+    house.watch().wait_until_settled();
 }

@@ -2,7 +2,7 @@
 
 use super::house::{House, Watch, error, one, table, tags};
 use super::support::raw::{self, Message};
-use super::support::{Dog, Login, Postgres, Raw, SOON, Version, admin, config, poll, users, wait_until};
+use super::support::{Dog, Login, Postgres, Raw, SOON, Version, admin, config, poll, psql, users, wait_until};
 use std::time::Duration;
 
 /// Nothing comes for a while.
@@ -374,4 +374,22 @@ fn pgbouncers_tables_are_filled() {
     assert!(watch.show("HELP").len() > 40 && watch.show("BANS").is_empty() && watch.show("REPLICATION").len() == 2);
     assert_eq!(watch.show("INSTANCE_ID")[0]["instance_id"].len(), 8);
     open.rows("COMMIT");
+}
+
+/// On the Unix socket the account that runs pg_dog, and root, need no password.
+#[test]
+fn the_console_on_the_unix_socket_trusts_its_own_account() {
+    let folder = std::env::temp_dir().join(format!("pg_dog-socket-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder of our own");
+    let house = House::new(Version::Debian, 1, &format!("unix_socket_dir = \"{}\"", folder.display()));
+    let login = Login { host: folder.display().to_string(), password: String::new(), ..house.dog.admin_login() };
+    let said = psql(&login, &["-w", "-c", "SHOW VERSION"]);
+    assert!(said.success() && said.stdout.contains("pg_dog"), "{said:?}");
+    // Over TCP the same has to prove who it is; and who is no admin does so everywhere.
+    let refused = psql(&Login { password: String::new(), ..house.dog.admin_login() }, &["-w", "-c", "SHOW VERSION"]);
+    assert!(!refused.success(), "{refused:?}");
+    let refused = psql(&Login { user: "app".into(), database: "app".into(), ..login }, &["-w", "-c", "SELECT 1"]);
+    assert!(!refused.success(), "{refused:?}");
+    drop(house);
+    let _ = std::fs::remove_dir_all(&folder);
 }
