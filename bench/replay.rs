@@ -306,6 +306,18 @@ impl Door for ScriptDoor {
         self.now
     }
 
+    // if src/io/mod.rs has figures:
+    #[inline(never)]
+    fn clock(&self) -> u64 {
+        self.now
+    }
+
+    #[inline(never)]
+    fn figures(&self) -> pg_dog::io::Figures {
+        pg_dog::io::Figures::default()
+    }
+    // end if
+
     #[inline(never)]
     fn wall_ms(&self) -> u64 {
         1_700_000_000_000 + self.now / 1_000_000
@@ -462,6 +474,9 @@ fn cores(world: &Rc<RefCell<World>>, size: Size) -> Vec<OneCore> {
         next_client: AtomicU64::new(1),
         // if src/mail.rs has clients_max:
         clients_max: usize::MAX,
+        // end if
+        // if src/mail.rs has tallies:
+        tallies: (0..count).map(|_| Default::default()).collect(),
         // end if
         secret: [7; 32],
     });

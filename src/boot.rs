@@ -9,19 +9,23 @@ use std::sync::{Arc, mpsc};
 use arc_swap::ArcSwap;
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
+use crate::admin::counts::CoreTally;
 use crate::admin::report::MemoryRow;
 use crate::config::Line;
-use crate::config::snapshot::{LogFormat, Snapshot, Tcp};
+use crate::config::snapshot::{Snapshot, Tcp};
 use crate::control::helpers;
 use crate::control::inbox::{Heard, Inbox};
+use crate::control::logs::Logs;
+use crate::control::metrics::Ports;
 use crate::control::publish::{Files, Publisher, read_files};
+use crate::control::query_log;
 use crate::control::run::{Control, watch_signals};
 use crate::engine::{CORES_MAX, Core, Parts, Post, mailboxes};
 use crate::io::random::random;
 use crate::io::ring::{Doorbells, RingDoor, RingSizes, Waker};
 use crate::io::socket::{self, Address, SocketOptions};
 use crate::io::{Fd, limits};
-use crate::mail::{Asker, Desk, Job, Padded, Poster, Shared, Word};
+use crate::mail::{Asked, Asker, Desk, Job, Padded, Poster, Shared, Word};
 
 /// Descriptors of one executor, and a few cancel requests.
 const FILES_PER_CORE: usize = 32;
@@ -64,6 +68,7 @@ pub enum StartError {
 struct RealDesk {
     inbox: Arc<Inbox>,
     jobs: mpsc::Sender<(Asker, Job)>,
+    query_log: mpsc::SyncSender<Asked>,
 }
 
 impl Desk for RealDesk {
@@ -77,6 +82,10 @@ impl Desk for RealDesk {
         }
     }
 
+    fn asked(&self, asked: Asked) -> bool {
+        self.query_log.try_send(asked).is_ok()
+    }
+
     fn random(&self, bytes: &mut [u8]) {
         random(bytes);
     }
@@ -88,9 +97,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
     let mut seed = [0; 16];
     random(&mut seed);
     let loaded = read_files(&options.files, &[], seed, 1).map_err(StartError::Config)?;
-    if options.process {
-        set_up_logging(&loaded.snapshot);
-    }
+    let logs = options.process.then(|| Logs::set_up(&loaded.snapshot.general));
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -101,6 +108,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
     let options_tcp = socket_options(&snapshot.tcp);
     let mut listeners = listeners(&snapshot, &address, &options_tcp)?;
     let unix_socket = unix_listener(&snapshot, &mut listeners)?;
+    let ports = Ports::bind(&snapshot.general.watch).map_err(StartError::Listen)?;
     let publisher = Publisher::default();
     let control_cpu = snapshot.cores.control;
     let pin = snapshot.cores.pin.clone();
@@ -112,6 +120,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
         published: ArcSwap::from_pointee(published),
         version: AtomicU64::new(1),
         clients: (0..cores).map(|_| Padded::default()).collect(),
+        tallies: (0..cores).map(|_| CoreTally::default()).collect(),
         clients_max,
         next_client: AtomicU64::new(1),
         secret,
@@ -121,10 +130,13 @@ pub fn start(options: Options) -> Result<(), StartError> {
     let outside: Arc<dyn Poster> = Arc::new(outside);
     let inbox = Arc::new(Inbox::default());
     let jobs = helpers::start(&outside, &bells).map_err(|error| StartError::Machine(format!("helper threads cannot start: {error}")))?;
+    let unwritten = Arc::new(AtomicU64::new(0));
+    let query_log = query_log::start(shared.clone(), unwritten.clone())
+        .map_err(|error| StartError::Machine(format!("the thread of the query log cannot start: {error}")))?;
     let (ready, readies) = mpsc::sync_channel(cores);
     for (id, (post, listeners)) in posts.into_iter().zip(listeners).enumerate() {
         let seat = Seat { id, post, listeners, shared: shared.clone(), bells: bells.clone(), tcp: options_tcp.clone(), spin_us };
-        let desk = RealDesk { inbox: inbox.clone(), jobs: jobs.clone() };
+        let desk = RealDesk { inbox: inbox.clone(), jobs: jobs.clone(), query_log: query_log.clone() };
         let placement = pin.get(id).map_or(Placement::Unbound, |&cpu| Placement::Fixed(cpu));
         spawn_data_core(seat, desk, placement, options.clone(), ready.clone(), inbox.clone())?;
     }
@@ -139,7 +151,9 @@ pub fn start(options: Options) -> Result<(), StartError> {
         watch_signals(inbox.clone()).map_err(|error| StartError::Machine(format!("signals cannot be watched: {error}")))?;
     }
     tracing::info!(%address, cores, "pg_dog {} is ready", env!("CARGO_PKG_VERSION"));
-    let control = Control::new(options.files, publisher, shared, outside, inbox).with_fixed_memory(receive_buffers(&options.sizes, cores));
+    let control = Control::new(options.files, publisher, shared, outside, inbox)
+        .with_fixed_memory(receive_buffers(&options.sizes, cores))
+        .with_watchers(ports, unwritten, logs);
     let end = run_control(control, bells, control_cpu);
     if let Some(path) = unix_socket {
         // If somebody has taken it away before us, that is what we wanted.
@@ -293,14 +307,4 @@ fn socket_options(tcp: &Tcp) -> SocketOptions {
         user_timeout: tcp.user_timeout,
         congestion_control: tcp.congestion_control.clone(),
     }
-}
-
-fn set_up_logging(snapshot: &Snapshot) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&snapshot.general.log_level).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false);
-    // A program that embeds pg_dog may have set up its own.
-    let _ = match snapshot.general.log_format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
 }

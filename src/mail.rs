@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::admin::console::Scope;
+use crate::admin::counts::{CoreTally, Tallies};
 use crate::admin::report::{Report, Wants};
 use crate::auth::scram::Verifier;
 use crate::config::snapshot::{ClientSecrets, PoolSpec, Snapshot};
@@ -32,6 +33,8 @@ pub struct PoolState {
     pub password: PasswordInUse,
     /// keys of our own login at the server, so that PBKDF2 runs once
     pub server_keys: ArcSwapOption<SaltedKeys>,
+    /// what each core has counted, readable at any time
+    pub tallies: Tallies,
     /// set while the server does not let us in
     pub barred: ArcSwapOption<Barred>,
     /// clients that belong to the pool, over all cores
@@ -76,6 +79,7 @@ impl PoolState {
     /// Of a pool that nobody has used yet.
     pub fn new(ledger: Ledger, address: Option<SocketAddr>) -> PoolState {
         PoolState {
+            tallies: Tallies::new(ledger.cores()),
             ledger: Arc::new(ledger),
             address: address.map(Arc::new).into(),
             parameters: None.into(),
@@ -161,6 +165,8 @@ pub struct Shared {
     pub version: AtomicU64,
     /// clients on each core, for spreading fresh ones
     pub clients: Vec<Padded>,
+    /// what each core counts of itself, readable at any time
+    pub tallies: Vec<CoreTally>,
     /// clients that may be there at once, over all cores
     pub clients_max: usize,
     /// next number for a client; never given twice
@@ -301,12 +307,24 @@ pub trait Poster: Send + Sync {
     fn cores(&self) -> usize;
 }
 
+/// A text that a client sent to be carried out, for the query log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub database: String,
+    pub user: String,
+    pub text: String,
+}
+
 /// How data cores reach everybody else; the simulator has its own.
 pub trait Desk {
     /// Posts to the control core.
     fn word(&self, word: Word);
     /// Gives work to a helper; `Mail::Keys` comes when it is done.
     fn job(&self, asker: Asker, job: Job);
+    /// Gives a text to the query log; false when it has no room.
+    fn asked(&self, _: Asked) -> bool {
+        false
+    }
     /// Fills `bytes` with random ones.
     fn random(&self, bytes: &mut [u8]);
 }

@@ -28,6 +28,8 @@ mod large;
 mod lifetimes;
 #[path = "clients/limits.rs"]
 mod limits;
+#[path = "clients/metrics.rs"]
+mod metrics;
 #[path = "clients/network.rs"]
 mod network;
 #[path = "clients/operate.rs"]

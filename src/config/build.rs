@@ -10,7 +10,7 @@ use super::overrides;
 use super::pools::Pools;
 use super::problem::{At, Findings, Problem, What, printed};
 use super::shown;
-use super::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, Recovery, Snapshot, Tcp};
+use super::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PERIOD_MIN, Recovery, SAMPLE_MAX, Snapshot, Tcp, Watch};
 use super::table::section_named;
 use super::urls;
 
@@ -121,6 +121,23 @@ fn workers(general: &mut Block, cpus: usize, findings: &mut Findings) {
     }
 }
 
+fn watch_settings(block: &Block) -> Watch {
+    let limit = |key| block.millis(key).unwrap_or_default();
+    Watch {
+        openmetrics_host: block.owned("openmetrics_host").unwrap_or_default(),
+        openmetrics_port: block.unsigned("openmetrics_port"),
+        openmetrics_namespace: block.owned("openmetrics_namespace").unwrap_or_default(),
+        healthcheck_port: block.unsigned("healthcheck_port"),
+        stats_period: limit("stats_period").max(PERIOD_MIN),
+        shutdown_delay: limit("shutdown_delay"),
+        query_log: block.owned("query_log"),
+        query_log_stdout: block.flag("query_log_stdout"),
+        query_sample: block.unsigned("log_query_sample_length").unwrap_or(SAMPLE_MAX).min(SAMPLE_MAX),
+        dedup_window: limit("log_dedup_window"),
+        dedup_threshold: block.unsigned("log_dedup_threshold").unwrap_or_default(),
+    }
+}
+
 fn general_settings(block: &Block, findings: &mut Findings) -> General {
     for key in ["connect_timeout", "checkout_timeout", "client_login_timeout", "rollback_timeout", "healthcheck_timeout"] {
         if let Some(entry) = block.entries.get(key).filter(|entry| entry.value == Value::Int(0)) {
@@ -168,11 +185,13 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
         memory_limit: 0,
         log_level: block.owned("log_level").unwrap_or_default(),
         log_format: match block.words("log_format") {
-            Some("json" | "json_flattened") => LogFormat::Json,
+            Some("json") => LogFormat::Json,
+            Some("json_flattened") => LogFormat::Flat,
             _ => LogFormat::Text,
         },
         log_connections: block.flag("log_connections"),
         log_disconnections: block.flag("log_disconnections"),
+        watch: watch_settings(block),
         server_minor: if block.words("server_protocol") == Some("3.2") { 2 } else { 0 },
     }
 }

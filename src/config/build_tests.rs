@@ -126,6 +126,31 @@ fn every_built_key_arrives() {
 }
 
 #[test]
+fn what_others_look_at_us_by() {
+    let main = "[general]\nlog_format = \"json_flattened\"\nopenmetrics_host = \"::1\"\nopenmetrics_port = 9090\nopenmetrics_namespace = \"ns_\"\n\
+        healthcheck_port = 8080\nstats_period = 1000\nshutdown_delay = 5\nquery_log = \"/q\"\nquery_log_stdout = true\n\
+        log_query_sample_length = 70000\nlog_dedup_window = 6\nlog_dedup_threshold = 7\n";
+    let Loaded { snapshot, warnings } = loaded(main, ADMIN);
+    assert_eq!((warnings, snapshot.general.log_format), (Vec::<String>::new(), LogFormat::Flat));
+    let expected = Watch {
+        openmetrics_host: "::1".to_owned(),
+        openmetrics_port: Some(9090),
+        openmetrics_namespace: "ns_".to_owned(),
+        healthcheck_port: Some(8080),
+        stats_period: Duration::from_secs(1),
+        shutdown_delay: Duration::from_millis(5),
+        query_log: Some("/q".to_owned()),
+        query_log_stdout: true,
+        query_sample: SAMPLE_MAX,
+        dedup_window: Duration::from_millis(6),
+        dedup_threshold: 7,
+    };
+    assert_eq!((&snapshot.general.watch, expected.logs_queries()), (&expected, Some(SAMPLE_MAX)));
+    let short = loaded("[general]\nstats_period = 0\n", ADMIN).snapshot.general.watch;
+    assert_eq!((short.stats_period, short.logs_queries()), (PERIOD_MIN, None));
+}
+
+#[test]
 fn zero_and_one_worker_are_one() {
     for (written, cores) in [(0, 1), (1, 1), (2, 2), (1024, 1024)] {
         assert_eq!(loaded(&format!("[general]\nworkers = {written}"), ADMIN).snapshot.general.workers, cores);
@@ -334,7 +359,6 @@ fn odd_values_are_warned_about() {
         ("[general]\nworkers = 2\n[cores]\npin = [1]\n", "pgdog.toml:3: [cores]: `pin` names 1 CPUs for 2 data cores"),
         ("[cores]\npin = [1, 1]\n", "pgdog.toml:1: [cores]: `pin` names a CPU twice, so two data cores share it"),
         ("[cores]\nlisteners = 9\n", "pgdog.toml:1: [cores]: `listeners` = 9, but there are only 2 data cores"),
-        ("[general]\nlog_format = \"json_flattened\"\n", "pgdog.toml:2: [general]: `log_format` is not built yet and changes nothing"),
         (
             "[[databases]]\nname = \"admin\"\nhost = \"h\"\n",
             "pgdog.toml:1: [[databases]]: \"admin\" is the name of the admin database, which hides this one",

@@ -63,6 +63,8 @@ pub enum Recovery {
 pub enum LogFormat {
     Text,
     Json,
+    /// JSON with the fields of an event beside its level and target
+    Flat,
 }
 
 /// The built settings of `[general]`, in their own types.
@@ -108,6 +110,7 @@ pub struct General {
     pub log_format: LogFormat,
     pub log_connections: bool,
     pub log_disconnections: bool,
+    pub watch: Watch,
     /// minor version of protocol 3 that servers are asked for
     pub server_minor: u16,
 }
@@ -146,7 +149,58 @@ impl Default for General {
             log_format: LogFormat::Text,
             log_connections: true,
             log_disconnections: true,
+            watch: Watch::default(),
             server_minor: 0,
+        }
+    }
+}
+
+/// Metrics, health and the query log: what others look at pg_dog by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    pub openmetrics_host: String,
+    pub openmetrics_port: Option<u16>,
+    /// before every name, as it is
+    pub openmetrics_namespace: String,
+    pub healthcheck_port: Option<u16>,
+    /// at least `PERIOD_MIN`
+    pub stats_period: Duration,
+    /// how long readiness says no before clients are refused
+    pub shutdown_delay: Duration,
+    pub query_log: Option<String>,
+    pub query_log_stdout: bool,
+    /// characters of a text that are logged, at most `SAMPLE_MAX`
+    pub query_sample: usize,
+    pub dedup_window: Duration,
+    pub dedup_threshold: u64,
+}
+
+/// A shorter `stats_period` counts as this: the control core takes a look at every pool for each.
+pub const PERIOD_MIN: Duration = Duration::from_millis(100);
+/// The longest text in the query log.
+pub const SAMPLE_MAX: usize = 64 * 1024;
+
+impl Watch {
+    /// Whether texts are logged at all: then how many characters of each.
+    pub fn logs_queries(&self) -> Option<usize> {
+        (self.query_log.is_some() || self.query_log_stdout).then_some(self.query_sample)
+    }
+}
+
+impl Default for Watch {
+    fn default() -> Watch {
+        Watch {
+            openmetrics_host: "0.0.0.0".into(),
+            openmetrics_port: None,
+            openmetrics_namespace: String::new(),
+            healthcheck_port: None,
+            stats_period: Duration::from_secs(15),
+            shutdown_delay: Duration::ZERO,
+            query_log: None,
+            query_log_stdout: false,
+            query_sample: 1000,
+            dedup_window: Duration::ZERO,
+            dedup_threshold: 0,
         }
     }
 }

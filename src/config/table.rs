@@ -232,11 +232,6 @@ impl Setting {
         self
     }
 
-    pub(super) const fn lacks(mut self, values: &'static [&'static str]) -> Self {
-        self.lacks = values;
-        self
-    }
-
     /// The unit as it is printed, "" for none.
     pub fn unit(&self) -> &'static str {
         match self.ty {

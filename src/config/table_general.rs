@@ -38,6 +38,12 @@ pub(super) static KEYS: &[Setting] = &[
     built("client_login_timeout", MS, Int(60_000), "Time a client has to log in.").env("PGDOG_CLIENT_LOG_TIMEOUT"),
     built("rollback_timeout", MS, Int(5_000), "Time to clean a server that a client left in the middle of its work.").env("PGDOG_ROLLBACK_TIMEOUT"),
     built("shutdown_timeout", MS, Int(60_000), "Time clients have to finish after a request to stop.").env("PGDOG_SHUTDOWN_TIMEOUT"),
+    built(
+        "shutdown_delay",
+        MS,
+        Int(0),
+        "Time between the first /ready that says no and the end of new clients, for load balancers to notice (ours).",
+    ),
     harmless("shutdown_termination_timeout", MS, Unset, "Time between cancelling what still runs after the drain and the end.")
         .env("PGDOG_SHUTDOWN_TERMINATION_TIMEOUT"),
     built("idle_timeout", MS, Int(60_000), "Closes server connections above the minimum that are idle this long.").env("PGDOG_IDLE_TIMEOUT"),
@@ -79,7 +85,9 @@ pub(super) static KEYS: &[Setting] = &[
         .env("PGDOG_IDLE_HEALTHCHECK_INTERVAL"),
     harmless("idle_healthcheck_delay", MS, Int(5_000), "Wait before the first of them.").env("PGDOG_IDLE_HEALTHCHECK_DELAY"),
     built("healthcheck_timeout", MS, Int(5_000), "Time one check may take.").env("PGDOG_HEALTHCHECK_TIMEOUT"),
-    harmless("healthcheck_port", PORT, Unset, "Port of an HTTP endpoint that says up or down.").env("PGDOG_HEALTHCHECK_PORT").restart(),
+    built("healthcheck_port", PORT, Unset, "Port of an HTTP endpoint, for anybody, that says up or down, /ready and /live; unset is off.")
+        .env("PGDOG_HEALTHCHECK_PORT")
+        .restart(),
     harmless("require_healthcheck_on_discovery", Type::Bool, Bool(false), "New servers are checked before they get traffic.")
         .env("PGDOG_REQUIRE_HEALTHCHECK_ON_DISCOVERY"),
     harmless("ban_timeout", MS, Int(300_000), "Time a failed server is out of use.").env("PGDOG_BAN_TIMEOUT"),
@@ -89,21 +97,22 @@ pub(super) static KEYS: &[Setting] = &[
     harmless("broadcast_address", Type::Text, Unset, "Multicast address on which proxies find each other.").env("PGDOG_BROADCAST_ADDRESS"),
     harmless("broadcast_port", PORT, Int(6433), "UDP port for that.").env("PGDOG_BROADCAST_PORT"),
     // Logs and metrics.
-    built("log_level", Type::Name, Text("info"), "Filter for the log: a level, or level per module.").env("RUST_LOG").restart(),
-    built("log_format", Type::Choice(&["text", "json", "json_flattened"]), Text("text"), "Shape of a log line.")
-        .env("PGDOG_LOG_FORMAT")
-        .restart()
-        .lacks(&["json_flattened"]),
+    built("log_level", Type::Name, Text("info"), "Filter for the log: a level, or level per module.").env("RUST_LOG"),
+    built("log_format", Type::Choice(&["text", "json", "json_flattened"]), Text("text"), "Shape of a log line.").env("PGDOG_LOG_FORMAT").restart(),
     built("log_connections", Type::Bool, Bool(true), "Logs clients that come.").env("PGDOG_LOG_CONNECTIONS"),
     built("log_disconnections", Type::Bool, Bool(true), "Logs clients that go.").env("PGDOG_LOG_DISCONNECTIONS"),
-    harmless("log_dedup_window", MS, Int(0), "Joins equal log lines within this time; 0 is off."),
-    harmless("log_dedup_threshold", COUNT, Int(0), "Number of equal lines that pass before they are joined."),
-    harmless("query_log", Type::Text, Unset, "File that every query is appended to.").env("PGDOG_QUERY_LOG"),
-    harmless("query_log_stdout", Type::Bool, Bool(false), "Logs every query with its database and user.").env("PGDOG_QUERY_LOG_STDOUT"),
+    built("log_dedup_window", MS, Int(0), "Joins equal log lines within this time; 0 is off."),
+    built("log_dedup_threshold", COUNT, Int(0), "Number of equal lines that pass before they are joined; 0 is off."),
+    built("query_log", Type::Text, Unset, "File that every query is appended to, with its database and user, as it was typed.")
+        .env("PGDOG_QUERY_LOG"),
+    built("query_log_stdout", Type::Bool, Bool(false), "Logs every query with its database and user.").env("PGDOG_QUERY_LOG_STDOUT"),
     harmless("log_min_duration_parse", MS, Unset, "Warns when parsing a query takes longer.").env("PGDOG_LOG_MIN_DURATION_PARSE"),
-    harmless("log_query_sample_length", COUNT, Int(1_000), "Characters of a query kept in a log line.").env("PGDOG_LOG_QUERY_SAMPLE_LENGTH"),
-    harmless("openmetrics_host", Type::Name, Text("0.0.0.0"), "Address of the metrics endpoint.").env("PGDOG_OPENMETRICS_HOST").restart(),
-    harmless("openmetrics_port", PORT, Unset, "Port of the metrics endpoint; unset is off.").env("PGDOG_OPENMETRICS_PORT").restart(),
-    harmless("openmetrics_namespace", Type::Text, Unset, "Put before every metric name as it is.").env("PGDOG_OPENMETRICS_NAMESPACE"),
-    harmless("stats_period", MS, Int(15_000), "Window of the averages in SHOW STATS.").env("PGDOG_STATS_PERIOD"),
+    built("log_query_sample_length", COUNT, Int(1_000), "Characters of a query kept in a log line, 64 Ki at most.")
+        .env("PGDOG_LOG_QUERY_SAMPLE_LENGTH"),
+    built("openmetrics_host", Type::Name, Text("0.0.0.0"), "Address of the metrics endpoint, which asks nobody for a password.")
+        .env("PGDOG_OPENMETRICS_HOST")
+        .restart(),
+    built("openmetrics_port", PORT, Unset, "Port of the metrics endpoint; unset is off.").env("PGDOG_OPENMETRICS_PORT").restart(),
+    built("openmetrics_namespace", Type::Text, Unset, "Put before every metric name as it is.").env("PGDOG_OPENMETRICS_NAMESPACE"),
+    built("stats_period", MS, Int(15_000), "Window of the averages in SHOW STATS and of recent metrics; 100 ms at least.").env("PGDOG_STATS_PERIOD"),
 ];

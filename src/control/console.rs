@@ -67,6 +67,7 @@ impl Control {
     pub(super) fn show(&mut self, mut asked: Asked, cores: &mut Cores) {
         let published = self.shared.published.load();
         let report = &mut asked.report;
+        report.stats = self.metrics.stats();
         report.config = published.snapshot.shown.clone();
         report.memory.extend(&self.fixed);
         report.version = format!("pg_dog {}", env!("CARGO_PKG_VERSION"));

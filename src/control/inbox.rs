@@ -17,6 +17,8 @@ pub enum Heard {
     Word(Word),
     /// a signal that asks for an end (SIGINT, SIGTERM)
     End,
+    /// shutdown_delay is over
+    Drain,
     /// SIGHUP
     Reload,
     /// the configuration files have changed

@@ -3,10 +3,14 @@
 
 mod console;
 mod cores;
+mod endpoint;
 pub mod helpers;
 pub mod inbox;
+pub mod logs;
+pub mod metrics;
 mod operate;
 pub mod publish;
+pub mod query_log;
 mod reload;
 pub mod run;
 mod standing;

@@ -185,6 +185,9 @@ impl Control {
         let changes = changes(&before.snapshot, &published.snapshot);
         changes.iter().for_each(|change| tracing::info!("{}: {change}", by.name()));
         self.standing.apply(&published.pools);
+        if let Some(logs) = &self.logs {
+            logs.reloaded(&before.snapshot.general, &published.snapshot.general);
+        }
         let number = published.snapshot.number;
         self.shared.published.store(Arc::new(published));
         self.shared.version.store(number, Ordering::Release);

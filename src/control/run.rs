@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use glommio::timer::TimerActionOnce;
@@ -20,6 +21,8 @@ use crate::io::random::random;
 use super::console::Asked;
 use super::cores::Cores;
 use super::inbox::{Heard, Inbox};
+use super::logs::Logs;
+use super::metrics::{Metrics, Ports};
 use super::operate::Ordered;
 use super::publish::{Files, Publisher, resolve};
 use super::reload::{By, Reloads};
@@ -49,6 +52,9 @@ pub struct Control {
     drained: Vec<bool>,
     /// memory that is the same all the time: the rings' receive buffers
     pub(super) fixed: Vec<MemoryRow>,
+    pub(super) metrics: Arc<Metrics>,
+    ports: Ports,
+    pub(super) logs: Option<Arc<Logs>>,
 }
 
 /// What SHOW INSTANCE_ID shows: `NODE_ID` of the environment, as PgDog has it, or eight digits of chance.
@@ -86,6 +92,7 @@ impl Control {
     /// Not running yet.
     pub fn new(files: Files, publisher: Publisher, shared: Arc<Shared>, outside: Arc<dyn Poster>, inbox: Arc<Inbox>) -> Control {
         let cores = outside.cores();
+        let metrics = Arc::new(Metrics::new(shared.clone(), Arc::default()));
         Control {
             files,
             publisher: Arc::new(publisher),
@@ -102,6 +109,9 @@ impl Control {
             ending: None,
             drained: vec![false; cores],
             fixed: Vec::new(),
+            metrics,
+            ports: Ports::default(),
+            logs: None,
         }
     }
 
@@ -111,15 +121,28 @@ impl Control {
         self
     }
 
+    /// Serves these ports, counts lines that the query log could not write, and lets the log follow reloads.
+    pub fn with_watchers(mut self, ports: Ports, unwritten: Arc<AtomicU64>, logs: Option<Logs>) -> Control {
+        self.ports = ports;
+        self.logs = logs.map(Arc::new);
+        self.metrics = Arc::new(Metrics::new(self.shared.clone(), unwritten));
+        self
+    }
+
     /// Runs until all data cores have drained, `shutdown_timeout` is over, or one of them fails.
     pub async fn run(mut self, waker: Waker) -> Result<(), String> {
         let mut cores = Cores::new(self.outside.clone(), waker);
+        self.metrics.start(std::mem::take(&mut self.ports));
+        if let Some(logs) = self.logs.clone() {
+            logs.start();
+        }
         self.remember_texts();
         glommio::spawn_local(watch(self.files.clone(), self.inbox.clone(), self.shared.clone())).detach();
         loop {
             let inbox = self.inbox.clone();
             match inbox.next().await {
                 Heard::End => self.end(Ending::Drain, &mut cores),
+                Heard::Drain => self.drain(&mut cores),
                 Heard::Reload => self.want_reload(By::Signal, None),
                 Heard::Changed => self.want_reload(By::Watch, None),
                 Heard::Loaded(outcome) => self.loaded(*outcome, &mut cores),
@@ -140,15 +163,28 @@ impl Control {
         }
     }
 
-    /// Lets clients finish: for `shutdown_timeout` at most, or, with `Ending::Servers`, for as long as it takes. Who has said the second may still
-    /// say the first.
+    /// Begins to end: readiness says no at once, clients are refused after `shutdown_delay`. Who has said `Ending::Servers` may still say
+    /// `Ending::Drain`.
     pub(super) fn end(&mut self, how: Ending, cores: &mut Cores) {
         if self.ending == Some(Ending::Drain) || self.ending == Some(how) {
             return;
         }
-        self.ending = Some(how);
+        let first = self.ending.replace(how).is_none();
+        self.metrics.not_ready();
+        let delay = self.shared.published.load().snapshot.general.watch.shutdown_delay;
+        if delay.is_zero() || !first {
+            return self.drain(cores);
+        }
+        tracing::info!(?delay, "shutting down: not ready any more, new clients are refused after shutdown_delay");
+        let inbox = self.inbox.clone();
+        // It runs on this executor until the process ends.
+        std::mem::forget(TimerActionOnce::do_in(delay, async move { inbox.post(Heard::Drain) }));
+    }
+
+    /// Lets clients finish: for `shutdown_timeout` at most, or, with `Ending::Servers`, for as long as it takes.
+    fn drain(&mut self, cores: &mut Cores) {
         cores.post_all(|| Mail::Drain);
-        if how != Ending::Drain {
+        if self.ending != Some(Ending::Drain) {
             tracing::info!("shutting down: no new clients, transactions may finish");
             return;
         }

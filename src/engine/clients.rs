@@ -102,13 +102,16 @@ impl<D: Door, K: Desk> Core<D, K> {
             let mut verdicts = std::mem::take(&mut self.verdicts);
             verdicts.clear();
             let (peer, link) = self.pair(slot, server);
+            let mut quiet = false;
             let exchange = link.and_then(Peer::server).map(|server| {
+                quiet = server.link.server.exchange.is_quiet();
                 if server.link.server.exchange.is_free() {
                     server.granted_at = now;
                 }
                 &mut server.link.server.exchange
             });
             let Some(peer) = peer.client() else { return at };
+            let left = peer.client.left();
             let fed = guard(|| peer.client.on_bytes(rest.view(), exchange, &mut verdicts));
             let (consumed, stop) = match fed {
                 Ok(fed) => fed,
@@ -120,6 +123,12 @@ impl<D: Door, K: Desk> Core<D, K> {
             };
             self.carry_out_client(slot, server, rest, &verdicts);
             self.verdicts = verdicts;
+            if let Some(sample) = self.query_sample {
+                self.quote(slot, rest.part(0..consumed), left, sample);
+            }
+            if quiet && consumed > 0 {
+                self.account_request(server);
+            }
             at += consumed;
             match stop {
                 Stop::More => break,

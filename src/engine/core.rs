@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::admin::counts::Refusal;
 use crate::io::links::{Links, Received};
 use crate::io::timer::Timers;
 use crate::io::{Completion, Door, Fd, Group, Op, Token, limits};
@@ -12,9 +13,10 @@ use crate::mail::{Desk, Published, Shared};
 use crate::session::Verdicts;
 use crate::session::parameters::Profile;
 
+use super::accounts::Turn;
 use super::lend::Pool;
 use super::operate::Operate;
-use super::peers::{NOBODY, Peer};
+use super::peers::{NOBODY, Peer, Stage};
 use super::post::Post;
 use super::rush::Rush;
 use super::timers::{Timer, ns};
@@ -82,6 +84,8 @@ pub struct Core<D: Door, K: Desk> {
     /// a `Timer::Lend` is armed
     pub(super) lend_timer: bool,
     expired: Vec<Timer>,
+    /// whom this turn serves
+    pub(super) turn: Turn,
     /// panics of sessions that were survived
     pub(super) panics: u64,
     /// connects that failed at once, and why
@@ -94,6 +98,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) clients_max: usize,
     /// bytes of blocks in use on this core beyond which no more clients get in
     pub(super) memory_max: usize,
+    /// characters of clients' texts that are logged; None: none are
+    pub(super) query_sample: Option<usize>,
     /// when it was last said that no connection can be accepted
     said_full_at: u64,
     /// connections and logins that wait for a later turn
@@ -135,12 +141,14 @@ impl<D: Door, K: Desk> Core<D, K> {
             gated: Vec::new(),
             lend_timer: false,
             expired: Vec::new(),
+            turn: Turn::default(),
             panics: 0,
             unopened: Vec::new(),
             barred: Vec::new(),
             stale_ns: 0,
             clients_max: usize::MAX,
             memory_max: usize::MAX,
+            query_sample: None,
             said_full_at: 0,
             rush: Rush::default(),
             operate: Operate::default(),
@@ -155,6 +163,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn note_settings(&mut self) {
         let general = &self.published.snapshot.general;
         self.stale_ns = ns(general.healthcheck_interval);
+        self.query_sample = general.watch.logs_queries();
         self.clients_max = self.shared.clients_max.min(general.max_client_conn);
         let limit = if general.memory_limit == 0 { limits::memory() / 2 } else { general.memory_limit };
         self.memory_max = usize::try_from(limit).unwrap_or(usize::MAX) / self.shared.clients.len();
@@ -166,10 +175,12 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.give_away();
         let idle = !self.post.send_waiting(&mut self.links.door) && self.nothing_waits();
         self.set_alarm();
+        self.account_turn();
         let mut completions = std::mem::take(&mut self.completions);
         completions.clear();
         self.links.turn(idle, &mut completions)?;
         self.now = self.links.door.now();
+        self.shared.tallies[self.id].completions.add(completions.len() as u64);
         self.read_blocked();
         for completion in &completions {
             match completion.token.op() {
@@ -271,7 +282,12 @@ impl<D: Door, K: Desk> Core<D, K> {
         match self.links.received(completion) {
             Received::Bytes(bytes) if self.must_wait(slot, bytes) => {}
             Received::Bytes(bytes) => self.client_bytes(slot, bytes),
-            Received::End => self.client_gone(slot),
+            Received::End => {
+                if matches!(self.peers.get(slot as usize), Some(Peer::Client(peer)) if matches!(peer.stage, Stage::Login(_) | Stage::Greeted)) {
+                    self.shared.tallies[self.id].refuse(Refusal::Gone);
+                }
+                self.client_gone(slot);
+            }
             Received::Nothing => {}
         }
     }

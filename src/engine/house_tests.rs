@@ -89,6 +89,7 @@ impl House {
             published: ArcSwap::from_pointee(published(mode, size, change)),
             version: AtomicU64::new(1),
             clients: vec![Default::default()],
+            tallies: vec![Default::default()],
             clients_max: usize::MAX,
             next_client: AtomicU64::new(1),
             secret: [7; 32],

@@ -33,6 +33,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             let (_, _, core) = self.lending.swap_remove(at);
             self.post.send(core, Mail::Refund { pool }, &mut self.links.door);
         }
+        self.account(slot);
         let Some(Some(slice)) = self.pools.get_mut(pool as usize).map(Option::as_mut) else { return };
         let slice = &mut slice.slice;
         if ended {
@@ -108,8 +109,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         if active {
             self.send_cancel(slot);
         }
-        if let Some(Some(pool)) = self.pools.get_mut(pool as usize) {
-            pool.out_of_sync += 1;
+        if let Some(tally) = self.tally(pool) {
+            tally.out_of_sync.add(1);
         }
         self.let_go(slot, false);
     }

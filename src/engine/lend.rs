@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::admin::report::{Counts, Period};
+use crate::admin::counts::Tally;
 use crate::config::snapshot::NEVER;
 use crate::io::{Door, Group};
 use crate::mail::{Desk, Mail, Moved, SharedPool};
@@ -11,7 +11,7 @@ use crate::pool::queue::Ticket;
 use crate::pool::slice::Slice;
 use crate::pool::verdict::{After, Checkin, Checkout, Rules, Take};
 
-use super::accounts::Told;
+use super::accounts::{Pace, Told};
 use super::core::Core;
 use super::peers::{ClientPeer, NOBODY, Peer, ServerPeer, ServerStage};
 use super::timers::{Timer, ns};
@@ -20,12 +20,7 @@ use super::timers::{Timer, ns};
 pub struct Pool {
     pub shared: Arc<SharedPool>,
     pub slice: Slice,
-    pub counts: Counts,
-    pub period: Period,
-    pub period_since: u64,
-    pub re_synced: u64,
-    pub out_of_sync: u64,
-    pub force_closed: u64,
+    pub tally: Arc<Tally>,
     /// waiters to be told of a failure; a buffer
     pub failed: Vec<u32>,
     pub said_down_at: u64,
@@ -70,8 +65,6 @@ impl Pool {
 
 /// How long a promised server may take for the rest of a message.
 const CUT_NS: u64 = 100_000_000;
-/// What `stats_period` is until it can be set.
-const PERIOD_NS: u64 = 15_000_000_000;
 
 impl<D: Door, K: Desk> Core<D, K> {
     /// This core's slice of a pool, made when first needed.
@@ -80,21 +73,13 @@ impl<D: Door, K: Desk> Core<D, K> {
         if self.pools.len() <= index {
             self.pools.resize_with(index + 1, || None);
         }
-        let (id, now) = (self.id, self.now);
+        let id = self.id;
         let rules = Rules { fair: self.published.snapshot.cores.fair_us * 1000, ..Rules::default() };
-        if self.pools[index].is_none() {
-            self.wheel.arm(now + PERIOD_NS, Timer::Period { pool: shared.id });
-        }
         self.pools[index].get_or_insert_with(|| {
             Box::new(Pool {
                 shared: shared.clone(),
                 slice: Slice::new(shared.state.ledger.clone(), id, rules),
-                counts: Counts::default(),
-                period: Period::default(),
-                period_since: now,
-                re_synced: 0,
-                out_of_sync: 0,
-                force_closed: 0,
+                tally: shared.state.tallies.of(id),
                 failed: Vec::new(),
                 said_down_at: 0,
                 rounds: 0,
@@ -112,16 +97,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         })
     }
 
-    pub(super) fn pool_counts(&mut self, pool: u32) -> Option<&mut Counts> {
-        self.pools.get_mut(pool as usize)?.as_mut().map(|pool| &mut pool.counts)
-    }
-
-    pub(super) fn period_over(&mut self, pool: u32) {
-        let now = self.now;
-        let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
-        slice.period.turn(slice.counts, now.saturating_sub(slice.period_since) / 1000);
-        slice.period_since = now;
-        self.wheel.arm(now + PERIOD_NS, Timer::Period { pool });
+    /// What this core counts of a pool.
+    pub(super) fn tally(&self, pool: u32) -> Option<&Tally> {
+        self.pools.get(pool as usize)?.as_ref().map(|pool| &*pool.tally)
     }
 
     /// Asks for a server; true when it is there at once (`Granted`), false when the client waits or has been told that there is none.
@@ -190,10 +168,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         link.link.used_at = now;
         link.moved_at = now;
         let (pool, watched) = (link.pool, peer.watched);
-        let Some(Some(pool)) = self.pools.get_mut(pool as usize) else { return };
-        pool.counts.server_assignment_count += 1;
-        pool.counts.wait_time += waited / 1000;
-        if pool.has_limits && !watched {
+        self.account_grant(server, waited);
+        if !watched && matches!(self.pools.get(pool as usize), Some(Some(pool)) if pool.has_limits) {
             self.watch(client);
         }
     }
@@ -445,7 +421,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return };
             slice.wait_timer = false;
             let Some(waiter) = slice.slice.expired(now, timeout) else { break };
-            slice.counts.errors += 1;
+            slice.tally.counts.errors.add(1);
             if let Some(peer) = self.peers[waiter.client as usize].client() {
                 peer.ticket = None;
             }
@@ -470,6 +446,7 @@ impl ServerPeer {
             granted_at: 0,
             moved_at: 0,
             told,
+            pace: Pace::default(),
             leg: false,
             suspect: false,
             cancel_again: false,

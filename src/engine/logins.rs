@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::admin::counts::Refusal;
 use crate::auth::scram::salt_of;
 use crate::config::snapshot::{Admin, AuthType, ClientSecrets, PoolerMode};
 use crate::io::links::Bytes;
 use crate::io::{Door, Fd, socket};
-use crate::mail::{Asker, Desk, Job, Mail, SharedPool, VerifierCell};
+use crate::mail::{Asker, Desk, Job, Mail, Published, SharedPool, VerifierCell};
 use crate::session::client::Client;
 use crate::session::login::{Identity, LONG_KEY, Login, Step};
 use crate::session::parameters::Profile;
@@ -39,6 +40,17 @@ pub fn place(pid: i32) -> Option<(usize, u32)> {
     Some(((number >> SLOT_BITS) as usize, number & (CLIENTS_MAX as u32 - 1)))
 }
 
+/// Which refusal that is, for those who count; the client is told the same of a wrong password as of an unknown user.
+fn refusal(published: &Published, login: &Login, code: &str) -> Refusal {
+    let admin = &published.snapshot.admin;
+    let known = if login.database == admin.database { login.user == admin.user } else { published.find(&login.database, &login.user).is_some() };
+    match code.starts_with("28") {
+        true if known => Refusal::WrongPassword,
+        true => Refusal::UnknownUser,
+        false => Refusal::Protocol,
+    }
+}
+
 impl<D: Door, K: Desk> Core<D, K> {
     /// A fresh socket becomes a client; `Shared::clients` counts it already.
     pub(super) fn seat_client(&mut self, fd: Fd) {
@@ -68,6 +80,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             quotas: None,
             connected_wall: self.links.door.wall_ms(),
             counts: ClientCounts::default(),
+            quoter: None,
         };
         self.clients += 1;
         self.seat(slot, Peer::Client(Box::new(peer)));
@@ -127,11 +140,15 @@ impl<D: Door, K: Desk> Core<D, K> {
             Step::Done => self.proved(slot),
             Step::Refused { code, message } => {
                 if let Some(Stage::Login(login)) = self.peers[slot as usize].client().map(|peer| &peer.stage) {
+                    self.shared.tallies[self.id].refuse(refusal(&self.published, login, code));
                     tracing::warn!(user = %login.user, database = %login.database, code, "login refused: {message}");
                 }
                 self.client_fatal(slot, code, &message, None);
             }
-            Step::Close => self.client_gone(slot),
+            Step::Close => {
+                self.shared.tallies[self.id].refuse(Refusal::Protocol);
+                self.client_gone(slot);
+            }
         }
     }
 
@@ -139,9 +156,11 @@ impl<D: Door, K: Desk> Core<D, K> {
         let published = self.published.clone();
         let random = self.random_18();
         if self.draining {
+            self.shared.tallies[self.id].refuse(Refusal::ShuttingDown);
             return self.client_fatal(slot, "57P01", "pg_dog is shutting down", None);
         }
         if let Some((code, message, hint)) = self.has_no_room_for(slot) {
+            self.shared.tallies[self.id].refuse(Refusal::NoRoom);
             return self.client_fatal(slot, code, message, Some(hint));
         }
         let trusted = self.is_trusted(slot);
@@ -234,6 +253,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let version = self.version;
         let Some(peer) = self.peers[slot as usize].client() else { return };
         let Stage::Login(login) = std::mem::replace(&mut peer.stage, Stage::Greeted) else { return };
+        self.shared.tallies[self.id].logins.add(1);
         peer.user = login.user.clone();
         peer.database = login.database.clone();
         peer.secret_length = login.key_length() as u8;
@@ -324,6 +344,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             return;
         }
         while let Some(mail) = self.post.next_letter() {
+            self.shared.tallies[self.id].letters.add(1);
             match mail {
                 Mail::Hand(moved) => self.handed(moved),
                 Mail::Take { pool, from } => self.taken(pool, from),

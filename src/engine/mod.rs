@@ -17,6 +17,7 @@ mod operate;
 mod peers;
 mod pools;
 mod post;
+mod quote;
 mod report;
 mod rush;
 mod servers;

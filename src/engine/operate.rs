@@ -175,8 +175,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         if active {
             self.send_cancel(slot);
         }
-        if let Some(Some(pool)) = self.pools.get_mut(pool as usize) {
-            pool.force_closed += u64::from(client != NOBODY);
+        if let Some(tally) = self.tally(pool) {
+            tally.force_closed.add(u64::from(client != NOBODY));
         }
         self.let_go(slot, false);
         true

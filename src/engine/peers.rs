@@ -10,7 +10,8 @@ use crate::session::greeting::{Greeting, Reported};
 use crate::session::login::{LONG_KEY, Login};
 use crate::session::parameters::Profile;
 
-use super::accounts::Told;
+use super::accounts::{Pace, Told};
+use super::quote::Quoter;
 
 /// No slot.
 pub const NOBODY: u32 = u32::MAX;
@@ -73,6 +74,8 @@ pub struct ClientPeer {
     pub quotas: Option<Box<[Arc<Quota>; 2]>>,
     pub connected_wall: u64,
     pub counts: ClientCounts,
+    /// while the query log is on
+    pub quoter: Option<Box<Quoter>>,
 }
 
 /// Counters of one client; times in nanoseconds.
@@ -124,6 +127,8 @@ pub struct ServerPeer {
     pub moved_at: u64,
     /// what its pool knows of its counters
     pub told: Told,
+    /// and how long they have taken
+    pub pace: Pace,
     /// a cancel request is on its way
     pub leg: bool,
     /// a cancel request was given up half way: it may still arrive, so that nobody else gets this server

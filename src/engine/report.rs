@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::admin::report::{ClientRow, Lists, MemoryRow, PoolRow, Report, Role, ServerRow, State, StatsRow, Wants};
+use crate::admin::report::{ClientRow, Lists, MemoryRow, PoolRow, Report, Role, ServerRow, State, Wants};
 use crate::io::Door;
 use crate::mail::{Desk, ServerLink, Word};
 use crate::session::exchange::Status;
@@ -64,7 +64,6 @@ impl<D: Door, K: Desk> Core<D, K> {
         while left > 0 && making.wants.pools && making.pool < self.pools.len() {
             if let Some(pool) = &self.pools[making.pool] {
                 making.report.pools.push(self.pool_row(pool, &making.tally));
-                making.report.stats.push(self.stats_row(pool));
             }
             making.pool += 1;
             left -= 1;
@@ -228,26 +227,12 @@ impl<D: Door, K: Desk> Core<D, K> {
             mode: spec.mode,
             paused: pool.shared.state.ledger.paused(),
             healthy: pool.shared.state.ledger.retry_at() == 0,
-            errors: pool.counts.errors,
-            re_synced: pool.re_synced,
-            out_of_sync: pool.out_of_sync,
-            force_closed: pool.force_closed,
+            errors: pool.tally.counts.errors.get(),
+            re_synced: pool.tally.re_synced.get(),
+            out_of_sync: pool.tally.out_of_sync.get(),
+            force_closed: pool.tally.force_closed.get(),
             online: !pool.retired,
             ..PoolRow::default()
-        }
-    }
-
-    fn stats_row(&self, pool: &Pool) -> StatsRow {
-        let spec = &pool.shared.spec;
-        StatsRow {
-            pool_id: u64::from(pool.shared.id),
-            database: spec.database.clone(),
-            user: spec.user.clone(),
-            addr: spec.host.clone(),
-            port: spec.port,
-            counts: pool.counts,
-            period: pool.period,
-            ..StatsRow::default()
         }
     }
 }

@@ -66,9 +66,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         let generation = self.links.generation(slot);
         let timeout = ns(self.published.snapshot.general.connect_timeout);
         self.wheel.arm(self.now.saturating_add(timeout), Timer::Connect { slot, generation });
-        if let Some(counts) = self.pool_counts(pool) {
-            counts.connect_count += 1;
-            counts.auth_attempts += 1;
+        if let Some(tally) = self.tally(pool) {
+            tally.counts.connect_count.add(1);
+            tally.counts.auth_attempts.add(1);
         }
     }
 
@@ -182,6 +182,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
             };
             at += consumed;
+            self.account_replies(slot);
             match heard {
                 Heard::More => break,
                 Heard::Free => self.became_free(slot),
@@ -345,7 +346,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         peer.link.heard_at = now;
         let (pool, took) = (peer.pool, now.saturating_sub(peer.link.connected_at));
         if let Some(Some(pool)) = self.pools.get_mut(pool as usize) {
-            pool.counts.connect_time += took / 1000;
+            pool.tally.counts.connect_time.add(took);
             pool.rounds = 0;
             pool.shared.state.password.right();
             if pool.shared.state.barred.load().is_some() {
@@ -381,7 +382,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let general = &self.published.snapshot.general;
         let (attempts, delay) = (general.connect_attempts, ns(general.connect_attempt_delay));
         let Some(slice) = self.pools[pool as usize].as_mut() else { return };
-        slice.counts.errors += 1;
+        slice.tally.counts.errors.add(1);
         // Connects that ran side by side are one try.
         slice.rounds += u32::from(failure.started >= slice.failed_at);
         slice.failed_at = now;
@@ -481,8 +482,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             return;
         }
-        if let Some(counts) = self.pool_counts(pool) {
-            counts.errors += 1;
+        if let Some(tally) = self.tally(pool) {
+            tally.counts.errors.add(1);
         }
         if !at_boundary {
             // The client has the first part of a message; words of ours would be taken for the rest.

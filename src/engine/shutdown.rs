@@ -38,8 +38,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             Recovery::Drop => !in_transaction,
         };
         let pool = link.pool;
-        if in_transaction && let Some(counts) = self.pool_counts(pool) {
-            counts.rollbacks += 1;
+        if in_transaction && let Some(tally) = self.tally(pool) {
+            tally.counts.rollbacks.add(1);
         }
         if !spared {
             return self.give_up_server(server);
@@ -77,8 +77,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             *discarded = true;
             link.link.server.clean(&mut verdicts);
             let pool = link.pool;
-            if let Some(counts) = self.pool_counts(pool) {
-                counts.cleaned += 1;
+            if let Some(tally) = self.tally(pool) {
+                tally.counts.cleaned.add(1);
             }
         } else {
             let failed = exchange.take_ours_failed();
@@ -87,8 +87,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             if failed {
                 return self.give_up_server(server);
             }
-            if let Some(pool) = self.pools[pool as usize].as_mut() {
-                pool.re_synced += 1;
+            if let Some(tally) = self.tally(pool) {
+                tally.re_synced.add(1);
             }
             return self.server_free(server);
         }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::admin::counts::Refusal;
 use crate::io::Door;
 use crate::mail::Desk;
 
@@ -42,8 +43,6 @@ pub enum Timer {
     Notify { slot: u32, generation: u32 },
     /// the first of a pool's waiters may have waited so long that the reserve is for him
     Reserve { pool: u32 },
-    /// one period of a pool's averages is over
-    Period { pool: u32 },
 }
 
 /// Nanoseconds; a duration too long for them is as good as never.
@@ -58,6 +57,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Timer::Login { slot, generation } if self.links.is_open(slot, generation) => {
                 let late = matches!(self.peers[slot as usize].client().map(|client| &client.stage), Some(Stage::Login(_) | Stage::Greeted));
                 if late {
+                    self.shared.tallies[self.id].refuse(Refusal::Timeout);
                     self.client_fatal(slot, "57P05", "client login timeout", None);
                 }
             }
@@ -86,7 +86,6 @@ impl<D: Door, K: Desk> Core<D, K> {
             Timer::Watch { slot, generation } if self.links.is_open(slot, generation) => self.watch_due(slot),
             Timer::Notify { slot, generation } if self.links.is_open(slot, generation) => self.notify_due(slot),
             Timer::Reserve { pool } => self.reserve_due(pool),
-            Timer::Period { pool } => self.period_over(pool),
             _ => {}
         }
     }

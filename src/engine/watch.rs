@@ -132,9 +132,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         let Some(server) = self.peers[client as usize].client().map(|peer| peer.server) else { return };
         if let Some(pool) = self.peers[server as usize].server().map(|peer| peer.pool)
-            && let Some(Some(pool)) = self.pools.get_mut(pool as usize)
+            && let Some(tally) = self.tally(pool)
         {
-            pool.force_closed += 1;
+            tally.force_closed.add(1);
         }
         self.end_both(client, server, code, &message, Some("What was running may or may not have been carried out."));
     }

@@ -153,6 +153,8 @@ pub struct Links<D: Door> {
     pub(super) kept: Vec<Vec<u8>>,
     pub(super) kept_flying: Vec<Vec<u8>>,
     starved: VecDeque<(u32, u32)>,
+    /// how often that was
+    starvations: u64,
     pub(super) closing: Vec<u32>,
     /// sockets that took less than was sent since the engine last looked: who feeds them should be paused
     pub blocked: Vec<u32>,
@@ -177,6 +179,7 @@ impl<D: Door> Links<D> {
             kept: Vec::with_capacity(256),
             kept_flying: Vec::with_capacity(256),
             starved: VecDeque::new(),
+            starvations: 0,
             closing: Vec::new(),
             blocked: Vec::with_capacity(64),
             blocks: Blocks::default(),
@@ -279,6 +282,11 @@ impl<D: Door> Links<D> {
         (held.unwrap_or(0), backlog.unwrap_or(0), self.blocks.kept())
     }
 
+    /// How often a socket found no receive buffer.
+    pub fn starvations(&self) -> u64 {
+        self.starvations
+    }
+
     /// How many slots there are, used or not.
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -353,6 +361,7 @@ impl<D: Door> Links<D> {
             }
             error if error == -libc::ENOBUFS => {
                 slot.starved = true;
+                self.starvations += 1;
                 self.starved.push_back((index, slot.generation));
                 Received::Nothing
             }

@@ -133,10 +133,25 @@ pub struct Segment {
     pub len: usize,
 }
 
+/// What the machine has been asked so far, and how it went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// times the kernel was called
+    pub submissions: u64,
+    /// of those, because no more submissions had room
+    pub early: u64,
+    /// times completions had no room
+    pub overflows: u64,
+}
+
 /// What a core can ask of the machine. Static dispatch: the engine is generic over it.
 pub trait Door {
     /// Nanoseconds of a monotonic clock, as read when the last `turn` returned.
     fn now(&self) -> u64;
+    /// The same clock, read now. It costs as much as all else that a small turn counts: once per turn.
+    fn clock(&self) -> u64;
+    /// See `Figures`.
+    fn figures(&self) -> Figures;
     /// Milliseconds since 1970 (UTC), for what people read.
     fn wall_ms(&self) -> u64;
     /// Starts a multishot accept on a listening socket.

@@ -16,7 +16,7 @@ use io_uring::{IoUring, cqueue, opcode};
 use super::clock;
 use super::provided::Provided;
 use super::socket::{self, Address, SocketOptions};
-use super::{BufferId, Completion, Door, Fd, Group, Op, Segment, Token};
+use super::{BufferId, Completion, Door, Fd, Figures, Group, Op, Segment, Token};
 
 /// Sizes of one core's ring.
 #[derive(Clone, Debug)]
@@ -80,6 +80,7 @@ pub struct RingDoor {
     addresses: Vec<socket2::SockAddr>,
     alarm_at: Box<Timespec>,
     spin_ns: u64,
+    figures: Figures,
 }
 
 impl RingDoor {
@@ -108,6 +109,7 @@ impl RingDoor {
             addresses: Vec::with_capacity(ADDRESSES),
             alarm_at: Box::new(Timespec::new()),
             spin_ns: spin_us * 1000,
+            figures: Figures::default(),
         })
     }
 
@@ -115,6 +117,7 @@ impl RingDoor {
         // SAFETY: whatever the entry points to stays put until the kernel has consumed it: our own vectors by `flush` clearing them only
         // afterwards, the engine's memory by the manners in the folder's head.
         while unsafe { self.ring.submission().push(&entry) }.is_err() {
+            self.figures.early += 1;
             if self.flush().is_err() {
                 // Only a ring that is broken for good refuses here; the next `turn` reports it.
                 return;
@@ -126,12 +129,14 @@ impl RingDoor {
     fn enter(&mut self, want: u32, get_events: bool) -> io::Result<()> {
         let queued = self.ring.submission().len() as u32;
         let flags = if get_events || want > 0 { 1 } else { 0 }; // IORING_ENTER_GETEVENTS
+        self.figures.submissions += 1;
         // SAFETY: no extended argument is passed; flags ask for nothing but events.
         match unsafe { self.ring.submitter().enter::<libc::sigset_t>(queued, want, flags, None) } {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
                 Some(libc::EINTR) | Some(libc::ETIME) => Ok(()),
                 Some(libc::EBUSY) | Some(libc::EAGAIN) => {
+                    self.figures.overflows += 1;
                     let mut stash = std::mem::take(&mut self.stash);
                     self.reap(&mut stash);
                     self.stash = stash;
@@ -146,6 +151,7 @@ impl RingDoor {
     fn flush(&mut self) -> io::Result<()> {
         while !self.ring.submission().is_empty() {
             let overflown = self.ring.submission().cq_overflow();
+            self.figures.overflows += u64::from(overflown);
             self.enter(0, overflown)?;
         }
         self.vectors.clear();
@@ -196,6 +202,14 @@ impl RingDoor {
 impl Door for RingDoor {
     fn now(&self) -> u64 {
         self.now
+    }
+
+    fn clock(&self) -> u64 {
+        clock::monotonic_ns()
+    }
+
+    fn figures(&self) -> Figures {
+        self.figures
     }
 
     fn wall_ms(&self) -> u64 {

@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 
 use super::super::socket::Address;
-use super::super::{BufferId, Completion, Door, Fd, Group, Op, Segment, Token};
+use super::super::{BufferId, Completion, Door, Fd, Figures, Group, Op, Segment, Token};
 use super::kernel::{Submission, Work};
 use super::memory::gather;
 use super::pipe::End;
@@ -79,6 +79,14 @@ impl SimDoor {
 impl Door for SimDoor {
     fn now(&self) -> u64 {
         self.state.borrow().cores[self.core].now
+    }
+
+    fn clock(&self) -> u64 {
+        self.now()
+    }
+
+    fn figures(&self) -> Figures {
+        Figures::default()
     }
 
     fn wall_ms(&self) -> u64 {

@@ -78,6 +78,12 @@ fn apply(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
     Ok(())
 }
 
+/// A listener for ordinary tasks of the executor that this is called on.
+pub fn on_this_executor(listener: std::net::TcpListener) -> glommio::net::TcpListener {
+    // SAFETY: the descriptor listens, and is nobody else's from here on.
+    unsafe { std::os::fd::FromRawFd::from_raw_fd(std::os::fd::IntoRawFd::into_raw_fd(listener)) }
+}
+
 /// A listening socket of one core. Accepted sockets inherit its TCP settings. SO_REUSEPORT only counts among sockets of this user, so that a
 /// second pg_dog would share our port unnoticed: the first listener of a process is therefore tried without it (see `probe`).
 pub fn listener(at: &SocketAddr, options: &SocketOptions) -> io::Result<Fd> {

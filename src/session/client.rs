@@ -85,6 +85,11 @@ impl Client {
         self.unnamed.memory()
     }
 
+    /// Bytes of the message at hand still to come.
+    pub fn left(&self) -> usize {
+        self.body
+    }
+
     /// Between two messages.
     pub fn at_boundary(&self) -> bool {
         self.body == 0

@@ -38,6 +38,10 @@ pub struct Counts {
     pub queries: u64,
     pub transactions: u64,
     pub errors: u64,
+    /// of clients: statements prepared, bound, closed
+    pub parses: u64,
+    pub binds: u64,
+    pub closes: u64,
 }
 
 /// One server's conversation.
@@ -205,6 +209,9 @@ impl Server {
                     b'S' if !ours => self.note_parameter(body, client),
                     b'S' if self.fitting => self.note_default(body),
                     b'E' => return (true, self.note_error(body, false)),
+                    b'1' => self.counts.parses += 1,
+                    b'2' => self.counts.binds += 1,
+                    b'3' => self.counts.closes += 1,
                     _ => {}
                 }
                 (true, None)

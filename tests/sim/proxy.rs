@@ -126,6 +126,7 @@ impl Proxy {
             published: ArcSwap::from_pointee(published(setup, address)),
             version: AtomicU64::new(1),
             clients: (0..setup.cores).map(|_| Default::default()).collect(),
+            tallies: (0..setup.cores).map(|_| Default::default()).collect(),
             clients_max: usize::MAX,
             next_client: AtomicU64::new(1),
             secret: [7; 32],
