@@ -8,6 +8,8 @@ mod support;
 mod admin;
 #[path = "clients/auth.rs"]
 mod auth;
+#[path = "clients/bounds.rs"]
+mod bounds;
 #[path = "clients/cancel.rs"]
 mod cancel;
 #[path = "clients/checkout.rs"]

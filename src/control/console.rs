@@ -1,9 +1,10 @@
 //! Commands of the admin console: what SHOW shows is gathered and printed here, what acts is done by `operate` and `reload`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::admin::console::{Command, Show, parse};
-use crate::admin::report::{DatabaseRow, HostRow, Report, UserRow};
+use crate::admin::counts::Tally;
+use crate::admin::report::{DatabaseRow, HostRow, PoolRow, Report, UserRow};
 use crate::admin::show;
 use crate::mail::{Asker, Mail, Published};
 
@@ -82,6 +83,7 @@ impl Control {
             "users" => report.users = users(&published),
             "dns_hosts" => report.hosts = hosts(&published),
             "state" => report.state = self.state(&published),
+            "pools" => add_ended(&published, &mut report.pools),
             _ => {}
         }
         // The console itself is the last of the databases, and not counted.
@@ -177,4 +179,28 @@ fn hosts(published: &Published) -> Vec<HostRow> {
         rows.entry(&pool.spec.host).or_insert_with(|| HostRow { name: pool.spec.host.clone(), address });
     }
     rows.into_values().collect()
+}
+
+/// Pools of which nothing is left on any core, but that have counted something: they are shown as long as they are configured.
+fn add_ended(published: &Published, rows: &mut Vec<PoolRow>) {
+    let live: HashSet<u64> = rows.iter().map(|row| row.id).collect();
+    for pool in published.pools.iter().filter(|pool| !live.contains(&u64::from(pool.id))) {
+        let Some(counts) = pool.state.tallies.counts() else { continue };
+        let sum = |number: fn(&Tally) -> u64| pool.state.tallies.iter().map(number).sum();
+        rows.push(PoolRow {
+            id: u64::from(pool.id),
+            database: pool.spec.database.clone(),
+            user: pool.spec.user.clone(),
+            addr: pool.spec.host.clone(),
+            port: pool.spec.port,
+            mode: pool.spec.mode,
+            paused: pool.state.ledger.paused(),
+            healthy: pool.state.ledger.retry_at() == 0,
+            errors: counts.errors,
+            re_synced: sum(|tally| tally.re_synced.get()),
+            out_of_sync: sum(|tally| tally.out_of_sync.get()),
+            force_closed: sum(|tally| tally.force_closed.get()),
+            ..PoolRow::default()
+        });
+    }
 }
