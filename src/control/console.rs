@@ -1,6 +1,6 @@
 //! Commands of the admin console: what SHOW shows is gathered and printed here, what acts is done by `operate` and `reload`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::admin::console::{Command, Show, parse};
 use crate::admin::counts::Tally;
@@ -83,7 +83,7 @@ impl Control {
             "users" => report.users = users(&published),
             "dns_hosts" => report.hosts = hosts(&published),
             "state" => report.state = self.state(&published),
-            "pools" => add_ended(&published, &mut report.pools),
+            "pools" => add_counts(&published, &mut report.pools),
             _ => {}
         }
         // The console itself is the last of the databases, and not counted.
@@ -181,26 +181,31 @@ fn hosts(published: &Published) -> Vec<HostRow> {
     rows.into_values().collect()
 }
 
-/// Pools of which nothing is left on any core, but that have counted something: they are shown as long as they are configured.
-fn add_ended(published: &Published, rows: &mut Vec<PoolRow>) {
-    let live: HashSet<u64> = rows.iter().map(|row| row.id).collect();
-    for pool in published.pools.iter().filter(|pool| !live.contains(&u64::from(pool.id))) {
+/// What pools have counted comes from all cores' tallies, also from cores where nothing of them is left; one that has ended everywhere is shown as
+/// long as it is configured.
+fn add_counts(published: &Published, rows: &mut Vec<PoolRow>) {
+    let places: HashMap<u64, usize> = rows.iter().enumerate().map(|(place, row)| (row.id, place)).collect();
+    for pool in &published.pools {
         let Some(counts) = pool.state.tallies.counts() else { continue };
+        let place = places.get(&u64::from(pool.id)).copied().unwrap_or(rows.len());
+        if place == rows.len() {
+            rows.push(PoolRow {
+                id: u64::from(pool.id),
+                database: pool.spec.database.clone(),
+                user: pool.spec.user.clone(),
+                addr: pool.spec.host.clone(),
+                port: pool.spec.port,
+                mode: pool.spec.mode,
+                paused: pool.state.ledger.paused(),
+                healthy: pool.state.ledger.retry_at() == 0,
+                ..PoolRow::default()
+            });
+        }
         let sum = |number: fn(&Tally) -> u64| pool.state.tallies.iter().map(number).sum();
-        rows.push(PoolRow {
-            id: u64::from(pool.id),
-            database: pool.spec.database.clone(),
-            user: pool.spec.user.clone(),
-            addr: pool.spec.host.clone(),
-            port: pool.spec.port,
-            mode: pool.spec.mode,
-            paused: pool.state.ledger.paused(),
-            healthy: pool.state.ledger.retry_at() == 0,
-            errors: counts.errors,
-            re_synced: sum(|tally| tally.re_synced.get()),
-            out_of_sync: sum(|tally| tally.out_of_sync.get()),
-            force_closed: sum(|tally| tally.force_closed.get()),
-            ..PoolRow::default()
-        });
+        let row = &mut rows[place];
+        row.errors = counts.errors;
+        row.re_synced = sum(|tally| tally.re_synced.get());
+        row.out_of_sync = sum(|tally| tally.out_of_sync.get());
+        row.force_closed = sum(|tally| tally.force_closed.get());
     }
 }

@@ -164,7 +164,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         self.gated.push(pool);
         let Some(cap) = full else { return };
-        cap.want(since.max(1));
+        cap.want(since, self.now);
         if !self.make_room(&cap) {
             for core in (0..self.shared.clients.len()).filter(|&core| core != self.id) {
                 self.post.send(core, Mail::MakeRoom { pool }, &mut self.links.door);

@@ -54,8 +54,9 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// A pool of which nothing is left here goes; the first client that comes back to it makes it again.
     pub(super) fn end_unused(&mut self, pool: u32) {
         let Some(place) = self.pools.get_mut(pool as usize) else { return };
-        let unused =
-            place.as_ref().is_some_and(|pool| pool.slice.is_unused() && (pool.retired || pool.shared.state.clients.load(Ordering::Relaxed) == 0));
+        let unused = place.as_ref().is_some_and(|pool| {
+            pool.slice.is_unused() && pool.minimum() == 0 && (pool.retired || pool.shared.state.clients.load(Ordering::Relaxed) == 0)
+        });
         if unused {
             *place = None;
         }

@@ -24,6 +24,11 @@ use std::sync::atomic as plain;
 /// `oldest` of a core where nobody waits uncovered.
 pub const NOBODY: u64 = u64::MAX;
 
+/// How long what somebody said he wants is believed, ns: he says it again every 10 ms.
+const WANTED_NS: u64 = 100_000_000;
+/// How long nobody makes room again after somebody has, ns: for one connection to end and another to be opened.
+const ROOM_NS: u64 = 100_000_000;
+
 /// `open` lies in the low half of the word of permits, the connections among them that are on their way out in the high half.
 const LEAVING: u64 = 1 << 32;
 
@@ -179,14 +184,19 @@ impl Line {
 pub struct Gate {
     inside: AtomicU32,
     limit: AtomicU32,
-    /// since when somebody has waited for a place, ns; 0 = nobody who said so. A hint: it is said again and again while it is true
+    /// since when somebody has waited for a place, and when that was said last, ns. A hint: it is said again and again while it is true
     wanted_since: plain::AtomicU64,
+    wanted_at: plain::AtomicU64,
+    /// when a connection was last closed for somebody who waited, ns
+    made_room_at: plain::AtomicU64,
 }
 
 impl Gate {
     /// At most `limit` at once; 0 is taken as 1.
     pub fn new(limit: u32) -> Gate {
-        Gate { inside: AtomicU32::new(0), limit: AtomicU32::new(limit.max(1)), wanted_since: plain::AtomicU64::new(0) }
+        let time = plain::AtomicU64::new;
+        let (inside, limit) = (AtomicU32::new(0), AtomicU32::new(limit.max(1)));
+        Gate { inside, limit, wanted_since: time(NOBODY), wanted_at: time(0), made_room_at: time(0) }
     }
 
     /// A reload changed the limit. Who is inside stays.
@@ -212,22 +222,34 @@ impl Gate {
         self.inside.load(Ordering::SeqCst) >= self.limit.load(Ordering::Relaxed)
     }
 
-    /// Somebody waits for a place since then (ns).
-    pub fn want(&self, since: u64) {
-        let known = self.wanted_since.load(plain::Ordering::Relaxed);
-        if known == 0 || since < known {
+    /// Somebody waits for a place since then (ns), and says so at `now`.
+    pub fn want(&self, since: u64, now: u64) {
+        if !self.is_wanted_before(since, now) {
             self.wanted_since.store(since, plain::Ordering::Relaxed);
+            self.wanted_at.store(now, plain::Ordering::Relaxed);
         }
     }
 
-    /// Since when somebody has waited; whoever hears it makes room, and it is forgotten until it is said again.
-    pub fn wanted_before(&self, since: u64) -> bool {
+    /// Somebody has waited for a place since before then (ns), and has said so lately.
+    pub fn is_wanted_before(&self, since: u64, now: u64) -> bool {
         let known = self.wanted_since.load(plain::Ordering::Relaxed);
-        let heard = known != 0 && known < since && self.is_full();
-        if heard {
-            self.wanted_since.store(0, plain::Ordering::Relaxed);
+        known < since && now.saturating_sub(self.wanted_at.load(plain::Ordering::Relaxed)) < WANTED_NS
+    }
+
+    /// Somebody who has waited since then has a place: the next may say so.
+    fn wanted_no_more(&self, since: u64) {
+        if since <= self.wanted_since.load(plain::Ordering::Relaxed) {
+            self.wanted_since.store(NOBODY, plain::Ordering::Relaxed);
         }
-        heard
+    }
+
+    /// True when the caller should make room for who has waited since before then; for one caller, and then for nobody until that may have helped.
+    fn owes_room(&self, since: u64, now: u64) -> bool {
+        let last = self.made_room_at.load(plain::Ordering::Relaxed);
+        self.is_wanted_before(since, now)
+            && self.is_full()
+            && now.saturating_sub(last) > ROOM_NS
+            && self.made_room_at.compare_exchange(last, now, plain::Ordering::Relaxed, plain::Ordering::Relaxed).is_ok()
     }
 
     /// The connection that `enter` was for is open, or will never be; of a bound on connections: it is closed.
@@ -377,9 +399,25 @@ impl Ledger {
         self.caps.iter().flatten().any(|own| Arc::ptr_eq(own, cap))
     }
 
-    /// True when another pool of the same database or user has waited since before `since` (ns) for a connection that this one might give up.
-    pub fn owes_before(&self, since: u64) -> bool {
-        self.capped.load(plain::Ordering::Relaxed) && self.caps.iter().flatten().any(|cap| cap.wanted_before(since))
+    /// True when another pool of the same database or user has waited since before `since` (ns) for a connection that this one should give up.
+    pub fn owes_before(&self, since: u64, now: u64) -> bool {
+        self.is_capped() && self.caps.iter().flatten().any(|cap| cap.owes_room(since, now))
+    }
+
+    /// True when another pool of the same database or user has waited longer for a connection than somebody who has since `since`.
+    pub fn others_first(&self, since: u64, now: u64) -> bool {
+        self.is_capped() && self.caps.iter().flatten().any(|cap| cap.is_wanted_before(since, now))
+    }
+
+    /// Somebody who has waited since then may open a connection.
+    pub fn wanted_no_more(&self, since: u64) {
+        if self.is_capped() {
+            self.caps.iter().flatten().for_each(|cap| cap.wanted_no_more(since));
+        }
+    }
+
+    fn is_capped(&self) -> bool {
+        self.capped.load(plain::Ordering::Relaxed)
     }
 
     fn enter_caps(&self) -> bool {

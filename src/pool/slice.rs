@@ -172,7 +172,11 @@ impl Slice {
 
     /// True when the pool holds fewer than `min` connections: open one here.
     pub fn wanted_extra(&mut self, min: u32, now: u64) -> bool {
-        let wanted = now >= self.ledger.retry_at() && !self.ledger.paused() && self.ledger.open() < min && self.enter_gate(min);
+        let wanted = now >= self.ledger.retry_at()
+            && !self.ledger.paused()
+            && self.ledger.open() < min
+            && !self.ledger.others_first(now, now)
+            && self.enter_gate(min);
         if wanted {
             self.set_opening(self.opening + 1);
             self.show_gauges();
@@ -323,7 +327,7 @@ impl Slice {
         }
         // Another pool of the same database or user has waited much longer than anybody here, and all they may have together are in use.
         let first = self.queue.first().map_or(now, |first| first.since);
-        if !arrived && self.ledger.owes_before(first.saturating_sub(CAP_FAIR)) {
+        if !arrived && self.ledger.owes_before(first.saturating_sub(CAP_FAIR), now) {
             self.ledger.leave();
             self.leaving += 1;
             return Checkin::Retire;
@@ -417,10 +421,15 @@ impl Slice {
         if now < retry_at {
             return self.arm(retry_at);
         }
+        let since = self.queue.first().map_or(now, |first| first.since);
+        if self.ledger.others_first(since, now) {
+            return After::Gated;
+        }
         if !self.enter_gate(u32::MAX) {
             // No room after all: who makes some tells us. A full gate: the engine looks again.
             return if self.ledger.has_room() { After::Gated } else { After::Nothing };
         }
+        self.ledger.wanted_no_more(since);
         self.set_opening(self.opening + 1);
         After::Open
     }
