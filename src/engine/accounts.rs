@@ -61,6 +61,12 @@ pub struct Turn {
     ended: Vec<(u32, u64, u64)>,
 }
 
+/// What each of `count` things took that took `all` together; nearly always it is one, and a division costs more than all the rest.
+#[inline]
+fn share(all: u64, count: u64) -> u64 {
+    if count == 1 { all } else { all.checked_div(count).unwrap_or(all) }
+}
+
 impl<D: Door, K: Desk> Core<D, K> {
     /// A client got this server after it had waited so long for one.
     pub(super) fn account_grant(&mut self, server: u32, waited: u64) {
@@ -99,7 +105,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         (link.pace.queries, link.pace.asked_at) = (queries, now);
         let Some(Some(pool)) = self.pools.get(link.pool as usize) else { return };
         pool.tally.counts.query_time.add(took);
-        pool.tally.times().query.record_many(took / new, new);
+        pool.tally.times().query.record_many(share(took, new), new);
         if !link.link.server.exchange.is_free() {
             self.turn.touched.push(server);
             if link.link.server.exchange.is_quiet() && matches!(link.stage, ServerStage::Busy) && link.pace.rests_since == 0 {
@@ -147,8 +153,8 @@ impl<D: Door, K: Desk> Core<D, K> {
                 counts.bind_count.add(new.binds.saturating_sub(old.binds));
                 counts.close_count.add(new.closes.saturating_sub(old.closes));
             }
-            if let Some(each) = busy_ns.checked_div(transactions) {
-                slice.tally.times().transaction.record_many(each, transactions);
+            if transactions > 0 {
+                slice.tally.times().transaction.record_many(share(busy_ns, transactions), transactions);
                 self.turn.ended.push((pool, transactions, added));
             }
         }
@@ -173,7 +179,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         tally.panics.set(self.panics);
         for (pool, count, before) in self.turn.ended.drain(..) {
             if let Some(Some(pool)) = self.pools.get(pool as usize) {
-                pool.tally.times().added.record_many((before + took) / count, count);
+                pool.tally.times().added.record_many(share(before + took, count), count);
             }
         }
         for server in self.turn.touched.drain(..) {
