@@ -155,9 +155,8 @@ pub fn start(options: Options) -> Result<(), StartError> {
         .with_fixed_memory(receive_buffers(&options.sizes, cores))
         .with_watchers(ports, unwritten, logs);
     let end = run_control(control, bells, control_cpu);
-    if let Some(path) = unix_socket {
-        // If somebody has taken it away before us, that is what we wanted.
-        let _ = std::fs::remove_file(path);
+    if let Some((path, file)) = unix_socket {
+        socket::remove(&path, file);
     }
     end
 }
@@ -277,8 +276,8 @@ fn listeners(snapshot: &Snapshot, address: &SocketAddr, options: &SocketOptions)
         .collect()
 }
 
-/// Adds the Unix socket to the listeners of every core that has one; returns its path.
-fn unix_listener(snapshot: &Snapshot, listeners: &mut [Vec<Fd>]) -> Result<Option<PathBuf>, StartError> {
+/// Adds the Unix socket to the listeners of every core that has one; returns its path, and which file that is.
+fn unix_listener(snapshot: &Snapshot, listeners: &mut [Vec<Fd>]) -> Result<Option<(PathBuf, socket::File)>, StartError> {
     let general = &snapshot.general;
     let Some(directory) = &general.unix_socket_dir else { return Ok(None) };
     let Address::Unix(path) = Address::in_directory(directory, general.port) else { return Ok(None) };
@@ -295,7 +294,8 @@ fn unix_listener(snapshot: &Snapshot, listeners: &mut [Vec<Fd>]) -> Result<Optio
         own.push(socket::duplicate(socket).map_err(failed)?);
     }
     socket::close(socket);
-    Ok(Some(path))
+    let file = socket::file_of(&path).map_err(failed)?;
+    Ok(Some((path, file)))
 }
 
 fn socket_options(tcp: &Tcp) -> SocketOptions {

@@ -216,6 +216,8 @@ pub enum Mail {
     Nudge { pool: u32 },
     /// this pool's database or user has as many connections as may be: close an idle one of theirs
     MakeRoom { pool: u32 },
+    /// this pool has no clients any more
+    Deserted { pool: u32 },
     /// the server you were promised has died meanwhile
     Refund { pool: u32 },
     /// a fresh connection that you have more room for

@@ -243,8 +243,8 @@ impl Tallies {
 /// Why a client did not get in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// a wrong password, or a user or a database that is not configured: who reads the metrics must not learn from them which
     WrongPassword,
-    UnknownUser,
     /// too many clients, or too little memory for more
     NoRoom,
     Timeout,
@@ -257,14 +257,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Refusal; 7] =
-        [Refusal::WrongPassword, Refusal::UnknownUser, Refusal::NoRoom, Refusal::Timeout, Refusal::Protocol, Refusal::ShuttingDown, Refusal::Gone];
+    pub const ALL: [Refusal; 6] =
+        [Refusal::WrongPassword, Refusal::NoRoom, Refusal::Timeout, Refusal::Protocol, Refusal::ShuttingDown, Refusal::Gone];
 
     /// Its label.
     pub fn name(self) -> &'static str {
         match self {
             Refusal::WrongPassword => "wrong_password",
-            Refusal::UnknownUser => "unknown_user",
             Refusal::NoRoom => "no_room",
             Refusal::Timeout => "timeout",
             Refusal::Protocol => "protocol",

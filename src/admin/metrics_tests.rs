@@ -26,7 +26,7 @@ fn scrape() -> Scrape {
         ..PoolFigures::default()
     };
     let idle = PoolFigures { labels: pool_labels("other", "b", "h", 1), ..PoolFigures::default() };
-    let core = CoreFigures { refused: [1, 2, 0, 0, 0, 0, 0], turns: Bars::from(&durations), ..CoreFigures::default() };
+    let core = CoreFigures { refused: [1, 2, 0, 0, 0, 0], turns: Bars::from(&durations), ..CoreFigures::default() };
     Scrape {
         namespace: "ns_".into(),
         pools: vec![pool, idle],
@@ -155,7 +155,7 @@ fn histograms_add_up() {
         assert_eq!((of(&format!("{name}_count"), "")[0].2, of(&format!("{name}_sum"), "")[0].2), (3.0, 3.00003));
     }
     assert_eq!(of("ns_core_turn_seconds_count", "core=\"1\"")[0].2, 3.0);
-    assert_eq!(of("ns_login_failures_total", "unknown_user")[0].2, 4.0);
+    assert_eq!(of("ns_login_failures_total", "no_room")[0].2, 4.0);
     assert_eq!(of("ns_recent_wait_seconds", "quantile=\"0.999\"")[0].2, 5e-9);
 }
 

@@ -211,9 +211,16 @@ async fn page(metrics: Arc<Metrics>, request: Request) -> Answer {
     Answer { status: 200, kind: form.content_type(), body }
 }
 
+/// A pool is unhealthy while connects fail and it has no other connections. When nobody has tried for a while nobody knows, and somebody has to be
+/// let in to find out.
 fn is_healthy(pool: &SharedPool) -> bool {
-    pool.state.ledger.retry_at() == 0
+    let ledger = &pool.state.ledger;
+    let retry_at = ledger.retry_at();
+    retry_at == 0 || ledger.lasting() > 0 || clock::monotonic_ns().saturating_sub(retry_at) > UNTRIED_NS
 }
+
+/// How long after the pause that follows a failed connect nobody has tried again, ns.
+const UNTRIED_NS: u64 = 5_000_000_000;
 
 fn pool_figures(pool: &SharedPool, counts: Counts, period: Period, now: u64) -> PoolFigures {
     let (spec, ledger, tallies) = (&pool.spec, &pool.state.ledger, &pool.state.tallies);

@@ -99,9 +99,12 @@ fn down_is_when_no_pool_reaches_its_server() {
     let metrics = metrics(2);
     let said = |path: &str| (metrics.health(path).status, metrics.health(path).body);
     let (one, other) = (pool(&metrics, 0), pool(&metrics, 1));
-    one.state.ledger.set_retry_at(5);
+    let soon = crate::io::clock::monotonic_ns() + 100_000_000;
+    one.state.ledger.set_retry_at(soon);
     assert_eq!((said("/").0, said("/ready").0), (200, 200));
-    other.state.ledger.set_retry_at(5);
+    other.state.ledger.set_retry_at(1);
+    assert_eq!(said("/ready").0, 200, "nobody has tried for a long time, so that somebody should");
+    other.state.ledger.set_retry_at(soon);
     assert_eq!((said("/"), said("/ready").0, said("/live").0), ((502, "down".into()), 503, 200));
     one.state.ledger.set_retry_at(0);
     assert_eq!((said("/anything"), said("/ready")), ((200, "up".into()), (200, "ready".into())));

@@ -27,8 +27,9 @@ enum Until {
     Found,
     /// there must be nothing left
     Nothing,
-    /// the same for a PAUSE of this scope; `undo`: nothing of it was paused before
-    Paused { scope: Scope, undo: bool },
+    /// the same for a PAUSE of this scope; `undo`: nothing of it was paused before, and how often something had been said then: a later word of
+    /// somebody stands
+    Paused { scope: Scope, undo: Option<u64> },
     /// the same for SUSPEND
     Suspended,
     /// there must be nobody left; then pg_dog ends, whoever has asked for it
@@ -66,8 +67,9 @@ impl Control {
             }
             Command::Pause(scope) => {
                 self.must_exist(scope)?;
-                let undo = !self.is_paused(scope);
+                let fresh = !self.is_paused(scope);
                 self.say(|standing| &mut standing.paused, scope, true)?;
+                let undo = fresh.then_some(self.standing.said);
                 (Order::InUse(scope.clone()), Until::Paused { scope: scope.clone(), undo })
             }
             Command::Resume(scope) => {
@@ -191,8 +193,8 @@ impl Control {
     }
 
     /// A PAUSE came to nothing.
-    fn take_back(&mut self, scope: &Scope, undo: bool, cores: &mut Cores) {
-        if !undo {
+    fn take_back(&mut self, scope: &Scope, undo: Option<u64>, cores: &mut Cores) {
+        if undo != Some(self.standing.said) {
             return;
         }
         tracing::info!(?scope, "a PAUSE was given up while servers were still in use: RESUME");
@@ -226,6 +228,7 @@ impl Control {
         if !kind(&mut self.standing).say(scope, on) {
             return Err(("54000", "too many different databases and users are paused one by one".to_string()));
         }
+        self.standing.said += 1;
         self.standing.apply(&self.shared.published.load().pools);
         Ok(())
     }

@@ -61,6 +61,8 @@ pub struct Standing {
     pub held: Words,
     pub disabled: BTreeSet<String>,
     pub suspended: bool,
+    /// how often pools were paused, held, or let go again
+    pub said: u64,
 }
 
 impl Standing {

@@ -1,6 +1,6 @@
 //! The loop of one data core.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +9,7 @@ use crate::admin::counts::Refusal;
 use crate::io::links::{Links, Received};
 use crate::io::timer::Timers;
 use crate::io::{Completion, Door, Fd, Group, Op, Token, limits};
-use crate::mail::{Desk, Published, Shared};
+use crate::mail::{Desk, Published, Shared, VerifierCell};
 use crate::session::Verdicts;
 use crate::session::parameters::Profile;
 
@@ -81,6 +81,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) lending: Vec<(u32, u32, usize)>,
     /// pools that may not open connections before others of their servers have been opened
     pub(super) gated: Vec<u32>,
+    /// a `Timer::Gate` is armed
+    pub(super) gate_timer: bool,
     /// a `Timer::Lend` is armed
     pub(super) lend_timer: bool,
     expired: Vec<Timer>,
@@ -102,6 +104,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) query_sample: Option<usize>,
     /// when it was last said that no connection can be accepted
     said_full_at: u64,
+    /// logins that wait for a helper, by slot and generation, and the cell in which their verifier will be
+    pub(super) verifying: HashMap<(u32, u32), Arc<VerifierCell>>,
     /// connections and logins that wait for a later turn
     pub(super) rush: Rush,
     /// what the operator has asked for
@@ -139,6 +143,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             again: VecDeque::with_capacity(64),
             lending: Vec::with_capacity(16),
             gated: Vec::new(),
+            gate_timer: false,
             lend_timer: false,
             expired: Vec::new(),
             turn: Turn::default(),
@@ -150,6 +155,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             memory_max: usize::MAX,
             query_sample: None,
             said_full_at: 0,
+            verifying: HashMap::new(),
             rush: Rush::default(),
             operate: Operate::default(),
         };
@@ -193,7 +199,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         self.read_mail();
         if !self.operate.suspended {
-            self.expire();
+            if self.now >= self.operate.punish_after {
+                self.expire();
+            }
             self.look_due();
         }
         self.serve_granted();
@@ -347,7 +355,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         if self.operate.suspended {
             return;
         }
-        let at = self.wheel.next().unwrap_or(u64::MAX).min(self.next_look);
+        let at = self.wheel.next().map_or(u64::MAX, |at| at.max(self.operate.punish_after)).min(self.next_look);
         if at < self.alarm_at {
             self.alarm_at = at;
             self.links.door.alarm(at, Token::new(Op::Alarm, 0, 0));

@@ -158,14 +158,17 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         slice.at_gate = true;
         let since = self.now.saturating_sub(slice.slice.oldest_wait(self.now));
+        let waiting = slice.slice.waiting() > 0;
         let full = slice.shared.state.ledger.full_cap().cloned();
-        if self.gated.is_empty() {
+        if !self.gate_timer {
+            self.gate_timer = true;
             self.wheel.arm(self.now + GATE_NS, Timer::Gate);
         }
         self.gated.push(pool);
-        let Some(cap) = full else { return };
+        // Only who has somebody waiting asks others to give something up.
+        let Some(cap) = full.filter(|_| waiting) else { return };
         cap.want(since, self.now);
-        if !self.make_room(&cap) {
+        if cap.may_make_room(self.now) && !self.make_room(&cap) {
             for core in (0..self.shared.clients.len()).filter(|&core| core != self.id) {
                 self.post.send(core, Mail::MakeRoom { pool }, &mut self.links.door);
             }
@@ -188,6 +191,12 @@ impl<D: Door, K: Desk> Core<D, K> {
             self.say_goodbye(slot);
         }
         evicted.is_some()
+    }
+
+    /// The timer of `wait_at_gate`.
+    pub(super) fn gate_due(&mut self) {
+        self.gate_timer = false;
+        self.look_at_gate();
     }
 
     /// A connection has been opened, or will never be: who waits for that looks again.

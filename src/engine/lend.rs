@@ -75,6 +75,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         let id = self.id;
         let rules = Rules { fair: self.published.snapshot.cores.fair_us * 1000, ..Rules::default() };
+        // A server of a pool that has gone may still come from another core.
+        let retired = self.pools[index].is_none() && !self.published.by_id.contains_key(&shared.id);
         self.pools[index].get_or_insert_with(|| {
             Box::new(Pool {
                 shared: shared.clone(),
@@ -89,7 +91,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 rest_timer: false,
                 at_gate: false,
                 look_at: u64::MAX,
-                retired: false,
+                retired,
                 has_limits: shared.spec.limits.shortest() != NEVER,
                 reserve_timer: false,
                 released_at: 0,
@@ -394,6 +396,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(pool) = peer.pool.as_ref().map(|pool| pool.id) else { return };
         if let Some(Some(slice)) = self.pools.get_mut(pool as usize) {
             slice.slice.cancel_wait(ticket);
+            self.end_unused(pool);
         }
     }
 

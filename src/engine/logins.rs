@@ -8,7 +8,7 @@ use crate::auth::scram::salt_of;
 use crate::config::snapshot::{Admin, AuthType, ClientSecrets, PoolerMode};
 use crate::io::links::Bytes;
 use crate::io::{Door, Fd, socket};
-use crate::mail::{Asker, Desk, Job, Mail, Published, SharedPool, VerifierCell};
+use crate::mail::{Asker, Desk, Job, Mail, SharedPool, VerifierCell};
 use crate::session::client::Client;
 use crate::session::login::{Identity, LONG_KEY, Login, Step};
 use crate::session::parameters::Profile;
@@ -41,14 +41,8 @@ pub fn place(pid: i32) -> Option<(usize, u32)> {
 }
 
 /// Which refusal that is, for those who count; the client is told the same of a wrong password as of an unknown user.
-fn refusal(published: &Published, login: &Login, code: &str) -> Refusal {
-    let admin = &published.snapshot.admin;
-    let known = if login.database == admin.database { login.user == admin.user } else { published.find(&login.database, &login.user).is_some() };
-    match code.starts_with("28") {
-        true if known => Refusal::WrongPassword,
-        true => Refusal::UnknownUser,
-        false => Refusal::Protocol,
-    }
+fn refusal(code: &str) -> Refusal {
+    if code.starts_with("28") { Refusal::WrongPassword } else { Refusal::Protocol }
 }
 
 impl<D: Door, K: Desk> Core<D, K> {
@@ -74,6 +68,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             waits_since: 0,
             idle_since: 0,
             watched: false,
+            operator: false,
             database: String::new(),
             user: String::new(),
             address: socket::peer(fd),
@@ -140,7 +135,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Step::Done => self.proved(slot),
             Step::Refused { code, message } => {
                 if let Some(Stage::Login(login)) = self.peers[slot as usize].client().map(|peer| &peer.stage) {
-                    self.shared.tallies[self.id].refuse(refusal(&self.published, login, code));
+                    self.shared.tallies[self.id].refuse(refusal(code));
                     tracing::warn!(user = %login.user, database = %login.database, code, "login refused: {message}");
                 }
                 self.client_fatal(slot, code, &message, None);
@@ -164,6 +159,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             return self.client_fatal(slot, code, message, Some(hint));
         }
         let trusted = self.is_trusted(slot);
+        if let Some(peer) = self.peers[slot as usize].client() {
+            peer.operator = matches!(&peer.stage, Stage::Login(login) if login.database == published.snapshot.admin.database);
+        }
         self.login_step(slot, |login, words| {
             let admin = &published.snapshot.admin;
             let how = published.snapshot.general.auth_type;
@@ -230,18 +228,21 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some((cell, secrets, user)) = self.verifier_cell(slot) else { return self.client_gone(slot) };
         let asker = Asker { core: self.id, slot, generation: self.links.generation(slot) };
         let salt = salt_of(&self.shared.secret, user.as_bytes());
+        self.verifying.insert((slot, asker.generation), cell.clone());
         self.desk.job(asker, Job::Verifier { cell, secrets, salt });
     }
 
     /// A helper has made what this slot waits for.
     pub(super) fn made(&mut self, slot: u32, generation: u32) {
+        // The one that was asked for: a reload may have put another in its place.
+        let cell = self.verifying.remove(&(slot, generation));
         if !self.links.is_open(slot, generation) {
             return;
         }
         if matches!(self.peers[slot as usize], Peer::Server(_)) {
             return self.server_keys_made(slot);
         }
-        let verifier = self.verifier_cell(slot).and_then(|(cell, _, _)| cell.load_full());
+        let verifier = cell.and_then(|cell| cell.load_full());
         let random = self.random_18();
         self.login_step(slot, |login, words| login.verifier_made(verifier.as_deref(), &random, words));
         self.feed_later(slot);
@@ -257,7 +258,12 @@ impl<D: Door, K: Desk> Core<D, K> {
         peer.user = login.user.clone();
         peer.database = login.database.clone();
         peer.secret_length = login.key_length() as u8;
-        if login.database == published.snapshot.admin.database {
+        let operator = login.database == published.snapshot.admin.database;
+        if peer.operator != operator {
+            // A reload has renamed the admin database meanwhile: what was proved was proved for something else.
+            return self.client_fatal(slot, "57P03", "the configuration has changed during the login; connect again", None);
+        }
+        if operator {
             peer.stage = Stage::Admin { busy: false, skipping: false };
             self.clients -= 1;
             return self.greet_admin(slot);
@@ -349,6 +355,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 Mail::Hand(moved) => self.handed(moved),
                 Mail::Take { pool, from } => self.taken(pool, from),
                 Mail::Nudge { pool } => self.nudged(pool),
+                Mail::Deserted { pool } => self.deserted(pool),
                 Mail::MakeRoom { pool } => self.make_room_for(pool),
                 Mail::Refund { pool } => self.refunded(pool),
                 Mail::Client { fd } => self.seat_client(fd),

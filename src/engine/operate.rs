@@ -21,6 +21,8 @@ const SLICE: usize = 128;
 
 /// How often, at most, the waiters of a pool that is held are looked at.
 const HELD_LOOK_NS: u64 = 1_000_000_000;
+/// How long after SUSPEND no time limit is looked at, ns.
+const WAKE_NS: u64 = 200_000_000;
 
 /// See the head of this file. Its lists are bounded by what control asks for at once.
 #[derive(Default)]
@@ -36,6 +38,8 @@ pub struct Operate {
     pub closed: bool,
     /// nobody is listened to but the operator and who is on the way in, and no time is up
     pub suspended: bool,
+    /// no time limit is looked at before then, ns: SUSPEND has ended just now
+    pub punish_after: u64,
 }
 
 /// An order that is being carried out.
@@ -85,7 +89,11 @@ impl<D: Door, K: Desk> Core<D, K> {
                 count = self.clients as u64;
             }
             Order::Suspend => self.operate.suspended = true,
-            Order::Wake => self.operate.suspended = false,
+            Order::Wake => {
+                self.operate.suspended = false;
+                // What has come meanwhile is read before anybody is told that he took too long.
+                self.operate.punish_after = self.now + WAKE_NS;
+            }
             Order::Closing(_) | Order::Drop(_) => {}
         }
         self.operate.orders.push_back(Obeying { request, asker, order, at: 0, count });
@@ -172,6 +180,11 @@ impl<D: Door, K: Desk> Core<D, K> {
         if matches!(server.stage, ServerStage::Leaving) {
             return true;
         }
+        if server.client != NOBODY {
+            // Somebody who waited has got it meanwhile: it goes when he is done with it.
+            server.link.retire_at = 0;
+            return true;
+        }
         if active {
             self.send_cancel(slot);
         }
@@ -202,6 +215,11 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// A server has come from another core or from its login: if it is one that is to be replaced it goes now, or when it is free.
     pub(super) fn replace_arrived(&mut self, slot: u32) {
+        // It was to go before it was there.
+        let doomed = |server: &ServerPeer| matches!(server.stage, ServerStage::Idle) && server.link.retire_at == 0;
+        if matches!(self.peers.get(slot as usize), Some(Peer::Server(server)) if doomed(server)) {
+            return self.let_go(slot, false);
+        }
         if self.operate.replaced.is_empty() {
             return;
         }

@@ -66,6 +66,8 @@ pub struct ClientPeer {
     pub idle_since: u64,
     /// a `Timer::Watch` is armed
     pub watched: bool,
+    /// it asked for the admin database, as that was called then
+    pub operator: bool,
     pub database: String,
     pub user: String,
     /// None: it came by the Unix socket

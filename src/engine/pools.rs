@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 
 use crate::config::snapshot::NEVER;
 use crate::io::Door;
-use crate::mail::{Desk, SharedPool, Word};
+use crate::mail::{Desk, Mail, SharedPool, Word};
 use crate::pool::verdict::Rules;
 
 use super::core::Core;
+use super::peers::Peer;
 use super::timers::{Timer, ns};
 
 /// How long a pool may be below `min_pool_size` before it is brought back to it; also the pause between attempts while the server is down.
@@ -45,20 +46,25 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn left_pool(&mut self, pool: &SharedPool) {
         let last = pool.state.clients.fetch_sub(1, Ordering::Relaxed) == 1;
         if last {
-            // Its minimum is no longer kept.
-            self.rest_later(pool.id);
-            self.end_unused(pool.id);
+            // Its minimum is no longer kept, on no core.
+            self.deserted(pool.id);
+            for core in (0..self.shared.clients.len()).filter(|&core| core != self.id) {
+                self.post.send(core, Mail::Deserted { pool: pool.id }, &mut self.links.door);
+            }
         }
     }
 
     /// A pool of which nothing is left here goes; the first client that comes back to it makes it again.
     pub(super) fn end_unused(&mut self, pool: u32) {
-        let Some(place) = self.pools.get_mut(pool as usize) else { return };
-        let unused = place.as_ref().is_some_and(|pool| {
-            pool.slice.is_unused() && pool.minimum() == 0 && (pool.retired || pool.shared.state.clients.load(Ordering::Relaxed) == 0)
-        });
-        if unused {
-            *place = None;
+        let Some(Some(slice)) = self.pools.get(pool as usize) else { return };
+        let nobody = slice.retired || slice.shared.state.clients.load(Ordering::Relaxed) == 0;
+        if !slice.slice.is_unused() || slice.minimum() > 0 || !nobody {
+            return;
+        }
+        // One that is promised to another core and has not left yet is in no count, and may still end here.
+        let promised = |&(slot, ..): &(u32, u32, usize)| matches!(&self.peers[slot as usize], Peer::Server(server) if server.pool == pool);
+        if !self.lending.iter().any(promised) {
+            self.pools[pool as usize] = None;
         }
     }
 
@@ -140,7 +146,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             if !slice.slice.wanted_extra(minimum, now) {
                 let ledger = &slice.shared.state.ledger;
                 let lacks = ledger.open() < minimum;
-                if lacks && now >= ledger.retry_at() && !ledger.paused() {
+                // A bound that other pools fill may stay full for long.
+                if lacks && now >= ledger.retry_at() && !ledger.paused() && ledger.full_cap().is_none() {
                     self.wait_at_gate(pool);
                 } else if lacks {
                     self.minimum_later(pool);
@@ -184,6 +191,28 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.desk.word(Word::Outdated(before));
     }
 
+    /// Who waits in a pool that is no longer configured waits in the one that took its place: the old one may be paused for ever, or its server gone.
+    fn move_waiters(&mut self, id: u32) {
+        let mut moved = Vec::new();
+        while let Some(waiter) = self.pools[id as usize].as_mut().and_then(|pool| pool.slice.turn_away()) {
+            moved.push(waiter.client);
+        }
+        for client in moved {
+            if let Some(peer) = self.peers[client as usize].client() {
+                peer.ticket = None;
+            }
+            if self.checkout(client) {
+                self.begin(client);
+            }
+        }
+    }
+
+    /// The last client of a pool has left, on another core: what is kept here for its clients is not kept any more.
+    pub(super) fn deserted(&mut self, pool: u32) {
+        self.rest_later(pool);
+        self.end_unused(pool);
+    }
+
     fn pool_changed(&mut self, id: u32, found: Option<Arc<SharedPool>>) {
         let now = self.now;
         let Some(pool) = self.pools[id as usize].as_mut() else { return };
@@ -201,6 +230,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let (retired, after) = (pool.retired, pool.slice.look(now));
         self.after(id, after);
         if retired {
+            self.move_waiters(id);
             self.dismiss_idle(id);
             self.end_unused(id);
         } else {

@@ -102,6 +102,10 @@ impl<D: Door, K: Desk> Core<D, K> {
             return;
         }
         self.draining = true;
+        if std::mem::take(&mut self.operate.suspended) {
+            // Who has something to finish has to be heard for that.
+            (0..self.peers.len() as u32).for_each(|slot| self.links.wake(slot));
+        }
         for pool in self.pools.iter().flatten() {
             let counts = pool.shared.state.ledger.statistics(self.id);
             let read = |number: &std::sync::atomic::AtomicU64| number.load(std::sync::atomic::Ordering::Relaxed);

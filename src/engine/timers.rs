@@ -79,7 +79,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Timer::Wait { pool } => self.expire_waiters(pool),
             Timer::Minimum { pool } => self.minimum_due(pool),
             Timer::Rest { pool } => self.close_rested(pool),
-            Timer::Gate => self.look_at_gate(),
+            Timer::Gate => self.gate_due(),
             Timer::Leave { slot, generation } if self.links.is_parting(slot, generation) => self.cut_off(slot),
             Timer::Probe { slot, generation } if self.links.is_open(slot, generation) => self.probe_due(slot),
             Timer::Accept => self.accept_again(),

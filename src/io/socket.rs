@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{FromRawFd, IntoRawFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -113,8 +113,12 @@ pub fn unix_listener(path: &Path, mode: u32) -> io::Result<Fd> {
     let address = socket2::SockAddr::unix(path)?;
     let fresh = || Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None);
     if path.exists() {
-        if fresh()?.connect(&address).is_ok() {
-            return Err(io::ErrorKind::AddrInUse.into());
+        let probe = fresh()?;
+        // Somebody whose queue is full listens as well.
+        probe.set_nonblocking(true)?;
+        match probe.connect(&address) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {}
+            _ => return Err(io::ErrorKind::AddrInUse.into()),
         }
         std::fs::remove_file(path)?;
     }
@@ -124,6 +128,22 @@ pub fn unix_listener(path: &Path, mode: u32) -> io::Result<Fd> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into_raw_fd())
+}
+
+/// Which file a socket's path led to: device and number.
+pub type File = (u64, u64);
+
+/// The file that `path` leads to now.
+pub fn file_of(path: &Path) -> io::Result<File> {
+    std::fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+/// Removes a socket's file, unless another process has put its own in its place meanwhile.
+pub fn remove(path: &Path, file: File) {
+    if file_of(path).is_ok_and(|now| now == file) {
+        // If somebody takes it away before us, that is what we wanted.
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 /// Another descriptor of the same socket.

@@ -4,6 +4,7 @@
 //! Who leaves is the engine's decision, or the ledger's (a lowered limit, servers that rest).
 
 use super::ledger::add;
+use super::queue::Waiter;
 use super::slice::{Slice, less};
 use super::verdict::{After, LinkId};
 
@@ -84,6 +85,14 @@ impl Slice {
     pub fn rested(&mut self, now: u64, timeout: u64, keep: u32) -> Option<LinkId> {
         let first = self.idle.first()?;
         if now.saturating_sub(first.since) < timeout { None } else { self.shed_above(keep) }
+    }
+
+    /// The first waiter, who is to wait somewhere else. Until None.
+    pub fn turn_away(&mut self) -> Option<Waiter> {
+        let waiter = self.queue.pop()?;
+        self.settle_need();
+        self.show_gauges();
+        Some(waiter)
     }
 
     /// An idle server that nobody here waits for: to close, because another pool needs its place; then call `left`.

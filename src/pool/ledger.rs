@@ -245,10 +245,13 @@ impl Gate {
 
     /// True when the caller should make room for who has waited since before then; for one caller, and then for nobody until that may have helped.
     fn owes_room(&self, since: u64, now: u64) -> bool {
+        self.is_wanted_before(since, now) && self.is_full() && self.may_make_room(now)
+    }
+
+    /// True for one caller, and then for nobody until the room that he makes may have been of use.
+    pub fn may_make_room(&self, now: u64) -> bool {
         let last = self.made_room_at.load(plain::Ordering::Relaxed);
-        self.is_wanted_before(since, now)
-            && self.is_full()
-            && now.saturating_sub(last) > ROOM_NS
+        now.saturating_sub(last) > ROOM_NS
             && self.made_room_at.compare_exchange(last, now, plain::Ordering::Relaxed, plain::Ordering::Relaxed).is_ok()
     }
 

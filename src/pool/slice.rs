@@ -49,7 +49,7 @@ pub struct Slice {
     rules: Rules,
     /// newest last
     pub(super) idle: Vec<Rest>,
-    queue: Queue,
+    pub(super) queue: Queue,
     pub(super) busy: u32,
     pub(super) opening: u32,
     pub(super) leaving: u32,
@@ -544,7 +544,7 @@ impl Slice {
     }
 
     /// Brings the semaphore `need` in line with the queue.
-    fn settle_need(&mut self) {
+    pub(super) fn settle_need(&mut self) {
         let waiting = self.queue.len();
         while self.asked > waiting && self.line().need.take() {
             self.asked -= 1;

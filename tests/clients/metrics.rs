@@ -175,8 +175,8 @@ fn logins_that_failed_are_told_apart() {
     let count = |reason: &str| watched.page().sum("login_failures_total", &format!("reason=\"{reason}\""));
     for (login, reason) in [
         (Login { password: "wrong".into(), ..right.clone() }, "wrong_password"),
-        (Login { user: "nobody".into(), ..right.clone() }, "unknown_user"),
-        (Login { database: "nothing".into(), ..right.clone() }, "unknown_user"),
+        (Login { user: "nobody".into(), ..right.clone() }, "wrong_password"),
+        (Login { database: "nothing".into(), ..right.clone() }, "wrong_password"),
         (Login { password: "wrong".into(), ..watched.house.dog.admin_login() }, "wrong_password"),
     ] {
         let before = count(reason);
