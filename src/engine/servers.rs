@@ -384,7 +384,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(slice) = self.pools[pool as usize].as_mut() else { return };
         slice.tally.counts.errors.add(1);
         // Connects that ran side by side are one try.
-        slice.rounds += u32::from(failure.started >= slice.failed_at);
+        let fresh = failure.started >= slice.failed_at;
+        slice.rounds += u32::from(fresh);
         slice.failed_at = now;
         // One of several passwords is tried after the other, at once: only a server that has refused them all does not let us in.
         let passwords = slice.shared.spec.server_passwords.len();
@@ -405,7 +406,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         };
         if barred {
             let before = slice.shared.state.barred.load().as_ref().map(|before| before.pause);
-            pause = before.map_or(BARRED_NS, |pause| (pause * 2).min(BARRED_MAX_NS));
+            pause = before.map_or(BARRED_NS, |pause| if fresh { (pause * 2).min(BARRED_MAX_NS) } else { pause });
             let barred = Barred { until: now.saturating_add(pause), pause, code: code.to_string(), message: message.to_string() };
             slice.shared.state.barred.store(Some(Arc::new(barred)));
         }

@@ -95,6 +95,11 @@ impl Slice {
         Some(waiter)
     }
 
+    /// How long the first waiter has waited, ns.
+    pub fn oldest_wait(&self, now: u64) -> u64 {
+        self.queue.first().map_or(0, |first| now.saturating_sub(first.since))
+    }
+
     /// An idle server that nobody here waits for: to close, because another pool needs its place; then call `left`.
     pub fn evict(&mut self) -> Option<LinkId> {
         if self.waiting() == 0 { self.shed_above(0) } else { None }

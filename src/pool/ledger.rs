@@ -419,7 +419,8 @@ impl Ledger {
         }
     }
 
-    fn is_capped(&self) -> bool {
+    /// Whether a shared bound is one at all.
+    pub fn is_capped(&self) -> bool {
         self.capped.load(plain::Ordering::Relaxed)
     }
 

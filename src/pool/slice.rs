@@ -293,11 +293,6 @@ impl Slice {
         self.idle.is_empty() && self.queue.is_empty() && self.busy + self.opening + self.leaving + self.shown + self.asked == 0
     }
 
-    /// How long the first waiter has waited, ns.
-    pub fn oldest_wait(&self, now: u64) -> u64 {
-        self.queue.first().map_or(0, |first| now.saturating_sub(first.since))
-    }
-
     /// Tests the invariants that this core can see. Err names the broken one.
     pub fn check(&self) -> Result<(), &'static str> {
         let (idle, need) = (self.line().idle.count(), self.line().need.count());
@@ -326,11 +321,14 @@ impl Slice {
             return Checkin::Retire;
         }
         // Another pool of the same database or user has waited much longer than anybody here, and all they may have together are in use.
-        let first = self.queue.first().map_or(now, |first| first.since);
-        if !arrived && self.ledger.owes_before(first.saturating_sub(CAP_FAIR), now) {
-            self.ledger.leave();
-            self.leaving += 1;
-            return Checkin::Retire;
+        if !arrived && self.ledger.is_capped() {
+            let here = self.queue.first().map_or(now, |first| first.since);
+            let ours = self.ledger.neediest(self.me).map_or(here, |(_, there)| there.min(here));
+            if self.ledger.owes_before(ours.saturating_sub(CAP_FAIR), now) {
+                self.ledger.leave();
+                self.leaving += 1;
+                return Checkin::Retire;
+            }
         }
         let paused = self.ledger.paused();
         if let (false, Some(first)) = (paused, self.queue.first()) {

@@ -1,6 +1,7 @@
 //! Reloads under load: of PostgreSQL's configuration (what clients are told, and what they get), and of pg_dog's own (nobody notices).
 
-use super::house::{House, error, one, tags};
+use super::house::{House, error, general_of, one, tags};
+use super::support::raw::query;
 use super::support::{Login, Raw, SOON, Version, config, pace, users, wait_until};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -156,4 +157,25 @@ fn changing_users(house: &House, round: usize) -> String {
         text.push_str(&users(&house.postgres, &[("md5user", "")]));
     }
     text
+}
+
+/// Who waits in a pool whose server a reload changes is served by the new one, also when the old one was held or paused.
+#[test]
+fn who_waits_follows_the_pool() {
+    for (hold, release) in [("MAINTENANCE ON", "MAINTENANCE OFF"), ("PAUSE", "RESUME")] {
+        let house = House::new(Version::Debian, 1, "checkout_timeout = 20000");
+        house.warm_up();
+        let (mut watch, mut operator) = (house.watch(), Raw::login(&house.dog.admin_login()));
+        operator.query(hold);
+        let mut client = house.client();
+        client.send(&query("SELECT 'served'"));
+        wait_until("it waits", SOON, || watch.pools("cl_waiting") == 1);
+        let text = config(&house.postgres, &general_of(1, "checkout_timeout = 20000"), "");
+        house.dog.write_config(&text.replace("name = \"app\"\nhost = \"127.0.0.1\"", "name = \"app\"\nhost = \"localhost\""));
+        operator.query("RELOAD");
+        wait_until("another pool is there", SOON, || watch.show("POOLS").iter().any(|row| row["addr"] == "localhost"));
+        operator.query(release);
+        let said = client.read_until_ready();
+        assert!(said.iter().any(|message| message.tag == b'D' && message.text() == "served"), "{hold}: {said:?}");
+    }
 }
