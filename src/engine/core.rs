@@ -294,7 +294,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 if matches!(self.peers.get(slot as usize), Some(Peer::Client(peer)) if matches!(peer.stage, Stage::Login(_) | Stage::Greeted)) {
                     self.shared.tallies[self.id].refuse(Refusal::Gone);
                 }
-                self.client_gone(slot);
+                self.client_ended(slot);
             }
             Received::Nothing => {}
         }
