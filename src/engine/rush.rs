@@ -92,3 +92,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "rush_tests.rs"]
+mod tests;

@@ -195,3 +195,7 @@ pub fn peer(fd: Fd) -> Option<SocketAddr> {
     let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
     SockRef::from(&borrowed).peer_addr().ok()?.as_socket()
 }
+
+#[cfg(test)]
+#[path = "socket_tests.rs"]
+mod tests;

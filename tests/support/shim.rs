@@ -3,6 +3,7 @@
 //! connections at once. Bytes are passed on unchanged and in order, or not at all.
 
 use super::place::Port;
+use super::{SOON, poll};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -190,7 +191,7 @@ impl Line {
         let mut first = up;
         while self.goes_on() {
             if self.is_stalled(up) {
-                std::thread::sleep(LOOK);
+                self.await_the_end_of_a_stall(up);
                 continue;
             }
             let n = match from.read(&mut bytes) {
@@ -211,7 +212,7 @@ impl Line {
                 self.hold_up_cancel();
             }
             while self.is_stalled(up) && self.goes_on() {
-                std::thread::sleep(LOOK);
+                self.await_the_end_of_a_stall(up);
             }
             let (n, cut) = if up { (n, None) } else { self.allowed(n) };
             if !self.goes_on() || write_all(&mut to, &bytes[..n], &self).is_err() {
@@ -256,6 +257,10 @@ impl Line {
         flag.load(Ordering::Relaxed) || self.state.forgotten.load(Ordering::Relaxed) != self.forgotten
     }
 
+    fn await_the_end_of_a_stall(&self, up: bool) {
+        poll(SOON, || !self.is_stalled(up) || !self.goes_on());
+    }
+
     fn hold_up_cancel(&self) {
         self.state.cancels.fetch_add(1, Ordering::Relaxed);
         self.cancel.store(true, Ordering::Relaxed);
@@ -264,7 +269,8 @@ impl Line {
         let most = self.state.cancel_delay.load(Ordering::Relaxed);
         if most > 0 {
             let dice = self.state.dice.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
-            std::thread::sleep(Duration::from_micros((dice >> 32) % most));
+            // As long as a slow network takes, unless it is torn down first.
+            poll(Duration::from_micros((dice >> 32) % most), || !self.goes_on());
         }
     }
 
