@@ -471,6 +471,7 @@ fn cores(world: &Rc<RefCell<World>>, size: Size) -> Vec<OneCore> {
         published: ArcSwap::from_pointee(Publisher::default().build(snapshot, None)),
         version: AtomicU64::new(1),
         clients: (0..count).map(|_| Padded::default()).collect(),
+        library: Arc::default(),
         next_client: AtomicU64::new(1),
         // if src/mail.rs has clients_max:
         clients_max: usize::MAX,

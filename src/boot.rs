@@ -122,6 +122,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
         clients: (0..cores).map(|_| Padded::default()).collect(),
         tallies: (0..cores).map(|_| CoreTally::default()).collect(),
         clients_max,
+        library: Arc::default(),
         next_client: AtomicU64::new(1),
         secret,
     });

@@ -21,5 +21,6 @@ pub mod mail;
 pub mod pool;
 /// one client's conversation, one server's, and the exchange between them
 pub mod session;
+pub mod sql;
 /// bytes ↔ PostgreSQL messages
 pub mod wire;

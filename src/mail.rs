@@ -19,6 +19,7 @@ use crate::pool::ledger::{Gate, Ledger};
 use crate::session::greeting::{PasswordInUse, Reported, SaltedKeys, report};
 use crate::session::login::Check;
 use crate::session::server::Server;
+use crate::session::statements::Library;
 
 /// What a pool is beyond its settings: lives as long as anybody uses the pool, over reloads.
 pub struct PoolState {
@@ -39,6 +40,8 @@ pub struct PoolState {
     pub barred: ArcSwapOption<Barred>,
     /// clients that belong to the pool, over all cores
     pub clients: AtomicU32,
+    /// counts the changes of the schema that were seen
+    pub schema: AtomicU64,
 }
 
 /// What the pools of one database, or of one user, have together.
@@ -88,6 +91,7 @@ impl PoolState {
             server_keys: None.into(),
             barred: None.into(),
             clients: AtomicU32::new(0),
+            schema: AtomicU64::new(0),
         }
     }
 
@@ -169,6 +173,8 @@ pub struct Shared {
     pub tallies: Vec<CoreTally>,
     /// clients that may be there at once, over all cores
     pub clients_max: usize,
+    /// the texts that clients prepare
+    pub library: Arc<Library>,
     /// next number for a client; never given twice
     pub next_client: AtomicU64,
     /// identifies this process to nobody but itself: salts for users that do not exist

@@ -10,7 +10,9 @@ use super::overrides;
 use super::pools::Pools;
 use super::problem::{At, Findings, Problem, What, printed};
 use super::shown;
-use super::snapshot::{Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PERIOD_MIN, Recovery, SAMPLE_MAX, Snapshot, Tcp, Watch};
+use super::snapshot::{
+    Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PERIOD_MIN, PreparedStatements, Recovery, SAMPLE_MAX, Snapshot, Tcp, Watch,
+};
 use super::table::section_named;
 use super::urls;
 
@@ -174,6 +176,16 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
             Some("recover") => ClientRecovery::Recover,
             _ => ClientRecovery::Drop,
         },
+        prepared_statements: match block.words("prepared_statements") {
+            Some("disabled") => PreparedStatements::Disabled,
+            Some("extended_anonymous") => PreparedStatements::ExtendedAnonymous,
+            Some("full") => PreparedStatements::Full,
+            _ => PreparedStatements::Extended,
+        },
+        prepared_statements_limit: block.unsigned("prepared_statements_limit").filter(|limit| *limit < NO_LIMIT).unwrap_or(usize::MAX),
+        prepared_statements_ttl: block.millis("prepared_statements_ttl").filter(|age| !age.is_zero()).unwrap_or(NEVER),
+        prepared_statements_ttl_jitter: limit("prepared_statements_ttl_jitter"),
+        hygiene_always: block.words("connection_hygiene") == Some("always"),
         unix_socket_dir: block.owned("unix_socket_dir"),
         unix_socket_mode: socket_mode(block, findings),
         max_client_conn: block.unsigned("max_client_conn").filter(|clients| *clients > 0).unwrap_or(usize::MAX),
@@ -195,6 +207,9 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
         server_minor: if block.words("server_protocol") == Some("3.2") { 2 } else { 0 },
     }
 }
+
+/// A limit on statements from which on there is none.
+const NO_LIMIT: usize = i64::MAX as usize;
 
 /// Octal digits, as `chmod` takes them.
 fn socket_mode(block: &Block, findings: &mut Findings) -> u32 {

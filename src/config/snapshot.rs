@@ -38,6 +38,19 @@ pub enum AuthType {
     Trust,
 }
 
+/// Which prepared statements clients share on servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreparedStatements {
+    /// none: who prepares a named statement keeps its server
+    Disabled,
+    /// named ones of the protocol
+    Extended,
+    /// the unnamed one too
+    ExtendedAnonymous,
+    /// named ones of the protocol and of SQL
+    Full,
+}
+
 /// What happens to a client whose checkout failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientRecovery {
@@ -90,6 +103,14 @@ pub struct General {
     pub shutdown_timeout: Duration,
     pub connection_recovery: Recovery,
     pub client_connection_recovery: ClientRecovery,
+    pub prepared_statements: PreparedStatements,
+    /// statements of ours that one server holds
+    pub prepared_statements_limit: usize,
+    /// age at which a statement is prepared again, and its spread; `NEVER` = at none
+    pub prepared_statements_ttl: Duration,
+    pub prepared_statements_ttl_jitter: Duration,
+    /// every server is reset in front of another client, whatever was seen
+    pub hygiene_always: bool,
     /// directory of the Unix socket, and its file mode
     pub unix_socket_dir: Option<String>,
     pub unix_socket_mode: u32,
@@ -136,6 +157,11 @@ impl Default for General {
             shutdown_timeout: seconds(60),
             connection_recovery: Recovery::Recover,
             client_connection_recovery: ClientRecovery::Drop,
+            prepared_statements: PreparedStatements::Extended,
+            prepared_statements_limit: usize::MAX,
+            prepared_statements_ttl: NEVER,
+            prepared_statements_ttl_jitter: seconds(30),
+            hygiene_always: false,
             unix_socket_dir: None,
             unix_socket_mode: 0o600,
             max_client_conn: usize::MAX,

@@ -59,7 +59,7 @@ pub(super) static KEYS: &[Setting] = &[
     .env("PGDOG_CONNECTION_RECOVERY"),
     built("client_connection_recovery", Type::Choice(&["recover", "drop"]), Text("drop"), "Keeps or closes a client whose checkout failed.")
         .env("PGDOG_CLIENT_CONNECTION_RECOVERY"),
-    needed(
+    built(
         "connection_hygiene",
         Type::Choice(&["tracked", "always"]),
         Text("tracked"),

@@ -2,14 +2,12 @@
 //! Invariant and meaning of a row: see `table`. With one server per database most of these change nothing, which is why they are harmless.
 
 use super::table::Preset::{Bool, Empty, Float, Int, Text, Unset};
-use super::table::{BYTES, COUNT, MS, Setting, Type, UNLIMITED, harmless, needed};
+use super::table::{BYTES, COUNT, MS, Setting, Type, UNLIMITED, built, harmless, needed};
 
 /// Words for `query_parser`, also in `[[query_parsers]]`.
 pub(super) const PARSER_LEVELS: Type = Type::Choice(&["on", "auto", "off", "session_control", "session_control_and_locks"]);
 /// Words for `query_parser_engine`, also in `[[query_parsers]]`.
 pub(super) const PARSER_ENGINES: Type = Type::Choice(&["pg_query_protobuf", "pg_query_raw"]);
-/// Levels that promise to keep a session's server while it holds advisory locks: who asked for that must not lose a lock silently.
-pub(super) const LOCK_LEVELS: &[&str] = &["on", "session_control_and_locks"];
 
 const PREPARED: Type = Type::Choice(&["disabled", "extended", "extended_anonymous", "full"]);
 const BALANCING: Type = Type::Choice(&["random", "round_robin", "least_active_connections", "weighted_round_robin"]);
@@ -18,14 +16,14 @@ const CATALOGS: Type = Type::Choice(&["omnisharded", "omnisharded_sticky", "shar
 
 pub(super) static KEYS: &[Setting] = &[
     // Statements.
-    harmless("prepared_statements", PREPARED, Text("extended"), "Which prepared statements clients may share.").env("PGDOG_PREPARED_STATEMENTS"),
-    harmless("prepared_statements_limit", COUNT, Int(UNLIMITED), "Most prepared statements on one server connection.")
+    built("prepared_statements", PREPARED, Text("extended"), "Which prepared statements clients may share.").env("PGDOG_PREPARED_STATEMENTS"),
+    built("prepared_statements_limit", COUNT, Int(UNLIMITED), "Most prepared statements on one server connection.")
         .env("PGDOG_PREPARED_STATEMENTS_LIMIT"),
-    harmless("prepared_statements_ttl", MS, Unset, "Age at which a statement is prepared again; 0 is off.").env("PGDOG_PREPARED_STATEMENTS_TTL"),
-    harmless("prepared_statements_ttl_jitter", MS, Int(30_000), "Spreads that age by up to this much either way.")
+    built("prepared_statements_ttl", MS, Unset, "Age at which a statement is prepared again; 0 is off.").env("PGDOG_PREPARED_STATEMENTS_TTL"),
+    built("prepared_statements_ttl_jitter", MS, Int(30_000), "Spreads that age by up to this much either way.")
         .env("PGDOG_PREPARED_STATEMENTS_TTL_JITTER"),
     needed("query_parser_enabled", Type::Bool, Bool(false), "Older form of query_parser = \"on\".").env("PGDOG_QUERY_PARSER_ENABLED"),
-    harmless("query_parser", PARSER_LEVELS, Text("auto"), "Which statements are parsed.").needs(LOCK_LEVELS),
+    harmless("query_parser", PARSER_LEVELS, Text("auto"), "Which statements are parsed."),
     harmless("query_parser_engine", PARSER_ENGINES, Text("pg_query_protobuf"), "Which entrance to the parser PgDog takes."),
     harmless("regex_parser_limit", BYTES, Int(1_000), "Longest query that PgDog looks at before parsing."),
     harmless("query_cache_limit", COUNT, Int(1_000), "Parsed statements kept.").env("PGDOG_QUERY_CACHE_LIMIT"),

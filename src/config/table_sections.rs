@@ -4,7 +4,7 @@
 use super::table::Preset::{Bool, Empty, Int, Required, Text, Unset};
 use super::table::{BYTE, BYTES, COUNT, MS, POOL, POOL_MIN, RETRIES, SERVER_PORT, Setting, Type, US, built, harmless, needed};
 use super::table_general::MODES;
-use super::table_routing::{LOCK_LEVELS, PARSER_ENGINES, PARSER_LEVELS};
+use super::table_routing::{PARSER_ENGINES, PARSER_LEVELS};
 
 const HASHERS: Type = Type::Choice(&["postgres", "sha1"]);
 const KEY_TYPES: Type = Type::Choice(&["bigint", "uuid", "varchar", "vector"]);
@@ -217,7 +217,7 @@ pub(super) static VAULT: &[Setting] = &[
 
 pub(super) static QUERY_PARSERS: &[Setting] = &[
     harmless("database", Type::Name, Required, "Database that the rule is for."),
-    harmless("level", PARSER_LEVELS, Text("auto"), "query_parser for this database.").needs(LOCK_LEVELS),
+    harmless("level", PARSER_LEVELS, Text("auto"), "query_parser for this database."),
     harmless("engine", PARSER_ENGINES, Text("pg_query_protobuf"), "query_parser_engine for this database."),
 ];
 

@@ -21,6 +21,7 @@ fn metrics(databases: usize) -> Metrics {
         clients: vec![Padded(AtomicUsize::new(3)), Padded(AtomicUsize::new(4))],
         tallies: (0..2).map(|_| CoreTally::default()).collect(),
         clients_max: 100,
+        library: Arc::default(),
         next_client: AtomicU64::new(1),
         secret: [7; 32],
     };

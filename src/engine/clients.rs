@@ -1,6 +1,7 @@
 //! Clients after their login: their bytes, their wait for a server, their end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::config::snapshot::{ClientRecovery, PoolerMode};
 use crate::io::Door;
@@ -41,7 +42,9 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     pub(super) fn hold_rest(&mut self, slot: u32, rest: Bytes) {
         self.links.hold(slot, rest.view());
-        if self.links.held(slot) >= HELD_MAX {
+        // A message that has to be there whole is waited for, whatever it takes.
+        let needs = self.peers[slot as usize].client().map_or(0, |peer| peer.client.needs());
+        if self.links.held(slot) >= HELD_MAX.max(needs) {
             self.links.pause(slot);
         }
     }
@@ -104,7 +107,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             let (peer, link) = self.pair(slot, server);
             let mut quiet = false;
             let exchange = link.and_then(Peer::server).map(|server| {
-                quiet = server.link.server.exchange.is_quiet();
+                quiet = server.link.server.exchange.is_quiet_but_for_ours();
                 if server.link.server.exchange.is_free() {
                     server.granted_at = now;
                 }
@@ -214,34 +217,50 @@ impl<D: Door, K: Desk> Core<D, K> {
         let free = matches!(&self.peers[server as usize],
             Peer::Server(peer) if matches!(peer.stage, ServerStage::Busy) && peer.link.server.exchange.is_free());
         if free {
+            self.learn(slot, server);
+        }
+        let pinned = matches!(&self.peers[server as usize], Peer::Server(peer) if !peer.link.server.exchange.pins.is_empty());
+        if free && (!pinned || self.draining) {
             self.release(slot, server);
+        }
+    }
+
+    /// Takes over what the client's own doing has made of its session's parameters.
+    fn learn(&mut self, client: u32, server: u32) {
+        let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return };
+        let told = peer.told.clone().unwrap_or_default();
+        if link.link.server.take_schema_changed() {
+            link.link.pool.state.schema.fetch_add(1, Ordering::Relaxed);
+        }
+        let startup = peer.client.startup().clone();
+        let learned = match guard(|| link.link.server.learn(&peer.profile, &startup, &told)) {
+            Ok(learned) => learned,
+            Err(why) => return self.client_panicked(client, &why),
+        };
+        let Some(learned) = learned else { return };
+        let profile = self.intern(learned);
+        if let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) {
+            peer.client.wants(profile.clone());
+            peer.profile = profile.clone();
+            link.link.server.adopt(profile);
         }
     }
 
     /// Takes the server from its client and gives it back to the pool.
     fn release(&mut self, client: u32, server: u32) {
-        let now = self.now;
+        let (now, always) = (self.now, self.published.snapshot.general.hygiene_always);
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return };
-        let left = guard(|| {
-            peer.client.detached(&mut link.link.server.exchange);
-            link.link.server.changed_profile(&peer.profile)
-        });
-        let changed = match left {
-            Ok(changed) => changed,
-            Err(why) => return self.client_panicked(client, &why),
-        };
+        if let Err(why) = guard(|| peer.client.detached(&mut link.link.server.exchange)) {
+            return self.client_panicked(client, &why);
+        }
         peer.server = NOBODY;
         peer.idle_since = now;
         let session_mode = peer.client.mode() == PoolerMode::Session;
+        if always {
+            link.link.server.was_used(link.client_number);
+        }
         link.client = NOBODY;
         link.client_number = 0;
-        if let Some(changed) = changed {
-            let profile = self.intern(changed);
-            if let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) {
-                peer.profile = profile.clone();
-                link.link.server.adopt(profile);
-            }
-        }
         if self.links.is_paused(server) {
             self.links.resume(server);
         }
@@ -391,7 +410,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         if !matches!(peer.stage, Stage::Admin { .. }) {
             self.clients -= 1;
         }
-        self.shared.clients[self.id].0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.shared.clients[self.id].0.fetch_sub(1, Ordering::Relaxed);
         let generation = self.links.generation(slot);
         self.links.close(slot);
         if self.links.backlog(slot) > 0 {

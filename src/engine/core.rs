@@ -1,17 +1,22 @@
 //! The loop of one data core.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::admin::counts::Refusal;
+use crate::config::snapshot::NEVER;
 use crate::io::links::{Links, Received};
 use crate::io::timer::Timers;
 use crate::io::{Completion, Door, Fd, Group, Op, Token, limits};
 use crate::mail::{Desk, Published, Shared, VerifierCell};
 use crate::session::Verdicts;
 use crate::session::parameters::Profile;
+use crate::session::shelf::Keep;
+use crate::session::statements::Front;
 
 use super::accounts::Turn;
 use super::lend::Pool;
@@ -66,6 +71,10 @@ pub struct Core<D: Door, K: Desk> {
     /// by pool number
     pub(super) pools: Vec<Option<Box<Pool>>>,
     pub(super) profiles: Vec<Arc<Profile>>,
+    /// what this core has seen of the texts that clients prepare
+    pub(super) front: Rc<RefCell<Front>>,
+    /// what the configuration says about statements on servers
+    pub(super) keep: Keep,
     pub(super) wheel: Timers<Timer>,
     pub(super) alarm_at: u64,
     /// the earliest `look_at` of the pools
@@ -117,6 +126,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub fn new(parts: Parts<D, K>) -> Core<D, K> {
         let published = parts.shared.published.load_full();
         let now = parts.door.now();
+        let front = Rc::new(RefCell::new(Front::new(parts.shared.library.clone())));
         let mut core = Core {
             id: parts.id,
             now,
@@ -134,6 +144,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             peers: Vec::new(),
             pools: Vec::new(),
             profiles: Vec::new(),
+            front,
+            keep: Keep::default(),
             wheel: Timers::new(now),
             alarm_at: u64::MAX,
             next_look: u64::MAX,
@@ -169,6 +181,8 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn note_settings(&mut self) {
         let general = &self.published.snapshot.general;
         self.stale_ns = ns(general.healthcheck_interval);
+        let ttl = if general.prepared_statements_ttl == NEVER { 0 } else { ns(general.prepared_statements_ttl) };
+        self.keep = Keep { limit: general.prepared_statements_limit, ttl, jitter: ns(general.prepared_statements_ttl_jitter) };
         self.query_sample = general.watch.logs_queries();
         self.clients_max = self.shared.clients_max.min(general.max_client_conn);
         let limit = if general.memory_limit == 0 { limits::memory() / 2 } else { general.memory_limit };

@@ -91,6 +91,7 @@ impl House {
             clients: vec![Default::default()],
             tallies: vec![Default::default()],
             clients_max: usize::MAX,
+            library: Arc::default(),
             next_client: AtomicU64::new(1),
             secret: [7; 32],
         });

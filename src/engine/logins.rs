@@ -282,12 +282,14 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(peer) = self.peers[slot as usize].client() else { return };
         peer.client = Client::new(pool.spec.mode, peer.number);
         peer.client.limit_messages(published.snapshot.general.query_size_limit);
+        peer.client.share(published.snapshot.general.prepared_statements, self.front.clone());
         peer.version = version;
         peer.pool = Some(pool.clone());
         pool.state.clients.fetch_add(1, Ordering::Relaxed);
         let (user, database, address) = (peer.user.clone(), peer.database.clone(), peer.address);
         let profile = self.intern(Profile::new(login.parameters.iter().cloned()));
         if let Some(peer) = self.peers[slot as usize].client() {
+            peer.client.starts_with(profile.clone());
             peer.profile = profile;
         }
         if self.operate.suspended {

@@ -187,6 +187,10 @@ impl<D: Door, K: Desk> Core<D, K> {
                 Heard::More => break,
                 Heard::Free => self.became_free(slot),
                 Heard::LeftOpen => self.left_open(slot),
+                Heard::Unfit => {
+                    self.unfit(slot);
+                    return len;
+                }
                 Heard::Fatal => {
                     self.server_fatal(slot);
                     return len;
@@ -240,7 +244,12 @@ impl<D: Door, K: Desk> Core<D, K> {
                     let (code, message) = peer.link.server.ours_error.take().unwrap_or_default();
                     self.client_fatal(client, &code, &message, Some("A parameter that the client asked for when it connected was refused."));
                 } else {
-                    peer.stage = ServerStage::Granted;
+                    if let Some(Peer::Client(peer)) = self.peers.get(client as usize) {
+                        peer.profile.prove();
+                    }
+                    if let Some(peer) = self.peers[slot as usize].server() {
+                        peer.stage = ServerStage::Granted;
+                    }
                     self.granted.push_back((client, self.links.generation(client)));
                 }
             }
@@ -250,6 +259,16 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             _ => {}
         }
+    }
+
+    /// What was sent in front of the client's messages failed, against all expectation: they are not for this session.
+    #[cold]
+    fn unfit(&mut self, slot: u32) {
+        let Some(peer) = self.peers[slot as usize].server() else { return };
+        let (code, message) = peer.link.server.ours_error.take().unwrap_or_default();
+        let client = peer.client;
+        let hint = "A parameter of the session was refused that was taken before. The statement may or may not have been carried out.";
+        self.end_both(client, slot, &code, &message, Some(hint));
     }
 
     /// A client in statement mode left a transaction open. It is closed, and the transaction rolled back before anybody else gets the server.
@@ -500,9 +519,10 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Makes a server's session fit the client at hand; true when the client's messages can go to it now. A server that was not heard of for a long
     /// time is asked whether it lives first: a network may have forgotten the connection without a word, and a request must not be lost to find out.
     pub(super) fn fit(&mut self, client: u32, server: u32) -> bool {
-        let (now, stale_ns) = (self.now, self.stale_ns);
+        let (now, stale_ns, keep) = (self.now, self.stale_ns, self.keep);
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return false };
-        link.link.server.meets(peer.client.mode());
+        let schema = link.link.pool.state.schema.load(Ordering::Relaxed);
+        link.link.server.meets(peer.client.mode(), keep, schema, now);
         if let Some(news) = news_for(peer) {
             self.links.say(client, &news);
             return self.fit(client, server);
@@ -515,13 +535,19 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         let (profile, number) = (peer.profile.clone(), peer.number);
         link.stage = ServerStage::Fitting;
+        let mut sure = false;
         let mut verdicts = std::mem::take(&mut self.verdicts);
         verdicts.clear();
         if let Some(link) = self.peers[server as usize].server() {
-            if !fits && let Err(why) = guard(|| link.link.server.bring_to(&profile, number, &mut verdicts)) {
-                self.verdicts = verdicts;
-                self.server_panicked(server, &why);
-                return false;
+            if !fits {
+                match guard(|| link.link.server.bring_to(&profile, number, &mut verdicts)) {
+                    Ok(is_sure) => sure = is_sure && !stale,
+                    Err(why) => {
+                        self.verdicts = verdicts;
+                        self.server_panicked(server, &why);
+                        return false;
+                    }
+                }
             }
             if stale {
                 if verdicts.words.is_empty() {
@@ -531,7 +557,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
         }
         self.links.say(server, &verdicts.words);
-        let nothing = verdicts.words.is_empty();
+        // What cannot fail goes out in the same write as the client's first message.
+        let nothing = verdicts.words.is_empty() || sure;
         self.verdicts = verdicts;
         if nothing && let Some(link) = self.peers[server as usize].server() {
             link.stage = ServerStage::Busy;

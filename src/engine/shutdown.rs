@@ -16,10 +16,13 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.account(server);
         let recovery = self.published.snapshot.general.connection_recovery;
         let Some(link) = self.peers[server as usize].server() else { return };
+        let exchange = &link.link.server.exchange;
+        let unknown = !exchange.pins.is_empty() || !exchange.suspicion.is_empty() || exchange.is_asked();
         if let Err(why) = guard(|| client.detached(&mut link.link.server.exchange)) {
             return self.server_panicked(server, &why);
         }
-        let session = client.mode() == crate::config::snapshot::PoolerMode::Session;
+        // What its transaction may have left is not asked about any more.
+        let session = unknown || client.mode() == crate::config::snapshot::PoolerMode::Session;
         link.client = NOBODY;
         link.client_number = 0;
         if self.links.is_paused(server) {

@@ -1,27 +1,37 @@
 //! One client after its login: reads its messages and says where they go. It never holds bytes: what it has not consumed (a cut header, a message
-//! that needs a server first) the engine keeps and gives again.
+//! that needs a server first, or must be there whole) the engine keeps and gives again.
 //!
 //! ```text
 //!            Q P B D E C F             ReadyForQuery, all answered, status I
 //! detached ───────────────▶ Want ──▶ attached ───────────────────────────────▶ detached
 //! ```
-//! Unless it is a session's, a server is shared, and two things would be another client's there: named prepared statements, which are refused (a
-//! server-side failure stands in for them, so that skipping, transaction state and order are PostgreSQL's own), and the unnamed statement, which is
-//! prepared again when the server at hand holds somebody else's (`unnamed`). In statement mode BEGIN is refused in the same way (`control`).
-//! What else is wrong with a message is left to the server: it says so itself.
+//! Unless it is a session's, a server is shared, and a client must not notice. Its statements' names are its own (`naming`, `unnamed`), what its texts
+//! may leave in the session is taken note of (`suspicion`), and a BEGIN is answered before there is a server and sent with what follows (`begun`). In
+//! statement mode BEGIN is refused (`control`). What else is wrong with a message is left to the server: it says so itself.
 
-use crate::config::snapshot::PoolerMode;
-use crate::wire::client::{Peek, statement_of};
-use crate::wire::frame::{self, FrameError};
-use crate::wire::server::ready;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::config::snapshot::{PoolerMode, PreparedStatements};
+use crate::sql::look::{Look, Statement as Text, look};
+use crate::wire::client::query as query_message;
+use crate::wire::frame::{self, FrameError, HEADER};
+use crate::wire::server::{close_complete, command_complete, parse_complete, ready};
 
 use super::Verdicts;
 use super::control::{Begins, LOOK_MAX, begins_transaction};
-use super::exchange::{Exchange, FORGET, REFUSED_NAMED, REFUSED_PARSE, REFUSED_QUERY, UNKNOWN, refused_message, refused_query};
-use super::unnamed::{UNNAMED_MAX, Unnamed};
+use super::exchange::{Due, EVICT, Exchange, OUR_BEGIN, OUR_RESTORE, OUR_SYNC, REFUSED_QUERY, Refusal, UNKNOWN, refused_query};
+use super::names::Names;
+use super::parameters::Profile;
+use super::statements::{Front, Traits};
+use super::suspicion::traits;
+use super::unnamed::Unnamed;
+use crate::wire::client::{close_statement, sync};
+use crate::wire::set::settings;
 
-/// Bytes of a message that are looked at to find a statement's name.
-const NAMES_MAX: usize = 1024;
+/// Texts up to this size are waited for and looked at; larger ones pass, and are suspected of everything.
+pub(super) const TEXT_MAX: usize = 64 * 1024;
 
 /// Why reading stopped.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,7 +40,7 @@ pub enum Stop {
     More,
     /// the next message needs a server
     Want,
-    /// too much is outstanding: replies must come first
+    /// replies must come first: too much is outstanding, or the next message depends on them
     Full,
     /// a Query or Parse message of so many bytes, above the limit; it is read when `allow_large` was called
     Large(usize),
@@ -44,17 +54,33 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Client {
     mode: PoolerMode,
+    pub(super) caching: PreparedStatements,
     /// bytes of the current message still to come
     body: usize,
     /// and whether they go to the server
     body_goes_on: bool,
-    unnamed: Unnamed,
+    pub(super) unnamed: Unnamed,
+    /// what the unnamed statement does each time
+    pub(super) unnamed_traits: Traits,
+    pub(super) names: Option<Box<Names>>,
+    pub(super) front: Option<Rc<RefCell<Front>>>,
+    /// what it wants of the parameters now, and when it came
+    pub(super) profile: Arc<Profile>,
+    startup: Arc<Profile>,
+    /// its BEGIN, answered and not sent yet
+    begun: Option<Box<[u8]>>,
+    /// it has used the server at hand
+    attached: bool,
+    /// parameters that a RESET has taken have to be given back behind the next Sync
+    restoring: bool,
     /// messages of our own making skip to Sync (no server was there to do it)
     skipping: bool,
     /// bytes of a Query or Parse message beyond which it is not read without being asked about
     limit: usize,
     /// the next one may be larger
     large: bool,
+    /// bytes of the message at hand that it waits for
+    pub(super) needs: usize,
     /// simple queries, function calls and Syncs sent on
     pub requests: u64,
 }
@@ -62,7 +88,48 @@ pub struct Client {
 impl Client {
     /// `number` is unlike every other client's in the process.
     pub fn new(mode: PoolerMode, number: u64) -> Client {
-        Client { mode, body: 0, body_goes_on: false, unnamed: Unnamed::new(number), skipping: false, limit: usize::MAX, large: false, requests: 0 }
+        Client {
+            mode,
+            caching: PreparedStatements::Extended,
+            body: 0,
+            body_goes_on: false,
+            unnamed: Unnamed::new(number),
+            unnamed_traits: Traits::default(),
+            names: None,
+            front: None,
+            profile: Arc::default(),
+            startup: Arc::default(),
+            begun: None,
+            attached: false,
+            restoring: false,
+            skipping: false,
+            limit: usize::MAX,
+            large: false,
+            needs: 0,
+            requests: 0,
+        }
+    }
+
+    /// The statements it shares with others, and how.
+    pub fn share(&mut self, caching: PreparedStatements, front: Rc<RefCell<Front>>) {
+        self.caching = caching;
+        self.front = Some(front);
+    }
+
+    /// What it asked for when it came.
+    pub fn starts_with(&mut self, profile: Arc<Profile>) {
+        self.profile = profile.clone();
+        self.startup = profile;
+    }
+
+    /// What it asked for when it came.
+    pub fn startup(&self) -> &Arc<Profile> {
+        &self.startup
+    }
+
+    /// What it wants now.
+    pub fn wants(&mut self, profile: Arc<Profile>) {
+        self.profile = profile;
     }
 
     /// Query and Parse messages of more bytes, their header included, stop the reading with `Large`.
@@ -82,12 +149,27 @@ impl Client {
 
     /// Bytes kept of its statements.
     pub fn memory(&self) -> usize {
-        self.unnamed.memory()
+        self.unnamed.memory() + self.names.as_ref().map_or(0, |names| names.memory())
+    }
+
+    /// Names of statements that it has.
+    pub fn statements(&self) -> usize {
+        self.names.as_ref().map_or(0, |names| names.len())
+    }
+
+    /// It is in a transaction of which no server knows yet.
+    pub fn has_begun(&self) -> bool {
+        self.begun.is_some()
     }
 
     /// Bytes of the message at hand still to come.
     pub fn left(&self) -> usize {
         self.body
+    }
+
+    /// Bytes that have to be there before the next message can be read.
+    pub fn needs(&self) -> usize {
+        self.needs
     }
 
     /// Between two messages.
@@ -101,8 +183,10 @@ impl Client {
     }
 
     /// The request at the start of `held` is answered with an error of ours. A simple one is passed over and its ReadyForQuery is due: returns how
-    /// many bytes are consumed. One of the extended protocol (0): everything is skipped to its Sync, whose ReadyForQuery comes then.
+    /// many bytes are consumed. One of the extended protocol (0): everything is skipped to its Sync, whose ReadyForQuery comes then. A transaction
+    /// that no server knows of is over.
     pub fn refuse_request(&mut self, held: &[u8]) -> usize {
+        self.begun = None;
         match frame::client_header(held) {
             Ok(Some(header)) if matches!(header.kind, b'Q' | b'F') => {
                 self.requests += 1;
@@ -119,11 +203,26 @@ impl Client {
 
     /// The server goes back: what it tells about our statements is taken note of.
     pub fn detached(&mut self, link: &mut Exchange) {
+        self.attached = false;
+        self.restoring = false;
         self.unnamed.settle(link);
+        if let Some(names) = &mut self.names {
+            names.detached(link);
+        }
     }
 
     /// Reads `bytes`; returns how many are consumed and why it stopped. `link` is the server at hand, if there is one.
     pub fn on_bytes(&mut self, bytes: &[u8], mut link: Option<&mut Exchange>, out: &mut Verdicts) -> (usize, Stop) {
+        self.needs = 0;
+        if let Some(link) = link.as_deref_mut() {
+            if let Some(names) = &mut self.names {
+                names.settle(link);
+            }
+            if !self.attached && self.mode != PoolerMode::Session {
+                self.attach(link, out);
+            }
+            self.attached = true;
+        }
         let read = self.read(bytes, link.as_deref_mut(), out);
         if let Some(link) = link {
             link.cut = self.body > 0 && self.body_goes_on;
@@ -132,6 +231,24 @@ impl Client {
             }
         }
         read
+    }
+
+    /// The first words to a server that has just come: what it holds too much goes, and the BEGIN that the client has been answered.
+    fn attach(&mut self, link: &mut Exchange, out: &mut Verdicts) {
+        let mut evicted = false;
+        while let Some(id) = link.shelf.excess() {
+            evict(id, link, out);
+            evicted = true;
+        }
+        if evicted {
+            out.to_server(sync);
+            link.sent(OUR_SYNC);
+        }
+        if let Some(text) = self.begun.take() {
+            // A client's text that was whole.
+            out.to_server(|words| _ = query_message(words, &text));
+            link.sent(OUR_BEGIN);
+        }
     }
 
     fn read(&mut self, bytes: &[u8], mut link: Option<&mut Exchange>, out: &mut Verdicts) -> (usize, Stop) {
@@ -162,152 +279,241 @@ impl Client {
             }
             #[cfg(test)]
             super::panic_if_asked(rest);
-            let stop = match link.as_deref_mut() {
-                Some(link) => self.attached(header, rest, at, link, out),
-                None => self.detached_message(header.kind, header.body, out),
+            let taken = match link.as_deref_mut() {
+                Some(link) => self.attached_message(header, rest, at, link, out),
+                None => self.detached_message(header, rest, out),
             };
-            if let Some(stop) = stop {
-                return (at, stop);
+            match taken {
+                Ok(taken) => at += taken,
+                Err(stop) => return (at, stop),
             }
-            at += 5;
             self.large = false;
         }
     }
 
-    /// A message while no server is at hand.
-    fn detached_message(&mut self, kind: u8, body: usize, out: &mut Verdicts) -> Option<Stop> {
-        match kind {
+    /// A message while no server is at hand; returns how much of it is consumed.
+    fn detached_message(&mut self, header: frame::Header, rest: &[u8], out: &mut Verdicts) -> Result<usize, Stop> {
+        match header.kind {
             b'S' => {
                 self.skipping = false;
                 self.requests += 1;
-                out.to_client(|words| ready(words, b'I'));
+                let status = if self.has_begun() { b'T' } else { b'I' };
+                out.to_client(|words| ready(words, status));
             }
             // PostgreSQL ignores these outside COPY, and a Flush with nothing to flush.
             b'H' | b'd' | b'c' | b'f' => {}
+            b'Q' if self.mode == PoolerMode::Transaction => return self.detached_query(header, rest, out),
             _ if self.skipping => {}
-            _ => return Some(Stop::Want),
+            b'C' if self.closes_at_once(header, rest)? => out.to_client(close_complete),
+            _ => return Err(Stop::Want),
         }
-        self.body = body;
+        self.body = header.body;
         self.body_goes_on = false;
-        None
+        Ok(HEADER)
     }
 
-    /// A message for the server at hand; `at` is where it starts.
+    /// BEGIN needs no server yet, and its COMMIT or ROLLBACK none at all when nothing was done in between.
+    fn detached_query(&mut self, header: frame::Header, rest: &[u8], out: &mut Verdicts) -> Result<usize, Stop> {
+        if self.skipping {
+            self.body = header.body;
+            self.body_goes_on = false;
+            return Ok(HEADER);
+        }
+        let Some(message) = rest.get(HEADER..header.total()).filter(|message| message.len() <= LOOK_MAX) else {
+            return Err(if header.total() <= LOOK_MAX { Stop::More } else { Stop::Want });
+        };
+        // Hardly any other text begins like that.
+        if !matches!(message.first(), Some(b'b' | b'B' | b's' | b'S' | b'c' | b'C' | b'e' | b'E' | b'r' | b'R' | b'a' | b'A')) {
+            return Err(Stop::Want);
+        }
+        let Some((0, text)) = message.split_last() else { return Err(Stop::Want) };
+        let (tag, status) = match (look(text).statement, self.has_begun()) {
+            (Text::Begin, false) => {
+                self.begun = Some(text.into());
+                (if text[0].eq_ignore_ascii_case(&b'b') { "BEGIN" } else { "START TRANSACTION" }, b'T')
+            }
+            (Text::Commit, true) => ("COMMIT", b'I'),
+            (Text::Rollback, true) => ("ROLLBACK", b'I'),
+            _ => return Err(Stop::Want),
+        };
+        if status == b'I' {
+            self.begun = None;
+        }
+        self.requests += 1;
+        out.to_client(|words| {
+            // Fixed and short.
+            let _ = command_complete(words, tag);
+            ready(words, status);
+        });
+        Ok(header.total())
+    }
+
+    /// A message for the server at hand; `at` is where it starts. Returns how much of it is consumed.
     #[inline]
-    fn attached(&mut self, header: frame::Header, rest: &[u8], at: usize, link: &mut Exchange, out: &mut Verdicts) -> Option<Stop> {
+    fn attached_message(&mut self, header: frame::Header, rest: &[u8], at: usize, link: &mut Exchange, out: &mut Verdicts) -> Result<usize, Stop> {
         if link.is_full() {
-            return Some(Stop::Full);
+            return Err(Stop::Full);
         }
         // What a server is known to skip changes nothing there, so it needs no look.
         let shared = self.mode != PoolerMode::Session && !link.is_skipping();
-        let mut sent = Goes { on: true, kind: header.kind, tag: UNKNOWN };
         match header.kind {
-            b'Q' => {
-                if shared {
-                    match self.query(header, rest) {
-                        Some(goes) => sent = goes,
-                        None => return Some(Stop::More),
-                    }
-                }
+            b'Q' => self.query(header, rest, at, link, out, shared),
+            b'S' => {
                 self.requests += 1;
-                link.committing |= commits(&rest[frame::HEADER..]);
+                link.sent(b'S');
+                let taken = self.pass(header, at, out);
+                self.restore(link, out);
+                Ok(taken)
             }
-            b'S' | b'F' => self.requests += 1,
-            b'P' | b'B' | b'D' | b'C' | b'E' if shared => match self.statement(header, rest, link, out) {
-                Some(goes) => sent = goes,
-                None => return Some(Stop::More),
-            },
-            _ => {}
+            b'P' | b'B' | b'D' | b'C' | b'E' if shared => {
+                let taken = self.extended(header, rest, at, link, out)?;
+                self.give_what_is_due(link, out);
+                Ok(taken)
+            }
+            kind => {
+                self.requests += u64::from(kind == b'F');
+                link.sent_as(kind, UNKNOWN);
+                if kind == b'P' {
+                    let mut parts = rest[HEADER..].splitn(2, |byte| *byte == 0);
+                    link.committing |= parts.nth(1).is_some_and(commits);
+                }
+                Ok(self.pass(header, at, out))
+            }
         }
-        link.sent_as(sent.kind, sent.tag);
-        if sent.kind == b'P' {
-            let mut parts = rest[frame::HEADER..].splitn(2, |byte| *byte == 0);
-            link.committing |= parts.nth(1).is_some_and(commits);
-        }
-        match sent.kind {
-            _ if sent.on => out.forward(at..at + 5),
-            REFUSED_QUERY => out.to_server(refused_query),
-            _ => out.to_server(refused_message),
-        }
-        self.body = header.body;
-        self.body_goes_on = sent.on;
-        None
     }
 
-    /// A simple query for a shared server; None = more of it must be there first.
-    fn query(&mut self, header: frame::Header, rest: &[u8]) -> Option<Goes> {
-        let refused = self.begins(&rest[5..rest.len().min(5 + header.body)], header.body)?;
-        self.unnamed.query();
-        Some(Goes { on: !refused, kind: if refused { REFUSED_QUERY } else { b'Q' }, tag: UNKNOWN })
-    }
-
-    /// Whether a text of `length` bytes, of which `text` is here, is refused because it begins a transaction; None = more of it must be there first.
+    /// The message goes to the server as it is.
     #[inline]
-    fn begins(&self, text: &[u8], length: usize) -> Option<bool> {
-        if self.mode != PoolerMode::Statement {
-            return Some(false);
-        }
-        match begins_transaction(&text[..text.len().min(LOOK_MAX)], text.len() >= length) {
-            Begins::Yes => Some(true),
-            Begins::No => Some(false),
-            Begins::NeedMore => None,
+    pub(super) fn pass(&mut self, header: frame::Header, at: usize, out: &mut Verdicts) -> usize {
+        out.forward(at..at + HEADER);
+        self.body = header.body;
+        self.body_goes_on = true;
+        HEADER
+    }
+
+    /// Something stands in for the message, which goes nowhere.
+    pub(super) fn drop_message(&mut self, header: frame::Header) -> usize {
+        self.body = header.body;
+        self.body_goes_on = false;
+        HEADER
+    }
+
+    /// The message is consumed up to `taken`, and the rest of it goes to the server.
+    pub(super) fn rest_goes_on(&mut self, header: frame::Header, taken: usize) -> usize {
+        self.body = header.total() - taken;
+        self.body_goes_on = true;
+        taken
+    }
+
+    /// Answers of ours whose turn it is.
+    #[inline]
+    fn give_what_is_due(&mut self, link: &mut Exchange, out: &mut Verdicts) {
+        while let Some(due) = link.due() {
+            out.to_client(|words| say_due(due, words));
         }
     }
 
-    /// What a message of the extended protocol means on a shared server; None = more of it must be there first.
-    fn statement(&mut self, header: frame::Header, rest: &[u8], link: &mut Exchange, out: &mut Verdicts) -> Option<Goes> {
-        let on = Goes { on: true, kind: header.kind, tag: UNKNOWN };
-        let refuse = |kind| Goes { on: false, kind, tag: UNKNOWN };
-        if header.kind == b'E' {
-            self.unnamed.meet(link, out);
-            return Some(on);
-        }
-        let body = &rest[5..rest.len().min(5 + header.body)];
-        let peek = statement_of(header, &body[..body.len().min(NAMES_MAX)]);
-        let name = match peek {
-            Peek::Statement(name) => Some(name),
-            Peek::NeedMore if body.len() < header.body.min(NAMES_MAX) => return None,
-            Peek::NeedMore | Peek::TooLong if header.body > NAMES_MAX => {
-                self.unnamed.meet(link, out);
-                return Some(refuse(REFUSED_NAMED));
-            }
-            // A portal's, or a malformed message, which the server refuses.
-            _ => None,
-        };
-        let unnamed = name.is_some_and(<[u8]>::is_empty);
-        match header.kind {
-            b'P' if unnamed => return self.parse(header, rest, link, out),
-            // Closing what does not exist is no error, and nothing with a name exists here.
-            b'C' if unnamed && header.body == 2 => {
-                self.unnamed.close();
-                return Some(Goes { kind: FORGET, ..on });
-            }
-            b'C' if name.is_some() || matches!(peek, Peek::Portal(_)) => self.unnamed.pass(link, out),
-            _ => self.unnamed.meet(link, out),
-        }
-        Some(if header.kind != b'C' && name.is_some() && !unnamed { refuse(REFUSED_NAMED) } else { on })
-    }
-
-    /// A Parse of the unnamed statement; None = it must be there whole first.
-    fn parse(&mut self, header: frame::Header, rest: &[u8], link: &mut Exchange, out: &mut Verdicts) -> Option<Goes> {
+    /// The message, if it is small enough to be waited for, or as much of it as is here.
+    pub(super) fn text_of<'a>(&mut self, header: frame::Header, rest: &'a [u8], most: usize) -> Result<&'a [u8], Stop> {
         let whole = header.total();
-        if whole <= UNNAMED_MAX && rest.len() < whole {
-            return None;
+        if whole <= most && rest.len() < whole {
+            self.needs = whole;
+            return Err(Stop::More);
         }
-        let parse = &rest[..rest.len().min(whole)];
-        // Behind the empty name.
-        if self.begins(&parse[6..], whole - 6)? {
-            self.unnamed.meet(link, out);
-            return Some(Goes { on: false, kind: REFUSED_PARSE, tag: UNKNOWN });
+        Ok(&rest[HEADER..rest.len().min(whole)])
+    }
+
+    /// A simple query.
+    #[inline]
+    fn query(&mut self, header: frame::Header, rest: &[u8], at: usize, link: &mut Exchange, out: &mut Verdicts, shared: bool) -> Result<usize, Stop> {
+        let looks = shared || !self.startup.is_empty() && !link.is_skipping();
+        if looks {
+            let body = self.text_of(header, rest, TEXT_MAX)?;
+            let text = body.strip_suffix(b"\0").unwrap_or(body);
+            if self.mode == PoolerMode::Statement && begins_transaction(&text[..text.len().min(LOOK_MAX)], true) == Begins::Yes {
+                self.requests += 1;
+                link.sent_refused(REFUSED_QUERY, Refusal::Begins);
+                out.to_server(refused_query);
+                return Ok(self.drop_message(header));
+            }
+            let look = look(text);
+            let traits = traits(&look, text, body.len() < header.body);
+            if shared {
+                if let Some(taken) = self.statements_in(&look.statement, header, link, out)? {
+                    return Ok(taken);
+                }
+                self.unnamed.query();
+                if self.caching == PreparedStatements::ExtendedAnonymous
+                    && let Some(names) = &mut self.names
+                {
+                    names.forget(b"");
+                }
+                link.suspicion.add(&traits);
+            }
+            self.restoring |= traits.resets && !self.startup.is_empty();
         }
-        Some(Goes { on: true, kind: b'P', tag: self.unnamed.parse(parse, whole, link, out) })
+        self.requests += 1;
+        link.committing |= commits(&rest[HEADER..]);
+        link.sent(b'Q');
+        if self.restoring && rest.len() >= header.total() {
+            out.forward(at..at + header.total());
+            self.restore(link, out);
+            return Ok(header.total());
+        }
+        Ok(self.pass(header, at, out))
+    }
+
+    /// A RESET goes back to what the client asked for when it came, which the server does not know.
+    #[inline]
+    fn restore(&mut self, link: &mut Exchange, out: &mut Verdicts) {
+        if std::mem::take(&mut self.restoring) {
+            let startup = &self.startup;
+            let values = startup.names().filter_map(|name| Some((name, Some(startup.get(name)?))));
+            let text = settings(values);
+            // It came in one startup packet.
+            out.to_server(|words| _ = query_message(words, text.as_bytes()));
+            link.sent(OUR_RESTORE);
+        }
+    }
+
+    /// Messages of the extended protocol in front of the next Sync reset parameters.
+    pub(super) fn restores(&mut self, traits: &Traits) {
+        self.restoring |= traits.resets && !self.startup.is_empty();
+    }
+
+    /// Whether a text of `length` bytes, of which `text` is here, is refused because it begins a transaction.
+    pub(super) fn is_refused(&self, text: &[u8]) -> bool {
+        self.mode == PoolerMode::Statement && begins_transaction(&text[..text.len().min(LOOK_MAX)], true) == Begins::Yes
+    }
+
+    /// What a text does to the session, and what it says, as far as it is here.
+    pub(super) fn look_at<'a>(&self, text: &'a [u8], cut: bool) -> (Look<'a>, Traits) {
+        let look = look(text);
+        let traits = traits(&look, text, cut);
+        (look, traits)
+    }
+}
+
+/// Appends a Close of our own.
+pub(super) fn evict(id: u64, link: &mut Exchange, out: &mut Verdicts) {
+    let name = super::statements::name_of(id);
+    // Fixed and short.
+    out.to_server(|words| _ = close_statement(words, &name));
+    link.sent_named(EVICT, id);
+}
+
+/// Appends what takes its turn among a server's answers.
+pub(super) fn say_due(due: Due, words: &mut Vec<u8>) {
+    match due {
+        Due::ParseComplete => parse_complete(words),
+        Due::CloseComplete => close_complete(words),
     }
 }
 
 /// Whether this text, as far as it is there, begins with COMMIT or END. It only decides what a client is told when its server is lost meanwhile, so
 /// that comments and several statements in one text need not be understood.
 #[inline]
-fn commits(sql: &[u8]) -> bool {
+pub(super) fn commits(sql: &[u8]) -> bool {
     // Hardly any other text begins like that.
     matches!(sql.first(), Some(b'c' | b'C' | b'e' | b'E' | b' ' | b'\n' | b'\t' | b'\r')) && is_commit(sql.trim_ascii_start())
 }
@@ -317,16 +523,6 @@ fn is_commit(sql: &[u8]) -> bool {
         let begins = sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
         begins && !sql.get(word.len()).is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_')
     })
-}
-
-/// How a message goes to the server.
-struct Goes {
-    /// as it is; otherwise something that fails stands in for it
-    on: bool,
-    /// what the exchange is told
-    kind: u8,
-    /// of an unnamed statement
-    tag: u128,
 }
 
 #[cfg(test)]

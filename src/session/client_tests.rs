@@ -3,7 +3,7 @@
 use super::*;
 use crate::session::Verdict;
 use crate::session::exchange::{Reply, Status};
-use crate::wire::client::{describe_statement, parse, query, sync, terminate};
+use crate::wire::client::{parse, query, sync, terminate};
 
 /// A client with what the engine does for it: bytes held, words carried out.
 struct Desk {
@@ -226,7 +226,7 @@ fn anothers_statement_is_gone_before_it_could_be_met() {
         (framed(b'D', b"P\0"), "PD", "CD"),
         (framed(b'D', b"X\0"), "PD", "CD"),
         (framed(b'E', b"\0\0\0\0\0"), "PE", "CE"),
-        (framed(b'P', b"named\0SELECT 1\0\0\0"), "PD", "CD"),
+        (framed(b'P', b"named\0SELECT 1\0\0\0"), "PP", "CP"),
         (framed(b'C', b"S\0"), "C", "C"),
         (framed(b'C', b"Pa\0"), "CC", "CC"),
         (framed(b'C', b"S\0more"), "CC", "CC"),
@@ -262,14 +262,14 @@ fn statements_in_statement_mode() {
             assert_eq!(desk.say(&message[cut..]), Stop::More);
             assert_eq!(desk.to_server, words(refused_query), "{begin} cut at {cut}");
             let link = desk.link.as_mut().expect("a server");
-            assert_eq!(link.received(b'E'), Reply::Refuse(REFUSED_QUERY));
+            assert_eq!(link.received(b'E'), Reply::Refuse(Refusal::Begins));
             assert_eq!((link.ready(Status::Idle), link.is_free(), desk.client.requests), (Reply::Forward, true, 1));
         }
         let mut desk = Desk::new(PoolerMode::Statement, Some(Exchange::default()));
         desk.say(&[unnamed(begin), bind(), framed(b'E', b"\0\0\0\0\0"), synced()].concat());
         assert_eq!(desk.sent(), "DBES");
         let link = desk.link.as_mut().expect("a server");
-        assert_eq!(link.received(b'E'), Reply::Refuse(REFUSED_PARSE));
+        assert_eq!(link.received(b'E'), Reply::Refuse(Refusal::Begins));
         assert_eq!((link.ready(Status::Idle), link.is_free()), (Reply::Forward, true));
     }
     // Everything else goes on, and in the other modes these do too.
@@ -286,35 +286,6 @@ fn statements_in_statement_mode() {
         desk.say(&bytes);
         assert!(desk.to_server == bytes, "{mode:?} {text}");
     }
-}
-
-#[test]
-fn names_are_refused_in_transaction_mode_only() {
-    for (message, refused) in [
-        (framed(b'P', b"a\0SELECT 1\0\0\0"), true),
-        (framed(b'B', b"\0a\0\0\0\0\0\0\0"), true),
-        (framed(b'D', b"Sa\0"), true),
-        (framed(b'C', b"Sa\0"), false),
-        (framed(b'D', b"Pa\0"), false),
-        (framed(b'C', b"Pa\0"), false),
-        (framed(b'E', b"a\0\0\0\0\0"), false),
-        (framed(b'P', &[&[b'n'; 2000][..], b"\0SELECT 1\0\0\0"].concat()), true),
-        (framed(b'D', b"X\0"), false),
-        (framed(b'C', b"X\0"), false),
-    ] {
-        for cut in 0..message.len() {
-            let mut desk = Desk::attached();
-            desk.say(&message[..cut]);
-            assert_eq!(desk.say(&message[cut..]), Stop::More);
-            let expected = if refused { words(refused_message) } else { message.clone() };
-            assert_eq!(desk.to_server, expected, "{} cut at {cut}", message.escape_ascii());
-        }
-        let mut desk = Desk::new(PoolerMode::Session, Some(Exchange::default()));
-        assert_eq!(desk.say(&message), Stop::More);
-        assert_eq!(desk.to_server, message);
-    }
-    let failing = words(|out| describe_statement(out, b"pg_dog refuses").expect("short"));
-    assert_eq!(words(refused_message), failing);
 }
 
 #[test]

@@ -14,33 +14,12 @@
 
 use std::collections::VecDeque;
 
+pub use super::kinds::*;
+use super::shelf::Shelf;
+use super::suspicion::{Pins, Suspicion};
+
 /// Messages that may be outstanding at once; beyond it the client is not read until replies have come.
 pub const OUTSTANDING_MAX: usize = 16 * 1024;
-
-/// A simple query of our own: its replies are not the client's.
-pub const OUR_QUERY: u8 = b'q';
-/// A Parse of our own, sent before a client's Bind that needs it.
-pub const OUR_PARSE: u8 = b'p';
-/// A message that stands in for one we refuse because it names a prepared statement: made to fail, so that the server skips what it would have
-/// skipped and its transaction fails.
-pub const REFUSED_NAMED: u8 = b'r';
-/// A message that stands in for a Parse of transaction control in statement mode, as `REFUSED_NAMED`.
-pub const REFUSED_PARSE: u8 = b'w';
-/// A simple query that stands in for one of transaction control in statement mode: it fails and changes nothing.
-pub const REFUSED_QUERY: u8 = b'W';
-/// A client's Close of its unnamed statement.
-pub const FORGET: u8 = b'u';
-/// A Close of the unnamed statement of our own, in front of a client that has none, or another (see `unnamed`).
-pub const OUR_FORGET: u8 = b'y';
-/// A Close of our own, of nothing (see `probe`).
-const OUR_CLOSE: u8 = b'x';
-/// A Sync of our own, behind a Close of our own.
-const OUR_SYNC: u8 = b's';
-/// CopyDone or CopyFail, sent before we know whether the server is copying at all.
-const COPY_END: u8 = b'c';
-
-/// Tag of an unnamed statement of which nobody can tell whose it is, or whether there is one.
-pub const UNKNOWN: u128 = u128::MAX;
 
 /// Transaction status as ReadyForQuery tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +42,14 @@ impl Status {
 }
 
 /// What to do with a server's message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// it is the client's
     Forward,
     /// it answers a message of our own
     Swallow,
     /// it is the error of a message that stands in for a refused one: the client gets our error instead
-    Refuse(u8),
+    Refuse(Refusal),
     /// a server that says this now is out of step: it cannot be used any more
     OutOfStep,
 }
@@ -94,14 +73,34 @@ pub struct Exchange {
     lost: bool,
     /// the client's last message has only been sent in part: nothing of ours may come in between
     pub cut: bool,
+    /// the server's last message has only come in part: nothing of ours may come in between
+    pub mid_message: bool,
+    /// counts the changes of the schema that were seen, as the pool knew at the client's coming
+    pub schema: u64,
     /// a COMMIT is among what has not been answered
     pub committing: bool,
     /// a query of our own failed
     ours_failed: bool,
     /// which unnamed statement the server holds, as its replies have told so far (see `unnamed`); 0 = none
     pub unnamed: u128,
-    /// what each Parse in `expected` would make of it, in order
-    parses: VecDeque<u128>,
+    /// what belongs to those messages in `expected` that have something, in order
+    marks: VecDeque<Mark>,
+    /// which statements of ours the server holds
+    pub shelf: Shelf,
+    /// counts Syncs and all else that ends a batch
+    batch: u32,
+    /// what became of what the client at hand did with its statements' names, in order
+    pub outcomes: VecDeque<Outcome>,
+    /// a Flush of ours stands behind what was sent last
+    flushed: bool,
+    /// a text is at work that changes which statements the client has
+    pub barrier: bool,
+    /// such a text has been carried out
+    pub dropped: Dropped,
+    /// what the client at hand may have left in the session
+    pub suspicion: Suspicion,
+    /// why the client at hand keeps this server
+    pub pins: Pins,
     /// the client at hand has changed it
     changed: bool,
     /// the simple query at the head of `expected` failed
@@ -120,10 +119,20 @@ impl Default for Exchange {
             extra: 0,
             lost: false,
             cut: false,
+            mid_message: false,
+            schema: 0,
             committing: false,
             ours_failed: false,
             unnamed: 0,
-            parses: VecDeque::with_capacity(4),
+            marks: VecDeque::with_capacity(4),
+            shelf: Shelf::default(),
+            batch: 0,
+            outcomes: VecDeque::new(),
+            flushed: false,
+            barrier: false,
+            dropped: Dropped::Nothing,
+            suspicion: Suspicion::default(),
+            pins: Pins::NONE,
             changed: false,
             head_failed: false,
         }
@@ -182,6 +191,90 @@ impl Exchange {
         self.unsynced
     }
 
+    /// The server has been asked what a client left, and answers now.
+    pub fn is_asked(&self) -> bool {
+        self.head() == Some(OUR_ASK)
+    }
+
+    /// The head is a Describe of a statement with a name of ours.
+    pub fn is_describing(&self) -> bool {
+        matches!(self.head(), Some(NAMED_DESCRIBE | OUR_DESCRIBE))
+    }
+
+    /// In which batch a message would be sent now.
+    pub fn batch(&self) -> u32 {
+        self.batch
+    }
+
+    /// Something that was done with statements' names in an earlier batch has not been answered yet.
+    pub fn is_unsure(&self) -> bool {
+        self.barrier || self.marks.iter().any(|mark| matches!(mark, Mark::Named(_, batch) if *batch != self.batch))
+    }
+
+    /// Messages that may fail, and would decide about what follows them, are at work from an earlier batch.
+    pub fn has_earlier(&self) -> bool {
+        self.expected.iter().any(|&kind| matches!(kind, b'S' | b'Q' | b'F' | REFUSED_QUERY))
+    }
+
+    /// Asks the server to answer what it was sent, once, for somebody who waits for that.
+    pub fn flush(&mut self, words: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.flushed, true) {
+            crate::wire::client::flush(words);
+        }
+    }
+
+    /// Something of ours whose turn has come; to be asked between two messages.
+    #[inline]
+    pub fn due(&mut self) -> Option<Due> {
+        if self.mid_message {
+            return None;
+        }
+        let due = match self.head()? {
+            HAD_PARSE => Due::ParseComplete,
+            HAD_CLOSE => Due::CloseComplete,
+            _ => return None,
+        };
+        self.pop();
+        self.marks.pop_front();
+        self.outcomes.push_back(Outcome::Done);
+        Some(due)
+    }
+
+    /// A client comes, or goes: nothing that was its is anybody's any more.
+    pub fn meets(&mut self) {
+        self.changed = false;
+        self.outcomes.clear();
+        self.barrier = false;
+        self.dropped = Dropped::Nothing;
+        self.suspicion.clear();
+        self.pins = Pins::NONE;
+    }
+
+    /// The shape of the statement at the head has come: 0 = it has no rows, None = it cannot be told. In front of `received`.
+    pub fn described(&mut self, shape: Option<u64>) {
+        if let (Some(Mark::Named(id, _)), Some(shape)) = (self.marks.front(), shape) {
+            self.shelf.describe(*id, shape);
+        }
+        if self.head() == Some(NAMED_DESCRIBE) {
+            self.outcomes.push_back(shape.map_or(Outcome::Done, Outcome::Shape));
+        }
+    }
+
+    /// A Describe of our own is at work.
+    pub fn awaits_shape(&self) -> bool {
+        self.expected.contains(&OUR_DESCRIBE)
+    }
+
+    /// Nothing of a client's is outstanding.
+    pub fn is_quiet_but_for_ours(&self) -> bool {
+        !self.unsynced && !self.copying && self.extra == 0 && self.expected.iter().all(|&kind| is_ours(kind))
+    }
+
+    /// A query of our own failed that a client's messages stand behind.
+    pub fn ours_failed_in_front(&self) -> bool {
+        self.ours_failed && self.is_active()
+    }
+
     /// Whether a query of our own failed since the last call.
     pub fn take_ours_failed(&mut self) -> bool {
         std::mem::take(&mut self.ours_failed)
@@ -197,6 +290,27 @@ impl Exchange {
         std::mem::take(&mut self.changed)
     }
 
+    /// A message about a statement with a name of ours goes to the server.
+    pub fn sent_named(&mut self, kind: u8, id: u64) {
+        if self.skipping {
+            return;
+        }
+        match kind {
+            NAMED_PARSE | OUR_PREPARE => self.shelf.sent(id, self.batch),
+            _ => {}
+        }
+        self.marks.push_back(Mark::Named(id, self.batch));
+        self.sent(kind);
+    }
+
+    /// A message that stands in for a refused one goes to the server.
+    pub fn sent_refused(&mut self, kind: u8, why: Refusal) {
+        if !self.skipping {
+            self.marks.push_back(Mark::Refusal(why));
+        }
+        self.sent(kind);
+    }
+
     /// A message of type `kind` goes to the server.
     #[inline]
     pub fn sent(&mut self, kind: u8) {
@@ -205,6 +319,7 @@ impl Exchange {
 
     /// The same; a Parse of the unnamed statement makes it `tag`.
     pub fn sent_as(&mut self, kind: u8, tag: u128) {
+        self.flushed = false;
         match kind {
             b'c' | b'f' if self.copying => self.copying = false,
             b'c' | b'f' if !self.expected.is_empty() && !self.skipping => self.expected.push_back(COPY_END),
@@ -219,6 +334,7 @@ impl Exchange {
             b'S' => {
                 self.skipping = false;
                 self.unsynced = false;
+                self.batch = self.batch.wrapping_add(1);
                 self.expected.push_back(b'S');
             }
             _ if self.skipping => self.lost |= self.extra > 0,
@@ -226,16 +342,16 @@ impl Exchange {
                 self.unsynced = false;
                 self.expected.push_back(kind);
             }
-            b'Q' | b'F' | OUR_QUERY | REFUSED_QUERY => {
+            b'Q' | b'F' | OUR_QUERY | REFUSED_QUERY | OUR_ASK | OUR_BEGIN | OUR_RESTORE => {
                 self.unsynced = false;
                 self.expected.push_back(kind);
             }
             b'P' | OUR_PARSE => {
                 self.unsynced = true;
                 self.expected.push_back(kind);
-                self.parses.push_back(tag);
+                self.marks.push_back(Mark::Unnamed(tag));
             }
-            b'B' | b'D' | b'E' | b'C' | FORGET | OUR_FORGET | OUR_CLOSE | REFUSED_NAMED | REFUSED_PARSE => {
+            _ if is_extended(kind) => {
                 self.unsynced = true;
                 self.expected.push_back(kind);
             }
@@ -259,12 +375,12 @@ impl Exchange {
             return self.error(head);
         }
         let fits = match kind {
-            b'1' => matches!(head, b'P' | OUR_PARSE),
+            b'1' => matches!(head, b'P' | OUR_PARSE | NAMED_PARSE | OUR_PREPARE | RAW_PARSE),
             b'2' => head == b'B',
-            b'3' => matches!(head, b'C' | FORGET | OUR_FORGET | OUR_CLOSE),
-            b't' | b'n' => head == b'D',
-            b'T' => matches!(head, b'D' | b'Q' | OUR_QUERY),
-            b'C' | b'I' | b'D' | b'H' | b'd' | b'c' => matches!(head, b'E' | b'Q' | OUR_QUERY),
+            b'3' => matches!(head, b'C' | FORGET | OUR_FORGET | OUR_CLOSE | EVICT),
+            b't' | b'n' => matches!(head, b'D' | NAMED_DESCRIBE | OUR_DESCRIBE),
+            b'T' => matches!(head, b'D' | NAMED_DESCRIBE | OUR_DESCRIBE | b'Q') || is_our_query(head),
+            b'C' | b'I' | b'D' | b'H' | b'd' | b'c' => matches!(head, b'E' | b'Q') || is_our_query(head),
             b'G' => matches!(head, b'E' | b'Q'),
             b's' => head == b'E',
             b'V' => head == b'F',
@@ -275,20 +391,14 @@ impl Exchange {
         }
         self.extra = 0;
         match kind {
-            b'1' => {
-                self.unnamed = self.parses.pop_front().unwrap_or(UNKNOWN);
-                self.changed |= head == b'P';
-                self.pop();
-            }
-            b'3' => {
-                if matches!(head, FORGET | OUR_FORGET) {
-                    self.unnamed = 0;
-                    self.changed |= head == FORGET;
+            b'1' | b'3' => self.completed(head),
+            b'2' | b's' => self.pop(),
+            b'n' | b'T' if is_describe(head) => {
+                if head != b'D' {
+                    self.marks.pop_front();
                 }
                 self.pop();
             }
-            b'2' | b'n' | b's' => self.pop(),
-            b'T' if head == b'D' => self.pop(),
             b'C' | b'I' => {
                 // Whatever Syncs a COPY that came to its end has met, it has ignored.
                 self.ignored = 0;
@@ -308,7 +418,7 @@ impl Exchange {
         let known = match head {
             Some(b'S') => true,
             // A query's own ReadyForQuery never comes first, and what comes before it leaves no `extra`.
-            Some(b'Q' | b'F' | OUR_QUERY | OUR_SYNC | REFUSED_QUERY) => self.extra == 0,
+            Some(kind) if matches!(kind, b'Q' | b'F' | OUR_SYNC | REFUSED_QUERY) || is_our_query(kind) => self.extra == 0,
             _ => false,
         };
         if self.lost || !known && self.extra == 0 {
@@ -324,12 +434,13 @@ impl Exchange {
         }
         match head {
             Some(b'Q' | REFUSED_QUERY) => self.queried(true),
-            Some(OUR_QUERY) => self.queried(false),
+            Some(kind) if is_our_query(kind) => self.queried(false),
             _ => {}
         }
         self.pop();
         self.copying = false;
         self.committing &= !self.expected.is_empty();
+        self.barrier &= !self.expected.is_empty();
         // Ends of copies that never were lie in front of nothing now.
         self.head_past_copy_ends();
         if head.is_some_and(is_ours) { Reply::Swallow } else { Reply::Forward }
@@ -361,7 +472,7 @@ impl Exchange {
             // A bare Sync would commit what the client never finished; an error first makes the server roll it back.
             if !self.skipping {
                 refused_message(words);
-                self.sent(REFUSED_NAMED);
+                self.sent_refused(REFUSED, Refusal::Unknown(Box::default()));
             }
             crate::wire::client::sync(words);
             self.sent(b'S');
@@ -390,6 +501,33 @@ impl Exchange {
         self.expected.pop_front();
     }
 
+    /// A Parse or Close has been carried out.
+    fn completed(&mut self, head: u8) {
+        self.pop();
+        match head {
+            b'P' | OUR_PARSE => {
+                if let Some(Mark::Unnamed(tag)) = self.marks.pop_front() {
+                    self.unnamed = tag;
+                }
+                self.changed |= head == b'P';
+            }
+            NAMED_PARSE | OUR_PREPARE => {
+                if let Some(Mark::Named(id, _)) = self.marks.pop_front() {
+                    self.shelf.is_there(id);
+                }
+                if head == NAMED_PARSE {
+                    self.outcomes.push_back(Outcome::Done);
+                }
+            }
+            EVICT => _ = self.marks.pop_front(),
+            FORGET | OUR_FORGET => {
+                self.unnamed = 0;
+                self.changed |= head == FORGET;
+            }
+            _ => {}
+        }
+    }
+
     /// A simple query has dropped the unnamed statement. One that failed has done so too, unless PostgreSQL could not read it at all.
     fn queried(&mut self, theirs: bool) {
         self.unnamed = if std::mem::take(&mut self.head_failed) { UNKNOWN } else { 0 };
@@ -400,28 +538,46 @@ impl Exchange {
         self.copying = false;
         self.extra = std::mem::take(&mut self.ignored);
         match head {
-            b'P' | b'B' | b'D' | b'E' | b'C' | FORGET | OUR_PARSE | OUR_FORGET | OUR_CLOSE | REFUSED_NAMED | REFUSED_PARSE => {
+            _ if is_extended(head) || matches!(head, b'P' | OUR_PARSE) => {
+                let refusal = match self.marks.front() {
+                    Some(Mark::Refusal(why)) if head == REFUSED => Some(why.clone()),
+                    _ => None,
+                };
                 if matches!(head, b'P' | OUR_PARSE) {
                     // A Parse that fails has dropped the one before, unless PostgreSQL could not read it at all.
                     self.unnamed = UNKNOWN;
                     self.changed |= head == b'P';
                 }
+                self.barrier = false;
                 let skipped = self.skip();
                 // What lies between a Sync that perhaps counted and one that does was skipped or not: its replies could pass for later ones.
                 self.lost |= self.extra > 0 && skipped > 1;
                 // Without a Sync on its way the server skips until one comes.
                 self.skipping = self.expected.is_empty();
                 self.unsynced |= self.skipping;
-                if matches!(head, REFUSED_NAMED | REFUSED_PARSE) { Reply::Refuse(head) } else { Reply::Forward }
+                refusal.map_or(Reply::Forward, Reply::Refuse)
             }
             b'Q' | REFUSED_QUERY => {
                 self.head_failed = true;
+                let refusal = match (head, self.marks.front()) {
+                    (REFUSED_QUERY, Some(Mark::Refusal(_))) => self.marks.pop_front(),
+                    _ => None,
+                };
                 if self.extra > 0 {
                     // What is missing of it is a ReadyForQuery and nothing else, as of a Sync.
                     self.expected[0] = b'S';
                     self.queried(true);
                 }
-                if head == REFUSED_QUERY { Reply::Refuse(head) } else { Reply::Forward }
+                if let Some(Mark::Refusal(why)) = refusal { Reply::Refuse(why) } else { Reply::Forward }
+            }
+            OUR_ASK | OUR_RESTORE => {
+                self.head_failed = true;
+                Reply::Swallow
+            }
+            OUR_BEGIN => {
+                self.head_failed = true;
+                self.ours_failed = true;
+                Reply::Swallow
             }
             OUR_QUERY => {
                 self.head_failed = true;
@@ -437,8 +593,17 @@ impl Exchange {
         let mut skipped = 0;
         while let Some(kind) = self.head().filter(|&kind| !matches!(kind, b'S' | OUR_SYNC)) {
             skipped += usize::from(kind != COPY_END);
-            if matches!(kind, b'P' | OUR_PARSE) {
-                self.parses.pop_front();
+            if has_mark(kind)
+                && let Some(Mark::Named(id, batch)) = self.marks.pop_front()
+            {
+                match kind {
+                    NAMED_PARSE | OUR_PREPARE => self.shelf.is_gone(id),
+                    EVICT => self.shelf.is_back(id, batch),
+                    _ => {}
+                }
+            }
+            if matches!(kind, NAMED_PARSE | HAD_PARSE | HAD_CLOSE | NAMED_DESCRIBE) {
+                self.outcomes.push_back(Outcome::Undone);
             }
             self.pop();
         }
@@ -469,11 +634,6 @@ impl Exchange {
         // What an extended-protocol COPY did stays uncommitted until a Sync that counts.
         self.unsynced |= self.head() == Some(b'E') && !self.expected.contains(&b'S');
     }
-}
-
-/// Whether the replies to such a message are nobody's.
-fn is_ours(kind: u8) -> bool {
-    matches!(kind, OUR_QUERY | OUR_PARSE | OUR_FORGET | OUR_CLOSE | OUR_SYNC)
 }
 
 /// Name of a statement that never exists.

@@ -201,10 +201,14 @@ fn our_own_messages_are_nobodys() {
     assert_eq!(talk(&mut exchange, &[OUR_CLOSE, b'B', b'E', b'S'], b"3EZ"), "-..");
     assert_eq!(talk(&mut exchange, &[OUR_PARSE, b'B', b'S'], b"EZ"), "..");
     assert_eq!(talk(&mut exchange, &[OUR_FORGET, b'B', b'E', b'S'], b"3EZ"), "-..");
-    assert_eq!(talk(&mut exchange, &[REFUSED_NAMED, b'B', b'E', b'S'], b"EZ"), "!.");
-    assert_eq!(talk(&mut exchange, &[REFUSED_PARSE, b'B', b'E', b'S'], b"EZ"), "!.");
-    assert_eq!(talk(&mut exchange, &[REFUSED_QUERY, b'Q'], b"EZCZ"), "!...");
-    assert_eq!(talk(&mut exchange, &[b'E', REFUSED_QUERY, b'S', b'Q'], b"EZCZ"), "....", "skipped as any other");
+    exchange.sent_refused(REFUSED, Refusal::Begins);
+    assert_eq!(talk(&mut exchange, b"BES", b"EZ"), "!.");
+    exchange.sent_refused(REFUSED_QUERY, Refusal::Begins);
+    assert_eq!(talk(&mut exchange, b"Q", b"EZCZ"), "!...");
+    exchange.sent(b'E');
+    exchange.sent_refused(REFUSED_QUERY, Refusal::Begins);
+    assert_eq!(talk(&mut exchange, b"SQ", b"EZCZ"), "....", "skipped as any other");
+    assert!(exchange.marks.is_empty());
     assert!(exchange.is_free());
     exchange.sent(OUR_QUERY);
     assert!(exchange.is_ours());
@@ -221,7 +225,7 @@ fn the_unnamed_statement_is_known_or_lost() {
             exchange.sent_as(kind, tag);
         }
         talk(&mut exchange, b"", replies);
-        assert_eq!(exchange.parses.len(), exchange.expected.iter().filter(|&&kind| matches!(kind, b'P' | OUR_PARSE)).count());
+        assert_eq!(exchange.marks.len(), exchange.expected.iter().filter(|&&kind| has_mark(kind)).count());
         (exchange.unnamed, exchange.take_changed())
     };
     assert_eq!(with(b"PS", b""), (7, false), "nothing has happened yet");
@@ -681,4 +685,70 @@ fn what_does_not_belong_into_a_copy_is_outstanding() {
     let mut exchange = answered(b"BEd", b"2G", false);
     assert_eq!(talk(&mut exchange, b"QPS", b"EZ"), "..");
     assert!(exchange.is_free());
+}
+
+/// What statements with names of ours come to; `n` is their number.
+fn named(sent: &[(u8, u64)], replies: &[u8]) -> (String, Exchange) {
+    let mut exchange = Exchange::default();
+    for &(kind, id) in sent {
+        if id > 0 { exchange.sent_named(kind, id) } else { exchange.sent(kind) }
+    }
+    let thought = talk(&mut exchange, b"", replies);
+    assert_eq!(exchange.marks.len(), exchange.expected.iter().filter(|&&kind| has_mark(kind)).count());
+    (thought, exchange)
+}
+
+#[test]
+fn statements_are_there_when_the_server_says_so() {
+    let has = |exchange: &mut Exchange, id| exchange.shelf.has(id, exchange.batch());
+    use super::super::shelf::Has;
+    let (thought, mut exchange) = named(&[(NAMED_PARSE, 1), (b'B', 0), (b'E', 0), (b'S', 0)], b"1");
+    assert_eq!((thought.as_str(), has(&mut exchange, 1), exchange.is_unsure()), (".", Has::Yes(None), false));
+    assert_eq!(exchange.outcomes, [Outcome::Done]);
+    let (_, mut exchange) = named(&[(NAMED_PARSE, 1), (b'S', 0)], b"");
+    assert_eq!((has(&mut exchange, 1), exchange.is_unsure()), (Has::Unsure, true));
+    let (thought, mut exchange) = named(&[(OUR_PREPARE, 1), (b'B', 0), (b'S', 0)], b"EZ");
+    assert_eq!((thought.as_str(), has(&mut exchange, 1), exchange.outcomes.len()), ("..", Has::No, 0));
+    // What is skipped has not happened.
+    let all = [(b'D', 0), (NAMED_PARSE, 1), (HAD_PARSE, 2), (HAD_CLOSE, 3), (NAMED_DESCRIBE, 1), (EVICT, 4), (b'S', 0)];
+    let (thought, mut exchange) = named(&all, b"EZ");
+    assert_eq!((thought.as_str(), has(&mut exchange, 1), has(&mut exchange, 4)), ("..", Has::No, Has::Yes(None)));
+    assert_eq!(exchange.outcomes, [Outcome::Undone; 4]);
+    assert!(exchange.is_free());
+}
+
+#[test]
+fn answers_of_ours_take_their_turn() {
+    let mut exchange = Exchange::default();
+    exchange.sent_named(HAD_PARSE, 1);
+    assert_eq!((exchange.due(), exchange.due()), (Some(Due::ParseComplete), None), "nothing is in front of it");
+    exchange.sent(b'B');
+    exchange.sent_named(HAD_PARSE, 1);
+    exchange.sent_named(HAD_CLOSE, 1);
+    exchange.sent(b'S');
+    assert_eq!(exchange.due(), None);
+    exchange.received(b'2');
+    exchange.mid_message = true;
+    assert_eq!(exchange.due(), None, "the rest of a message comes first");
+    exchange.mid_message = false;
+    assert_eq!([exchange.due(), exchange.due(), exchange.due()], [Some(Due::ParseComplete), Some(Due::CloseComplete), None]);
+    assert_eq!((exchange.ready(Status::Idle), exchange.is_free()), (Reply::Forward, true));
+    assert_eq!(exchange.outcomes, [Outcome::Done; 3]);
+}
+
+#[test]
+fn shapes_are_told_to_who_asked() {
+    let (mut words, sent) = (Vec::new(), [(NAMED_DESCRIBE, 1), (OUR_PREPARE, 2), (OUR_DESCRIBE, 2), (b'S', 0)]);
+    let (_, mut exchange) = named(&sent, b"t");
+    assert!(exchange.is_describing() && exchange.awaits_shape());
+    exchange.described(Some(7));
+    assert_eq!(exchange.received(b'T'), Reply::Forward);
+    assert_eq!((exchange.received(b'1'), exchange.received(b't')), (Reply::Swallow, Reply::Swallow));
+    exchange.described(Some(9));
+    assert_eq!((exchange.received(b'T'), exchange.ready(Status::Idle)), (Reply::Swallow, Reply::Forward));
+    assert_eq!((exchange.outcomes.len(), exchange.awaits_shape()), (1, false));
+    assert_eq!((exchange.outcomes[0], exchange.shelf.has(2, 9)), (Outcome::Shape(7), super::super::shelf::Has::Yes(Some(9))));
+    exchange.flush(&mut words);
+    exchange.flush(&mut words);
+    assert_eq!(words, b"H\0\0\0\x04", "once is enough");
 }

@@ -5,15 +5,22 @@ use std::sync::Arc;
 
 use crate::config::snapshot::PoolerMode;
 use crate::wire::frame::{self, Header};
-use crate::wire::server::{ErrorFields, error, error_fields, parse_parameter_status};
+use crate::wire::server::{ErrorFields, error, error_fields, parse_parameter_status, shape_of_rows};
 
 use super::Verdicts;
-use super::exchange::{Exchange, OUR_QUERY, REFUSED_PARSE, REFUSED_QUERY, Reply, Status};
+use super::client::say_due;
+use super::exchange::{Dropped, Exchange, OUR_ASK, OUR_QUERY, Refusal, Reply, Status};
 use super::greeting::{Reported, report};
-use super::parameters::{Given, Profile, dirties};
+use super::inquiry::{Answer, Question, question};
+use super::parameters::{Given, Profile};
+use super::shelf::Keep;
+use super::suspicion::Pins;
+use crate::sql::may::May;
 
 /// Messages that are looked into are waited for up to this size; larger ones pass unseen.
 const SEEN_MAX: usize = 8 * 1024;
+/// The same for rows that answer a question of ours.
+const ANSWER_MAX: usize = 64 * 1024;
 /// Reported parameters kept from one checkout.
 const CHANGED_MAX: usize = 32;
 
@@ -26,6 +33,8 @@ pub enum Heard {
     Free,
     /// in statement mode, a request left a transaction open; its ReadyForQuery is not forwarded
     LeftOpen,
+    /// a query of our own in front of the client's messages failed: they were not meant for this session
+    Unfit,
     /// the server said FATAL: it is closing this connection
     Fatal,
     /// the server said what it cannot say here; the connection is worthless
@@ -42,6 +51,8 @@ pub struct Counts {
     pub parses: u64,
     pub binds: u64,
     pub closes: u64,
+    /// questions of ours what a client has left
+    pub asked: u64,
 }
 
 /// One server's conversation.
@@ -61,6 +72,12 @@ pub struct Server {
     fitting: bool,
     /// values that sessions begin with, reported because the server's configuration was reloaded
     reported: Reported,
+    /// a question of ours is at work, and what has been answered so far
+    asking: Option<Box<(Question, Answer)>>,
+    /// what the server has said of what its client has left, in order; taken whenever the server is free
+    learned: Vec<Box<(Question, Answer)>>,
+    /// a change of the schema was seen
+    schema_changed: bool,
     /// code and message of the last error that answered a query of ours
     pub ours_error: Option<(String, String)>,
     pub counts: Counts,
@@ -80,21 +97,41 @@ impl Server {
 
     /// A client comes.
     #[inline]
-    pub fn meets(&mut self, mode: PoolerMode) {
+    pub fn meets(&mut self, mode: PoolerMode, keep: Keep, schema: u64, now: u64) {
         self.statement_mode = mode == PoolerMode::Statement;
-        self.exchange.take_changed();
+        self.exchange.meets();
+        self.exchange.schema = schema;
+        self.exchange.shelf.meets(keep, now);
+        self.learned.clear();
     }
 
-    /// Makes the session fit for a client; the client's messages wait until the exchange is quiet again.
-    pub fn bring_to(&mut self, profile: &Arc<Profile>, client: u64, out: &mut Verdicts) {
+    /// Makes the session fit for a client. True: the client's messages may follow at once; otherwise they wait until the exchange is quiet again.
+    pub fn bring_to(&mut self, profile: &Arc<Profile>, client: u64, out: &mut Verdicts) -> bool {
         // Reported changes that no client took over when it gave the server back: it had gone before.
         if !self.changed.is_empty() {
-            self.given.dirty(0);
+            self.given.spoil();
             self.changed.clear();
         }
         let Server { given, exchange, fitting, .. } = self;
         *fitting = true;
-        out.to_server(|words| given.bring_to(profile, client, exchange, words));
+        let mut sure = false;
+        out.to_server(|words| sure = given.bring_to(profile, client, exchange, words));
+        sure
+    }
+
+    /// `client` goes, and what was not seen of its doing is not trusted.
+    pub fn was_used(&mut self, client: u64) {
+        self.given.used(client);
+    }
+
+    /// Nobody knows what its client has left in the session.
+    pub fn spoil(&mut self) {
+        self.given.spoil();
+    }
+
+    /// Whether a change of the schema was seen, once.
+    pub fn take_schema_changed(&mut self) -> bool {
+        std::mem::take(&mut self.schema_changed)
     }
 
     /// Asks for nothing, to hear whether there is an answer.
@@ -118,18 +155,26 @@ impl Server {
         (!self.reported.is_empty()).then(|| std::mem::take(&mut self.reported))
     }
 
-    /// What this client's own SETs made of its profile, if they changed a parameter that is carried along.
-    pub fn changed_profile(&mut self, profile: &Arc<Profile>) -> Option<Profile> {
-        if self.changed.is_empty() {
-            return None;
+    /// What this client's own doing made of its profile, if anything: by what was reported (`told` is what the server reports when nobody sets
+    /// anything), and by what the server said when it was asked. What keeps the client here is in the exchange then.
+    pub fn learn(&mut self, profile: &Profile, startup: &Profile, told: &[(String, String)]) -> Option<Profile> {
+        let mut now = None;
+        if !self.changed.is_empty() {
+            now = profile.with(&self.changed, told);
+            self.changed.clear();
         }
-        let changed = profile.with(&self.changed);
-        self.changed.clear();
-        Some(changed)
+        for learned in self.learned.drain(..) {
+            let (question, answer) = *learned;
+            self.exchange.pins = answer.pins(&question, self.exchange.pins);
+            let before = now.as_ref().unwrap_or(profile);
+            now = answer.profile(&question, before, startup).or(now);
+        }
+        now
     }
 
     /// The session is what `profile` says, by the client's own doing.
     pub fn adopt(&mut self, profile: Arc<Profile>) {
+        profile.prove();
         self.given.adopt(profile);
     }
 
@@ -145,9 +190,13 @@ impl Server {
                 }
                 self.body -= take;
                 at += take;
+                self.exchange.mid_message = self.body > 0;
                 if self.body > 0 {
                     return (at, Heard::More);
                 }
+            }
+            while let Some(due) = self.exchange.due() {
+                out.to_client(|words| say_due(due, words));
             }
             let rest = &bytes[at..];
             let header = match frame::header(rest) {
@@ -159,7 +208,7 @@ impl Server {
                 Ok(None) => return (at, Heard::More),
                 Err(_) => return (at, Heard::OutOfStep(rest[0])),
             };
-            let seen = matches!(header.kind, b'Z' | b'C' | b'E' | b'S') && header.body <= SEEN_MAX;
+            let seen = self.looks_into(header);
             if seen && rest.len() < 5 + header.body {
                 return (at, Heard::More);
             }
@@ -176,9 +225,20 @@ impl Server {
             at += taken;
             self.body = 5 + header.body - taken;
             self.body_goes_on = forward;
+            self.exchange.mid_message = self.body > 0;
             if let Some(end) = end {
                 return (at, end);
             }
+        }
+    }
+
+    #[inline]
+    fn looks_into(&self, header: Header) -> bool {
+        match header.kind {
+            b'Z' | b'C' | b'E' | b'S' => header.body <= SEEN_MAX,
+            b'T' => header.body <= SEEN_MAX && self.exchange.is_describing(),
+            b'D' => header.body <= ANSWER_MAX && self.exchange.is_asked(),
+            _ => false,
         }
     }
 
@@ -190,22 +250,28 @@ impl Server {
         if header.kind == b'Z' {
             return self.ready(body, client, out);
         }
-        let ours = self.exchange.is_ours();
+        let (ours, asked) = (self.exchange.is_ours(), self.exchange.is_asked());
+        if matches!(header.kind, b'T' | b'n') && self.exchange.is_describing() {
+            self.exchange.described(if header.kind == b'n' { Some(0) } else { shape_of_rows(body) });
+        }
         match self.exchange.received(header.kind) {
             Reply::OutOfStep => (false, Some(Heard::OutOfStep(header.kind))),
-            Reply::Refuse(kind) => {
-                out.to_client(|words| refusal(kind, words));
+            Reply::Refuse(why) => {
+                let failed = self.exchange.status() == Status::Failed;
+                out.to_client(|words| refusal(&why, failed, words));
                 (false, None)
             }
             Reply::Swallow => {
-                if header.kind == b'E' {
-                    return (false, self.note_error(body, true));
+                match (header.kind, &mut self.asking) {
+                    (b'E', _) => return (false, self.note_error(body, true)),
+                    (b'D', Some(asking)) if asked => asking.1.row(body),
+                    _ => {}
                 }
                 (false, None)
             }
             Reply::Forward => {
                 match header.kind {
-                    b'C' if dirties(body) => self.given.dirty(client),
+                    b'C' if matters(body) => self.note_tag(body),
                     b'S' if !ours => self.note_parameter(body, client),
                     b'S' if self.fitting => self.note_default(body),
                     b'E' => return (true, self.note_error(body, false)),
@@ -223,9 +289,13 @@ impl Server {
         let Some(status) = body.first().copied().and_then(Status::from_byte) else {
             return (false, Some(Heard::OutOfStep(b'Z')));
         };
+        let asked = self.exchange.is_asked();
         let reply = self.exchange.ready(status);
         if reply == Reply::OutOfStep {
             return (false, Some(Heard::OutOfStep(b'Z')));
+        }
+        if asked {
+            self.learned.extend(self.asking.take());
         }
         let forward = reply == Reply::Forward;
         if forward {
@@ -240,15 +310,70 @@ impl Server {
             let exchange = &mut self.exchange;
             out.to_server(|words| exchange.probe(words));
         }
-        let free = self.exchange.is_free();
-        self.fitting &= !free;
-        (forward, free.then_some(Heard::Free))
+        self.fitting &= self.exchange.is_active();
+        if client != 0 && self.exchange.ours_failed_in_front() {
+            return (false, Some(Heard::Unfit));
+        }
+        if !self.exchange.is_free() {
+            return (forward, None);
+        }
+        let suspected = !self.exchange.suspicion.is_empty() || self.exchange.pins.contains(Pins::UNKNOWN);
+        if client != 0 && suspected && self.asks(client, out) {
+            return (forward, None);
+        }
+        (forward, Some(Heard::Free))
+    }
+
+    /// The client's transaction is over, and it may have left something: the server is asked what, behind the client's last answer.
+    #[cold]
+    fn asks(&mut self, client: u64, out: &mut Verdicts) -> bool {
+        let exchange = &mut self.exchange;
+        if exchange.suspicion.may.contains(May::CALLS) {
+            self.given.called(client);
+        }
+        let question = question(&exchange.suspicion, exchange.pins, self.given.profile());
+        exchange.suspicion.clear();
+        let Some(question) = question else { return false };
+        // Names of parameters are short, and there are few.
+        out.to_server(|words| _ = crate::wire::client::query(words, question.text.as_bytes()));
+        exchange.sent(OUR_ASK);
+        self.counts.asked += 1;
+        self.asking = Some(Box::new((question, Answer::default())));
+        true
+    }
+
+    /// What a command's tag tells about statements and the schema.
+    #[cold]
+    fn note_tag(&mut self, tag: &[u8]) {
+        match tag.strip_suffix(b"\0").unwrap_or(tag) {
+            b"DEALLOCATE ALL" | b"DISCARD ALL" => {
+                self.exchange.shelf.clear();
+                self.exchange.dropped = Dropped::All;
+                self.exchange.pins = self.exchange.pins.without(Pins::NAMED);
+            }
+            b"DEALLOCATE" => {
+                self.exchange.shelf.is_gone(0);
+                self.exchange.dropped = Dropped::One;
+            }
+            _ => {
+                self.schema_changed = true;
+                self.exchange.schema = self.exchange.schema.wrapping_add(1);
+            }
+        }
     }
 
     fn note_error(&mut self, body: &[u8], ours: bool) -> Option<Heard> {
         self.counts.errors += 1;
         // An error without fields that can be read is an ordinary one.
         let parsed = error_fields(body).ok()?;
+        if ours && let Some(asking) = &mut self.asking {
+            asking.1.fail();
+        }
+        if parsed.sqlstate() == "0A000" && parsed.routine == b"RevalidateCachedQuery" {
+            // What was prepared before a change of the schema is prepared anew, for whoever does not build on what its rows were.
+            self.exchange.shelf.all_old();
+            self.schema_changed = true;
+        }
         if ours {
             self.ours_error = Some((parsed.sqlstate().to_string(), parsed.text().into_owned()));
         }
@@ -268,6 +393,7 @@ impl Server {
             if client == 0 && self.exchange.is_free() {
                 return report(&mut self.reported, name, value);
             }
+            self.exchange.suspicion.reported();
             self.changed.retain(|(known, _)| known != name);
             if self.changed.len() < CHANGED_MAX {
                 self.changed.push((name.to_string(), value.to_string()));
@@ -276,26 +402,51 @@ impl Server {
     }
 }
 
-/// The error a client gets for a message that a server sharing cannot carry.
-fn refusal(kind: u8, words: &mut Vec<u8>) {
-    if matches!(kind, REFUSED_QUERY | REFUSED_PARSE) {
-        let fields = ErrorFields {
-            severity: "ERROR",
-            code: "58000",
-            message: "transaction control statements are not supported in statement mode",
-            detail: Some("The server goes to another client after each statement."),
-            hint: Some("Use pooler_mode = \"transaction\" for this user, or send all statements of the transaction in one query."),
-        };
-        return error(words, &fields);
+/// Whether a command's tag tells of anything but rows. The commonest are told apart by their first bytes.
+#[inline]
+fn matters(tag: &[u8]) -> bool {
+    match tag.first() {
+        Some(b'D') => tag.starts_with(b"DEALLOCATE") || tag.starts_with(b"DISCARD ALL") || is_ddl(tag),
+        Some(b'A' | b'C') => is_ddl(tag),
+        _ => false,
     }
-    let fields = ErrorFields {
-        severity: "ERROR",
-        code: "0A000",
-        message: "named prepared statements cannot be used in transaction mode yet",
-        detail: Some("A named statement would live on one server, and the next transaction may use another."),
-        hint: Some("Use pooler_mode = \"session\" for this user, or switch the driver's statement cache off (unnamed statements work)."),
+}
+
+/// Commands after which the same text may return other columns.
+fn is_ddl(tag: &[u8]) -> bool {
+    const TAGS: [&[u8]; 9] = [
+        b"ALTER TABLE",
+        b"ALTER VIEW",
+        b"ALTER TYPE",
+        b"ALTER DOMAIN",
+        b"ALTER MATERIALIZED",
+        b"CREATE VIEW",
+        b"DROP TABLE",
+        b"DROP VIEW",
+        b"DROP TYPE",
+    ];
+    TAGS.iter().any(|known| tag.starts_with(known))
+}
+
+/// The error a client gets for a message that a server sharing cannot carry, in PostgreSQL's words where it has some.
+fn refusal(why: &Refusal, failed: bool, words: &mut Vec<u8>) {
+    let plain = |code: &'static str, message: String, hint: Option<&'static str>| (code, message, None::<&'static str>, hint);
+    let name = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    let (code, message, detail, hint) = match why {
+        _ if failed => plain("25P02", "current transaction is aborted, commands ignored until end of transaction block".into(), None),
+        Refusal::Begins => (
+            "58000",
+            "transaction control statements are not supported in statement mode".into(),
+            Some("The server goes to another client after each statement."),
+            Some("Use pooler_mode = \"transaction\" for this user, or send all statements of the transaction in one query."),
+        ),
+        Refusal::Exists(known) => plain("42P05", format!("prepared statement \"{}\" already exists", name(known)), None),
+        Refusal::Unknown(unknown) if unknown.is_empty() => plain("26000", "unnamed prepared statement does not exist".into(), None),
+        Refusal::Unknown(unknown) => plain("26000", format!("prepared statement \"{}\" does not exist", name(unknown)), None),
+        Refusal::Changed => plain("0A000", "cached plan must not change result type".into(), Some("Prepare the statement again.")),
+        Refusal::TooMany => plain("53200", "too many prepared statements".into(), Some("Close statements that are not used any more.")),
     };
-    error(words, &fields);
+    error(words, &ErrorFields { severity: "ERROR", code, message: &message, detail, hint });
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::session::Verdict;
-use crate::session::exchange::{OUR_QUERY, REFUSED_NAMED};
+use crate::session::exchange::{OUR_QUERY, REFUSED, Refusal};
 use crate::wire::server as write;
 
 const CLIENT: u64 = 5;
@@ -20,7 +20,12 @@ struct Desk {
 impl Desk {
     fn sent(kinds: &[u8]) -> Desk {
         let mut desk = Desk::default();
-        kinds.iter().for_each(|&kind| desk.server.exchange.sent(kind));
+        for &kind in kinds {
+            match kind {
+                REFUSED => desk.server.exchange.sent_refused(REFUSED, Refusal::Begins),
+                _ => desk.server.exchange.sent(kind),
+            }
+        }
         desk
     }
 
@@ -41,7 +46,7 @@ impl Desk {
             match heard {
                 Heard::More => return,
                 Heard::Free | Heard::LeftOpen => self.heard.push(heard),
-                Heard::Fatal | Heard::OutOfStep(_) => return self.heard.push(heard),
+                Heard::Fatal | Heard::Unfit | Heard::OutOfStep(_) => return self.heard.push(heard),
             }
         }
     }
@@ -79,7 +84,7 @@ fn parameter(name: &str, value: &str) -> Vec<u8> {
 
 #[test]
 fn every_cut_comes_to_the_same() {
-    let sent = [OUR_QUERY, b'Q', b'P', REFUSED_NAMED, b'B', b'E', b'S', b'Q'];
+    let sent = [OUR_QUERY, b'Q', b'P', REFUSED, b'B', b'E', b'S', b'Q'];
     let bytes = [
         [framed(b'T', b"\0\0"), row(9), tag("SELECT 1"), ready(b'I')].concat(),
         [framed(b'T', b"\0\0"), row(10), row(2000), framed(b'N', b"SNOTICE\0\0"), tag("SET"), parameter("TimeZone", "UTC"), ready(b'T')].concat(),
@@ -106,7 +111,7 @@ fn every_cut_comes_to_the_same() {
     let ours = [framed(b'T', b"\0\0"), row(9), tag("SELECT 1"), ready(b'I')].concat().len();
     let theirs = report("ERROR", "26000");
     let at = bytes.windows(theirs.len()).position(|part| part == theirs).expect("it is there");
-    let refused = words(|out| refusal(REFUSED_NAMED, out));
+    let refused = words(|out| refusal(&Refusal::Begins, true, out));
     assert_eq!(whole.to_client, [&bytes[ours..at], &refused[..], &bytes[at + theirs.len()..]].concat());
 }
 
@@ -119,7 +124,7 @@ fn a_transaction_left_open_shows_in_statement_mode_alone() {
             (PoolerMode::Transaction, CLIENT, &[Heard::Free]),
         ] {
             let mut desk = Desk::sent(b"QQ");
-            desk.server.meets(mode);
+            desk.server.meets(mode, Keep::default(), 0, 0);
             let first = [tag("DO"), ready(status)].concat();
             desk.hear(&[first.clone(), tag("SELECT 1"), ready(b'I')].concat(), client);
             assert_eq!(desk.heard, expected, "{mode:?}");
@@ -231,13 +236,13 @@ fn parameters_that_a_client_changed_are_noted() {
     let mut desk = Desk::sent(b"QQ");
     desk.hear(&[tag("SET"), parameter("TimeZone", "Asia/Tokyo"), parameter("TimeZone", "CET"), ready(b'I')].concat(), CLIENT);
     desk.hear(&[tag("SET"), parameter("is_superuser", "on"), ready(b'I')].concat(), CLIENT);
-    let changed = desk.server.changed_profile(&profile).expect("it changed");
+    let changed = desk.server.learn(&profile, &profile, &[]).expect("it changed");
     assert_eq!((changed.get("timezone"), changed.get("is_superuser")), (Some("CET"), None));
-    assert_eq!(desk.server.changed_profile(&profile), None, "told once");
+    assert_eq!(desk.server.learn(&profile, &profile, &[]), None, "told once");
     // What our own query brought about is no change of the client's.
     let mut desk = Desk::sent(&[OUR_QUERY]);
     desk.hear(&[parameter("TimeZone", "CET"), tag("SELECT 1"), ready(b'I')].concat(), CLIENT);
-    assert_eq!(desk.server.changed_profile(&profile), None);
+    assert_eq!(desk.server.learn(&profile, &profile, &[]), None);
     // So many and no more.
     let mut desk = Desk::default();
     (0..100).for_each(|number| desk.hear(&parameter(&format!("x.{number}"), "1"), CLIENT));
@@ -245,50 +250,18 @@ fn parameters_that_a_client_changed_are_noted() {
 }
 
 #[test]
-fn a_session_that_was_changed_is_cleaned_for_another() {
-    let profile = Arc::new(Profile::default());
-    for (text, dirty) in [
-        ("SELECT 1", false),
-        ("INSERT 0 1", false),
-        ("UPDATE 5", false),
-        ("COMMIT", false),
-        ("COPY 3", false),
-        ("DELETE 1", false),
-        ("BEGIN", false),
-        ("PREPARE TRANSACTION", false),
-        ("DROP TABLE", false),
-        ("SET", true),
-        ("LISTEN", true),
-        ("PREPARE", true),
-        ("DECLARE CURSOR", true),
-        ("CREATE TABLE", true),
-        ("DO", true),
-        ("CALL", true),
-        ("LOAD", true),
-    ] {
-        let mut desk = Desk::sent(b"Q");
-        desk.hear(&[tag(text), ready(b'I')].concat(), CLIENT);
-        assert!(desk.server.fits(&profile, CLIENT), "its own client can go on");
-        assert_eq!(!desk.server.fits(&profile, 6), dirty, "{text}");
-        let mut out = Verdicts::default();
-        desk.server.bring_to(&profile, 6, &mut out);
-        let cleaned = out.words.windows(11).any(|part| part == b"DISCARD ALL");
-        assert_eq!((cleaned, desk.server.fits(&profile, 6)), (dirty, true), "{text}");
-    }
-}
-
-#[test]
 fn what_a_client_changed_before_it_vanished_is_cleaned() {
     let profile = Arc::new(Profile::default());
-    for reply in [tag("SET"), parameter("TimeZone", "CET")] {
+    {
         for client in [0, CLIENT] {
+            let reply = parameter("TimeZone", "CET");
             let mut desk = Desk::sent(b"Q");
             desk.hear(&[reply.clone(), ready(b'I')].concat(), client);
             assert!(!desk.server.fits(&profile, 6));
             let mut out = Verdicts::default();
             desk.server.bring_to(&profile, 6, &mut out);
             assert!(out.words.windows(11).any(|part| part == b"DISCARD ALL"));
-            assert!(desk.server.fits(&profile, 6) && desk.server.changed_profile(&profile).is_none());
+            assert!(desk.server.fits(&profile, 6) && desk.server.learn(&profile, &profile, &[]).is_none());
         }
     }
 }
@@ -302,15 +275,24 @@ fn a_client_that_asks_for_something_else_gets_it() {
     assert!(String::from_utf8_lossy(&out.words).contains("'UTC'") && server.exchange.is_ours());
     assert!(server.fits(&profile("UTC"), 2) && !server.fits(&profile("CET"), 1));
     out.clear();
-    server.bring_to(&profile("CET"), 2, &mut out);
-    assert!(String::from_utf8_lossy(&out.words).starts_with("Q\0\0") && String::from_utf8_lossy(&out.words).contains("RESET ALL;"));
+    assert!(!server.bring_to(&profile("CET"), 2, &mut out), "nobody has taken that value yet");
+    assert!(String::from_utf8_lossy(&out.words).contains("set_config('TimeZone', 'CET', false)"));
     server.adopt(profile("UTC"));
     assert!(server.fits(&profile("UTC"), 3));
-    // What RESET ALL leaves alone needs more.
-    server.adopt(Arc::new(Profile::new([("role".to_string(), "x".to_string())])));
+    // What was taken once can follow at once; what may be refused all the same cannot.
+    let proven = profile("CET");
+    proven.prove();
+    assert!(server.bring_to(&proven, 2, &mut out));
+    let role = Arc::new(Profile::new([("role".to_string(), "x".to_string()), ("work_mem".to_string(), "1MB".to_string())]));
+    role.prove();
     out.clear();
-    server.bring_to(&profile("UTC"), 2, &mut out);
-    assert!(String::from_utf8_lossy(&out.words).contains("DISCARD ALL"));
+    assert!(!server.bring_to(&role, 2, &mut out));
+    let text = String::from_utf8_lossy(&out.words).into_owned();
+    assert!(text.contains("set_config('TimeZone', NULL, false)") && text.find("work_mem") < text.find("role"), "{text}");
+    out.clear();
+    server.bring_to(&proven, 2, &mut out);
+    let text = String::from_utf8_lossy(&out.words).into_owned();
+    assert!(text.find("'role', NULL") < text.find("'work_mem', NULL"), "who it speaks for first: {text}");
 }
 
 #[test]
@@ -337,6 +319,6 @@ fn a_statement_lost_by_a_client_that_has_gone_is_not_the_next_ones() {
     desk.hear(&[report("ERROR", "42601"), ready(b'I')].concat(), 0);
     assert_eq!(desk.heard, [Heard::Free]);
     assert!(desk.server.exchange.has_changed());
-    desk.server.meets(PoolerMode::Transaction);
+    desk.server.meets(PoolerMode::Transaction, Keep::default(), 0, 0);
     assert!(!desk.server.exchange.has_changed());
 }

@@ -74,6 +74,31 @@ pub fn parse(out: &mut Vec<u8>, name: &[u8], text: &[u8], types: &[u32]) -> Resu
     message.finish()
 }
 
+/// Parse of a statement of ours: `rest` is what follows the name in the body of the client's, so that nothing is read again.
+pub fn parse_again(out: &mut Vec<u8>, name: &[u8], rest: &[u8]) -> Result<(), EncodeError> {
+    let mut message = regular(out, b'P');
+    message.text(name).bytes(rest);
+    message.finish()
+}
+
+/// The beginning of a Bind, of which `rest` more bytes follow: it names another statement than the client's did. A portal's name and ours are short,
+/// so that what was within PostgreSQL's limits still is.
+pub fn bind_again(out: &mut Vec<u8>, portal: &[u8], statement: &[u8], rest: usize) {
+    let length = 4 + portal.len() + statement.len() + 2 + rest;
+    out.push(b'B');
+    out.extend_from_slice(&(length as u32).to_be_bytes());
+    out.extend_from_slice(portal);
+    out.push(0);
+    out.extend_from_slice(statement);
+    out.push(0);
+}
+
+/// The names in a Bind's body: of the portal and of the statement. None: they are not all there.
+pub fn bind_names(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut cursor = Cursor(body);
+    Some((cursor.text()?, cursor.text()?))
+}
+
 /// Describe of a prepared statement.
 pub fn describe_statement(out: &mut Vec<u8>, name: &[u8]) -> Result<(), EncodeError> {
     let mut message = regular(out, b'D');

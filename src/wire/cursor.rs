@@ -12,6 +12,12 @@ impl<'a> Cursor<'a> {
         Some(first)
     }
 
+    pub(super) fn u16(&mut self) -> Option<u16> {
+        let (word, rest) = self.0.split_first_chunk::<2>()?;
+        self.0 = rest;
+        Some(u16::from_be_bytes(*word))
+    }
+
     pub(super) fn i32(&mut self) -> Option<i32> {
         let (word, rest) = self.0.split_first_chunk::<4>()?;
         self.0 = rest;

@@ -233,6 +233,8 @@ pub struct ParsedError<'a> {
     pub detail: Option<&'a [u8]>,
     /// what to do
     pub hint: Option<&'a [u8]>,
+    /// the function of PostgreSQL that said so
+    pub routine: &'a [u8],
 }
 
 impl<'a> ParsedError<'a> {
@@ -267,6 +269,7 @@ pub fn error_fields(body: &[u8]) -> Result<ParsedError<'_>, Malformed> {
             b'M' => parsed.message = text,
             b'D' => parsed.detail = Some(text),
             b'H' => parsed.hint = Some(text),
+            b'R' => parsed.routine = text,
             _ => {}
         }
     }
@@ -306,6 +309,40 @@ pub fn parse_ready(body: &[u8]) -> Option<u8> {
 pub fn parse_command_complete(body: &[u8]) -> Option<&[u8]> {
     let mut cursor = Cursor(body);
     cursor.text().filter(|_| cursor.at_end())
+}
+
+/// Reads the body of a DataRow of exactly `N` values; None is NULL. None = malformed, or another number of them.
+pub fn data_row_values<const N: usize>(body: &[u8]) -> Option<[Option<&[u8]>; N]> {
+    let mut cursor = Cursor(body);
+    if usize::from(cursor.u16()?) != N {
+        return None;
+    }
+    let mut values = [None; N];
+    for value in &mut values {
+        *value = match cursor.i32()? {
+            -1 => None,
+            length => Some(cursor.bytes(usize::try_from(length).ok()?)?),
+        };
+    }
+    cursor.at_end().then_some(values)
+}
+
+/// Reads the body of a RowDescription: a number made of what a client's driver builds on, the names and types of its columns. Not of the table they
+/// come from: PostgreSQL takes a plan for unchanged when these agree (equalTupleDescs in src/backend/access/common/tupdesc.c). None = malformed.
+pub fn shape_of_rows(body: &[u8]) -> Option<u64> {
+    let mut cursor = Cursor(body);
+    let columns = cursor.u16()?;
+    // FNV-1a, 64 bits: draft-eastlake-fnv.
+    let mut shape: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut mix = |bytes: &[u8]| bytes.iter().for_each(|byte| shape = (shape ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    for _ in 0..columns {
+        mix(cursor.text()?);
+        mix(&[0]);
+        // Behind the table's oid and the column's number: type, length, modifier. The format is not the statement's.
+        mix(&cursor.bytes(18)?[6..16]);
+    }
+    // 0 stands for no rows at all.
+    Some(shape.max(1))
 }
 
 /// What a server wants before it lets us in.

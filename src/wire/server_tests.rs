@@ -84,7 +84,7 @@ fn errors_round_trip() {
     let bytes = body(b'E', |out| error(out, &FIELDS));
     assert_eq!(bytes, b"SFATAL\0VFATAL\0C28P01\0Mno\0Dd\0Hh\0\0");
     let parsed = error_fields(&bytes).unwrap();
-    let expected = ParsedError { severity: b"FATAL", code: b"28P01", message: b"no", detail: Some(b"d"), hint: Some(b"h") };
+    let expected = ParsedError { severity: b"FATAL", code: b"28P01", message: b"no", detail: Some(b"d"), hint: Some(b"h"), routine: b"" };
     assert_eq!((parsed, parsed.sqlstate(), parsed.is_fatal(), &*parsed.text()), (expected, "28P01", true, "no"));
     let bytes = body(b'N', |out| notice(out, &ErrorFields { severity: "WARNING", detail: None, hint: None, ..FIELDS }));
     assert_eq!(bytes, b"SWARNING\0VWARNING\0C28P01\0Mno\0\0");

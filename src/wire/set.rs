@@ -16,12 +16,12 @@ const PER_SELECT: usize = 1000;
 /// The text of a Query that sets one parameter for the session: one row, one column, `f`. A zero byte in `name` or `value` makes a text
 /// that the server refuses.
 pub fn set_statement(name: &str, value: &str) -> String {
-    set_statements([(name, value)])
+    settings([(name, Some(value))])
 }
 
 /// The text of a Query that sets parameters for the session, in order, in one SELECT per 1000 of them (one row each); empty for none. PostgreSQL
-/// runs it as one transaction: it sets all or, when one is refused, none.
-pub fn set_statements<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+/// runs it as one transaction: it sets all or, when one is refused, none. None sets a parameter back to the session's default.
+pub fn settings<'a>(parameters: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
     let mut text = String::new();
     for (index, (name, value)) in parameters.into_iter().enumerate() {
         text.push_str(match index {
@@ -32,14 +32,17 @@ pub fn set_statements<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str
         text.push_str("pg_catalog.set_config(");
         literal(&mut text, name);
         text.push_str(", ");
-        literal(&mut text, value);
+        match value {
+            Some(value) => literal(&mut text, value),
+            None => text.push_str("NULL"),
+        }
         text.push_str(", false) IS NULL");
     }
     text
 }
 
 /// Appends a string literal that means `value` under every setting of standard_conforming_strings, backslash_quote and client_encoding.
-fn literal(text: &mut String, value: &str) {
+pub fn literal(text: &mut String, value: &str) {
     let plain = value.bytes().all(|byte| byte.is_ascii() && byte != b'\\' && byte != 0);
     text.push_str(if plain { "'" } else { "E'" });
     for c in value.chars() {

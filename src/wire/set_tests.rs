@@ -6,9 +6,12 @@ use crate::wire::mutate::survives;
 #[test]
 fn plain_values_stay_readable() {
     assert_eq!(set_statement("search_path", "\"$user\", public"), "SELECT pg_catalog.set_config('search_path', '\"$user\", public', false) IS NULL");
-    let two = set_statements([("DateStyle", "ISO, DMY"), ("a.b", "")]);
-    assert_eq!(two, "SELECT pg_catalog.set_config('DateStyle', 'ISO, DMY', false) IS NULL, pg_catalog.set_config('a.b', '', false) IS NULL");
-    assert_eq!(set_statements([]), "");
+    let two = settings([("DateStyle", Some("ISO, DMY")), ("a.b", Some("")), ("role", None)]);
+    assert_eq!(
+        two,
+        "SELECT pg_catalog.set_config('DateStyle', 'ISO, DMY', false) IS NULL, pg_catalog.set_config('a.b', '', false) IS NULL, pg_catalog.set_config('role', NULL, false) IS NULL"
+    );
+    assert_eq!(settings([]), "");
 }
 
 #[test]
@@ -24,7 +27,7 @@ fn hostile_values_stay_inside_their_literal() {
 #[test]
 fn many_parameters_take_several_selects() {
     let names: Vec<String> = (0..2001).map(|number| format!("p.n{number}")).collect();
-    let text = set_statements(names.iter().map(|name| (name.as_str(), "v")));
+    let text = settings(names.iter().map(|name| (name.as_str(), Some("v"))));
     assert_eq!((text.matches("SELECT ").count(), text.matches("set_config(").count()), (3, 2001));
     assert!(text.split("; ").all(|select| select.starts_with("SELECT ") && select.matches("set_config(").count() <= 1664));
 }

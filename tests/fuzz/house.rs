@@ -10,6 +10,7 @@ use pg_dog::session::client::{Client, Stop};
 use pg_dog::session::exchange::Status;
 use pg_dog::session::parameters::Profile;
 use pg_dog::session::server::{Heard, Server};
+use pg_dog::session::shelf::Keep;
 use pg_dog::session::{Verdict, Verdicts};
 
 use crate::bytes::messages;
@@ -263,7 +264,7 @@ impl House {
     fn fit(&mut self, who: usize) {
         let number = self.sides[who].number;
         self.stage = Stage::Busy;
-        self.server.meets(self.mode);
+        self.server.meets(self.mode, Keep::default(), 0, 0);
         if !self.server.fits(&self.profile, number) {
             let mut verdicts = std::mem::take(&mut self.verdicts);
             verdicts.clear();
@@ -306,6 +307,7 @@ impl House {
                 Heard::More => break,
                 Heard::Free => self.became_free(),
                 Heard::LeftOpen => unreachable!("nobody here is in statement mode"),
+                Heard::Unfit => unreachable!("what is sent in front here is what a server has taken before"),
                 Heard::Fatal => return self.lost(false),
                 Heard::OutOfStep(kind) => {
                     let excused = self.model.failed_copies > self.failed_before || self.model.ended;

@@ -128,6 +128,7 @@ impl Proxy {
             clients: (0..setup.cores).map(|_| Default::default()).collect(),
             tallies: (0..setup.cores).map(|_| Default::default()).collect(),
             clients_max: usize::MAX,
+            library: Arc::default(),
             next_client: AtomicU64::new(1),
             secret: [7; 32],
         });

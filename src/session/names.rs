@@ -1,0 +1,153 @@
+//! What one client's statement names stand for, as PostgreSQL's session would have it. A name is given when its Parse is sent, and taken back when the
+//! server has skipped or refused that: changes that are not sure yet are kept with what was before them, and undone in reverse.
+//!
+//! Invariant: `pending` holds, oldest first, the changes whose outcome has not come. All of them belong to one batch of messages (up to a Sync), since
+//! nobody may change names, or use them, while an earlier batch's changes are not sure (`Exchange::is_unsure`).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::exchange::{Dropped, Exchange, Outcome};
+use super::statements::Statement;
+
+/// Bytes of names and texts that one client may have prepared.
+pub const CLIENT_BYTES_MAX: usize = 64 << 20;
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub statement: Arc<Statement>,
+    /// of its rows, as the client was told when it asked
+    pub shape: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Change {
+    name: Box<[u8]>,
+    /// what the name stood for before; None in a Describe, which changes nothing
+    before: Option<Option<Entry>>,
+}
+
+/// A client's statements.
+#[derive(Debug, Default)]
+pub struct Names {
+    known: HashMap<Box<[u8]>, Entry, ahash::RandomState>,
+    pending: VecDeque<Change>,
+    bytes: usize,
+    /// the one that a text at work deallocates
+    pub deallocating: Option<Box<[u8]>>,
+}
+
+impl Names {
+    /// What `name` stands for.
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<&Entry> {
+        self.known.get(name)
+    }
+
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Bytes that they take, texts that are shared included.
+    pub fn memory(&self) -> usize {
+        self.bytes
+    }
+
+    /// There is room for one more.
+    pub fn has_room(&self, name: &[u8], rest: usize) -> bool {
+        self.bytes + name.len() + rest <= CLIENT_BYTES_MAX
+    }
+
+    /// A Parse of `name` was sent, or is answered by us.
+    pub fn parse(&mut self, name: &[u8], statement: Arc<Statement>) {
+        let before = self.put(name, Some(Entry { statement, shape: None }));
+        self.pending.push_back(Change { name: name.into(), before: Some(before) });
+    }
+
+    /// A Close of `name` is answered by us in its turn.
+    pub fn close(&mut self, name: &[u8]) {
+        let before = self.put(name, None);
+        self.pending.push_back(Change { name: name.into(), before: Some(before) });
+    }
+
+    /// A Describe of `name` was sent.
+    pub fn describe(&mut self, name: &[u8]) {
+        self.pending.push_back(Change { name: name.into(), before: None });
+    }
+
+    /// The name stands for nothing any more, at once.
+    pub fn forget(&mut self, name: &[u8]) {
+        self.put(name, None);
+    }
+
+    /// Takes note of what has become of the changes.
+    #[inline]
+    pub fn settle(&mut self, link: &mut Exchange) {
+        if link.dropped != Dropped::Nothing || !link.outcomes.is_empty() {
+            self.settle_all(link);
+        }
+    }
+
+    #[cold]
+    fn settle_all(&mut self, link: &mut Exchange) {
+        let mut undone = Vec::new();
+        while let Some(outcome) = link.outcomes.pop_front() {
+            let Some(change) = self.pending.pop_front() else { break };
+            match outcome {
+                Outcome::Done => {}
+                Outcome::Undone => undone.push(change),
+                Outcome::Shape(shape) => {
+                    if let Some(entry) = self.known.get_mut(&change.name) {
+                        entry.shape = Some(shape);
+                    }
+                }
+            }
+        }
+        for change in undone.into_iter().rev() {
+            if let Some(before) = change.before {
+                self.put(&change.name, before);
+            }
+        }
+        match std::mem::replace(&mut link.dropped, Dropped::Nothing) {
+            Dropped::Nothing => {}
+            Dropped::One => {
+                if let Some(name) = self.deallocating.take() {
+                    self.forget(&name);
+                }
+            }
+            Dropped::All => {
+                self.known.clear();
+                self.bytes = 0;
+            }
+        }
+    }
+
+    /// The server goes back, and nothing is outstanding on it.
+    pub fn detached(&mut self, link: &mut Exchange) {
+        self.settle(link);
+        self.pending.clear();
+        self.deallocating = None;
+    }
+
+    fn put(&mut self, name: &[u8], entry: Option<Entry>) -> Option<Entry> {
+        let size = |entry: &Entry| name.len() + entry.statement.memory();
+        self.bytes += entry.as_ref().map_or(0, size);
+        let before = match entry {
+            Some(entry) => self.known.insert(name.into(), entry),
+            None => self.known.remove(name),
+        };
+        self.bytes -= before.as_ref().map_or(0, size);
+        before
+    }
+}
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

@@ -1,0 +1,250 @@
+//! The texts that clients prepare, each once: `Statement` is what a Parse asks for without its name, `Library` all of them in the process, `Front`
+//! what one core has seen of it. A hit in the front locks and allocates nothing; the library is asked when a text is new to a core.
+//!
+//! Two clients share a statement when text, parameter types and all that parse analysis reads besides are the same: PostgreSQL folds literals when it
+//! parses (`'2024-01-01 00:00'::timestamptz` under the first client's TimeZone). Texts are compared, never hashes alone.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::sql::may::May;
+
+/// How statements of ours are called on servers; as PgDog's.
+pub const PREFIX: &[u8] = b"__pgdog_";
+
+/// Bytes of texts that a core's front keeps; when there are more it begins anew (whatever a client has prepared stays with that client).
+const FRONT_BYTES_MAX: usize = 8 << 20;
+/// Bytes of texts that the library keeps.
+const LIBRARY_BYTES_MAX: usize = 64 << 20;
+/// Parts of the library that are locked one by one.
+const SHELVES: usize = 16;
+/// What an entry costs besides its text, about.
+const ENTRY_BYTES: usize = 200;
+
+/// What parse analysis reads besides the text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folds {
+    /// of the session's parameters those that matter, see `parameters::Profile::folds`
+    pub parameters: Arc<str>,
+    /// counts the changes of the schema that were seen
+    pub schema: u64,
+}
+
+/// What a text does to the session each time it is executed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    pub may: May,
+    /// the parameter it sets or resets
+    pub sets: Option<Box<[u8]>>,
+    /// it brings that parameter, or all, back to what they were at the session's start
+    pub resets: bool,
+    /// it sets a parameter for the rest of the transaction
+    pub local: bool,
+}
+
+impl Traits {
+    /// It leaves nothing in the session.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.may.without(May::NOW.with(May::BEGINS)).is_nothing() && self.sets.is_none() && !self.local && !self.resets
+    }
+}
+
+/// A statement that nobody shares, where there is no library.
+pub fn alone(rest: &[u8], traits: Traits) -> Arc<Statement> {
+    Library::new(0).private(rest, traits)
+}
+
+/// What clients prepare.
+#[derive(Debug)]
+pub struct Statement {
+    pub id: u64,
+    /// on servers
+    pub name: Box<[u8]>,
+    /// a Parse's body behind the name: text, zero byte, parameter types
+    pub rest: Box<[u8]>,
+    pub traits: Traits,
+    folds: Folds,
+}
+
+/// How a statement is called on servers.
+pub fn name_of(id: u64) -> Vec<u8> {
+    [PREFIX, id.to_string().as_bytes()].concat()
+}
+
+impl Statement {
+    fn new(id: u64, rest: &[u8], folds: Folds, traits: Traits) -> Arc<Statement> {
+        Arc::new(Statement { id, name: name_of(id).into(), rest: rest.into(), traits, folds })
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &[u8] {
+        let end = self.rest.iter().position(|&byte| byte == 0).unwrap_or(self.rest.len());
+        &self.rest[..end]
+    }
+
+    /// Bytes it takes.
+    pub fn memory(&self) -> usize {
+        self.rest.len() + ENTRY_BYTES
+    }
+
+    fn is(&self, rest: &[u8], folds: &Folds) -> bool {
+        *self.rest == *rest && self.folds == *folds
+    }
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    known: HashMap<u64, Vec<Arc<Statement>>, ahash::RandomState>,
+    bytes: usize,
+    /// those that nobody uses are looked for when there are more bytes than this
+    sweep_at: usize,
+}
+
+/// All statements that clients of this process share.
+#[derive(Debug)]
+pub struct Library {
+    parts: [Mutex<Part>; SHELVES],
+    next: AtomicU64,
+    hashes: ahash::RandomState,
+    /// statements and their bytes
+    count: AtomicUsize,
+    bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl Default for Library {
+    fn default() -> Library {
+        Library::new(LIBRARY_BYTES_MAX)
+    }
+}
+
+impl Library {
+    /// One that keeps so many bytes of texts.
+    pub fn new(bytes_max: usize) -> Library {
+        Library {
+            parts: Default::default(),
+            next: AtomicU64::new(1),
+            hashes: ahash::RandomState::new(),
+            count: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            bytes_max,
+        }
+    }
+
+    /// Statements that are shared, and their bytes.
+    pub fn size(&self) -> (usize, usize) {
+        (self.count.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// A statement of one client alone.
+    pub fn private(&self, rest: &[u8], traits: Traits) -> Arc<Statement> {
+        Statement::new(self.next.fetch_add(1, Ordering::Relaxed), rest, Folds::default(), traits)
+    }
+
+    /// Up to `most` of them: (name, text, clients and caches that hold it, bytes).
+    pub fn list(&self, most: usize) -> Vec<(String, String, usize, usize)> {
+        let mut list = Vec::new();
+        for part in &self.parts {
+            let part = lock(part);
+            for statement in part.known.values().flatten().take(most - list.len()) {
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                list.push((text(&statement.name), text(statement.text()), Arc::strong_count(statement) - 1, statement.memory()));
+            }
+        }
+        list
+    }
+
+    /// Forgets what nobody uses; how many that were.
+    pub fn sweep(&self) -> usize {
+        self.parts.iter().map(|part| self.sweep_part(&mut lock(part))).sum()
+    }
+
+    fn find(&self, hash: u64, rest: &[u8], folds: &Folds, traits: impl FnOnce() -> Traits) -> Arc<Statement> {
+        let mut part = lock(&self.parts[hash as usize % SHELVES]);
+        if let Some(known) = part.known.get(&hash).and_then(|known| known.iter().find(|known| known.is(rest, folds))) {
+            return known.clone();
+        }
+        let statement = Statement::new(self.next.fetch_add(1, Ordering::Relaxed), rest, folds.clone(), traits());
+        let most = self.bytes_max / SHELVES;
+        if part.bytes + statement.memory() > most && part.bytes >= part.sweep_at {
+            self.sweep_part(&mut part);
+            // Not again before as much has come as there was to look at.
+            part.sweep_at = most.min(part.bytes + most / 4);
+        }
+        if part.bytes + statement.memory() <= most {
+            part.bytes += statement.memory();
+            self.bytes.fetch_add(statement.memory(), Ordering::Relaxed);
+            self.count.fetch_add(1, Ordering::Relaxed);
+            part.known.entry(hash).or_default().push(statement.clone());
+        }
+        statement
+    }
+
+    fn sweep_part(&self, part: &mut Part) -> usize {
+        let (mut gone, mut bytes) = (0, 0);
+        part.known.retain(|_, list| {
+            list.retain(|statement| {
+                let used = Arc::strong_count(statement) > 1;
+                (gone, bytes) = if used { (gone, bytes) } else { (gone + 1, bytes + statement.memory()) };
+                used
+            });
+            !list.is_empty()
+        });
+        part.bytes -= bytes;
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.count.fetch_sub(gone, Ordering::Relaxed);
+        gone
+    }
+}
+
+fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
+    // Nothing is changed half way: what a panicking thread left is whole.
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What one core has seen of the library.
+#[derive(Debug)]
+pub struct Front {
+    library: Arc<Library>,
+    known: HashMap<u64, Arc<Statement>, ahash::RandomState>,
+    bytes: usize,
+}
+
+impl Front {
+    /// An empty one.
+    pub fn new(library: Arc<Library>) -> Front {
+        Front { library, known: HashMap::default(), bytes: 0 }
+    }
+
+    /// The library behind it.
+    pub fn library(&self) -> &Library {
+        &self.library
+    }
+
+    /// Forgets what it has seen, so that the library can forget what nobody uses.
+    pub fn clear(&mut self) {
+        self.known.clear();
+        self.bytes = 0;
+    }
+
+    /// The statement of a Parse whose body behind the name is `rest`; `traits` are asked for when it is new.
+    pub fn find(&mut self, rest: &[u8], folds: &Folds, traits: impl FnOnce() -> Traits) -> Arc<Statement> {
+        let hash = self.library.hashes.hash_one((rest, &*folds.parameters, folds.schema));
+        if let Some(known) = self.known.get(&hash).filter(|known| known.is(rest, folds)) {
+            return known.clone();
+        }
+        let statement = self.library.find(hash, rest, folds, traits);
+        if self.bytes > FRONT_BYTES_MAX {
+            self.clear();
+        }
+        self.bytes += statement.memory();
+        self.known.insert(hash, statement.clone());
+        statement
+    }
+}
+
+#[cfg(test)]
+#[path = "statements_tests.rs"]
+mod tests;

@@ -1,0 +1,168 @@
+//! What a client's texts may have left in a shared session, gathered until its transaction ends: then the server is asked (`inquiry`), because only
+//! it knows what was rolled back, which branch of a DO was taken, what a function did. And `Pins`: what was found that needs this very server.
+
+use crate::sql::look::{Look, Statement as Text};
+use crate::sql::may::May;
+
+use super::statements::Traits;
+
+/// Names of parameters that are remembered; when there are more, all parameters are asked about.
+const NAMES_MAX: usize = 16;
+
+/// Why a client keeps its server between transactions: a set of reasons.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pins(u8);
+
+impl Pins {
+    pub const NONE: Pins = Pins(0);
+    /// temporary tables or other temporary objects
+    pub const TEMPORARY: Pins = Pins(1);
+    /// cursors WITH HOLD
+    pub const CURSORS: Pins = Pins(2);
+    /// session-level advisory locks
+    pub const LOCKS: Pins = Pins(4);
+    /// LISTEN
+    pub const LISTENS: Pins = Pins(8);
+    /// statements of PREPARE
+    pub const PREPARED: Pins = Pins(16);
+    /// `SET pgdog.pin`
+    pub const BY_HAND: Pins = Pins(32);
+    /// a named statement that cannot be prepared elsewhere: too large to be kept, or `prepared_statements = "disabled"`
+    pub const NAMED: Pins = Pins(64);
+    /// the server could not be asked what there is
+    pub const UNKNOWN: Pins = Pins(128);
+
+    /// All reasons and their words, in the order of their bits.
+    pub const ALL: [(Pins, &str); 8] = [
+        (Pins::TEMPORARY, "temporary tables"),
+        (Pins::CURSORS, "cursors with hold"),
+        (Pins::LOCKS, "advisory locks"),
+        (Pins::LISTENS, "listen"),
+        (Pins::PREPARED, "prepare"),
+        (Pins::BY_HAND, "pgdog.pin"),
+        (Pins::NAMED, "named statements"),
+        (Pins::UNKNOWN, "unknown"),
+    ];
+    /// What an answer of the server decides.
+    pub const ASKED: Pins = Pins(1 | 2 | 4 | 8 | 16 | 32 | 128);
+
+    /// There is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// All of `other`'s are among them.
+    pub fn contains(self, other: Pins) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Those of both.
+    pub fn with(self, other: Pins) -> Pins {
+        Pins(self.0 | other.0)
+    }
+
+    /// Those that are not `other`'s.
+    pub fn without(self, other: Pins) -> Pins {
+        Pins(self.0 & !other.0)
+    }
+
+    /// Their words, separated by commas.
+    pub fn words(self) -> String {
+        let words: Vec<&str> = Pins::ALL.iter().filter(|(pin, _)| self.contains(*pin)).map(|&(_, words)| words).collect();
+        words.join(", ")
+    }
+}
+
+/// What may have been left.
+#[derive(Clone, Debug, Default)]
+pub struct Suspicion {
+    pub may: May,
+    /// parameters that were set (true) or reset, as the texts call them
+    pub names: Vec<(Box<[u8]>, bool)>,
+    /// parameters were set for the rest of the transaction
+    local: bool,
+}
+
+impl Suspicion {
+    /// Nothing was seen.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.may.is_nothing() && self.names.is_empty() && !self.local
+    }
+
+    /// Forgets everything.
+    #[inline]
+    pub fn clear(&mut self) {
+        if !self.is_empty() {
+            self.may = May::NOTHING;
+            self.names.clear();
+            self.local = false;
+        }
+    }
+
+    /// A text is carried out.
+    #[inline]
+    pub fn add(&mut self, traits: &Traits) {
+        if !traits.is_plain() {
+            self.note(traits);
+        }
+    }
+
+    #[cold]
+    fn note(&mut self, traits: &Traits) {
+        self.may = self.may | traits.may;
+        self.local |= traits.local;
+        let Some(name) = &traits.sets else { return };
+        if let Some(known) = self.names.iter_mut().find(|(known, _)| known == name) {
+            known.1 |= !traits.resets;
+        } else if self.names.len() < NAMES_MAX {
+            self.names.push((name.clone(), !traits.resets));
+        } else {
+            self.may = self.may | May::SETS;
+        }
+    }
+
+    /// The server has reported that a parameter was changed.
+    pub fn reported(&mut self) {
+        self.local = true;
+    }
+
+    /// Parameters may differ from what the client's profile says.
+    pub fn parameters(&self) -> bool {
+        self.local || !self.names.is_empty() || self.may.contains(May::SETS) || self.may.contains(May::CALLS)
+    }
+}
+
+/// What a text does each time it is executed; anything, if there is more of it than `text`.
+pub fn traits(look: &Look<'_>, text: &[u8], cut: bool) -> Traits {
+    if cut {
+        return Traits { may: May::ANYTHING, ..Traits::default() };
+    }
+    let mut traits = Traits { may: look.may, ..Traits::default() };
+    match &look.statement {
+        // What is set for the transaction is gone when it ends.
+        Text::Set { local: true, .. } => traits.local = true,
+        Text::Set { name, .. } => {
+            traits.sets = Some(name.name().as_ref().into());
+            traits.resets = ends_with_default(text);
+        }
+        Text::Reset { name } => {
+            traits.sets = Some(name.name().as_ref().into());
+            traits.resets = true;
+        }
+        Text::ResetAll | Text::DiscardAll => {
+            traits.may = traits.may | May::SETS;
+            traits.resets = true;
+        }
+        Text::Prepare { .. } | Text::Execute { .. } | Text::Deallocate { .. } | Text::DeallocateAll => traits.may = traits.may | May::PREPARES,
+        Text::Listen { .. } | Text::Unlisten { .. } | Text::UnlistenAll => traits.may = traits.may | May::LISTENS,
+        _ => {}
+    }
+    traits
+}
+
+/// Whether a SET sets its parameter back.
+fn ends_with_default(text: &[u8]) -> bool {
+    let end = text.iter().rposition(|byte| !matches!(byte, b';' | b' ' | b'\t' | b'\r' | b'\n')).map_or(0, |last| last + 1);
+    end >= 8 && text[end - 7..end].eq_ignore_ascii_case(b"default") && !text[end - 8].is_ascii_alphanumeric()
+}

@@ -1,0 +1,17 @@
+//! What a text of SQL says, as far as a pooler has to know it, from its bytes alone: no catalog, no parser, no allocation for ordinary texts.
+//! Where a text can be read in two ways, the more suspicious one is taken.
+//!
+//! `look` says what a text may do to the session that runs it; `lex` cuts it into tokens, `single` reads the one statement a session has to know,
+//! `calls` says whether a `name (` calls a function that is not PostgreSQL's own, `own` knows those, `may` is the set of suspicions. What is done
+//! about a suspicion is left to `session`.
+
+mod calls;
+mod lex;
+pub mod look;
+pub mod may;
+mod own;
+mod single;
+
+pub use look::{Look, look};
+pub use may::May;
+pub use single::{Statement, Word};
