@@ -114,7 +114,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 &mut server.link.server.exchange
             });
             let Some(peer) = peer.client() else { return at };
-            let left = peer.client.left();
+            let (left, begun) = (peer.client.left(), peer.client.has_begun());
             let fed = guard(|| peer.client.on_bytes(rest.view(), exchange, &mut verdicts));
             let (consumed, stop) = match fed {
                 Ok(fed) => fed,
@@ -124,8 +124,12 @@ impl<D: Door, K: Desk> Core<D, K> {
                     return at;
                 }
             };
+            let begins = !begun && peer.client.has_begun();
             self.carry_out_client(slot, server, rest, &verdicts);
             self.verdicts = verdicts;
+            if begins {
+                self.has_begun(slot);
+            }
             if let Some(sample) = self.query_sample {
                 self.quote(slot, rest.part(0..consumed), left, sample);
             }

@@ -33,8 +33,8 @@ fn a_panic_in_a_clients_session_ends_that_client_alone() {
     let mut house = House::new(PoolerMode::Transaction, 2);
     let (other, mine) = (house.login(), house.login());
     // One on a server of its own, in a transaction; one with a transaction of its own on the other server, so that both are busy.
-    assert_eq!(house.ask(other, "BEGIN").0, "CZ");
-    assert_eq!(house.ask(mine, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(other, "BEGIN;SELECT 1").0, "CZ");
+    assert_eq!(house.ask(mine, "BEGIN;SELECT 1").0, "CZ");
     let (tags, texts) = house.ask(mine, fatal_words());
     assert_eq!(tags, "E");
     assert!(texts[0].contains("SFATAL\0") && texts[0].contains("CXX000\0Minternal error\0"), "{texts:?}");
@@ -45,7 +45,7 @@ fn a_panic_in_a_clients_session_ends_that_client_alone() {
     // As many as before find room, and again.
     for round in 2..5 {
         let mine = house.login();
-        assert_eq!(house.ask(mine, "BEGIN").0, "CZ");
+        assert_eq!(house.ask(mine, "BEGIN;SELECT 1").0, "CZ");
         assert_eq!(house.ask(other, "SELECT 1").0, "CZ");
         house.ask(mine, fatal_words());
         assert_eq!((house.panics(), house.clients()), (round, 1));
@@ -57,7 +57,7 @@ fn a_panic_in_a_clients_session_ends_that_client_alone() {
 fn a_panic_in_a_servers_session_ends_its_client_alone() {
     let mut house = House::new(PoolerMode::Transaction, 2);
     let (other, mine) = (house.login(), house.login());
-    assert_eq!(house.ask(other, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(other, "BEGIN;SELECT 1").0, "CZ");
     let (tags, texts) = house.ask(mine, &format!("SAY {}", fatal_words()));
     assert_eq!(tags, "E");
     assert!(texts[0].contains("CXX000\0"), "{texts:?}");
@@ -106,7 +106,7 @@ fn a_client_that_has_half_a_message_gets_no_words() {
     house.write(mine, b"H\0\0\0\x04");
     // A query whose answer is a row in two pieces; between them the client says the fatal words.
     let mut words = Vec::new();
-    client::query(&mut words, b"BEGIN").unwrap();
+    client::query(&mut words, b"BEGIN;SELECT 1").unwrap();
     house.write(mine, &words);
     house.read(mine);
     let mut parse = Vec::new();

@@ -339,7 +339,7 @@ impl FakeServer {
         } else if message[0] == b'Q' {
             let text = String::from_utf8_lossy(&message[5..message.len() - 1]).into_owned();
             match text.as_str() {
-                "BEGIN" | "SELECT begins()" => self.in_transaction = true,
+                "BEGIN" | "BEGIN;SELECT 1" | "SELECT txid_current()" => self.in_transaction = true,
                 "COMMIT" | "ROLLBACK" => self.in_transaction = false,
                 _ => {}
             }

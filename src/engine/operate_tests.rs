@@ -22,7 +22,7 @@ const SECOND: u64 = 1_000_000_000;
 fn servers_in_use_are_counted() {
     let mut house = House::new(PoolerMode::Transaction, 3);
     let (open, idle) = (house.login(), house.login());
-    assert_eq!(house.ask(open, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(open, "BEGIN;SELECT 1").0, "CZ");
     assert_eq!(house.ask(idle, "SELECT 1").0, "CZ");
     assert_eq!((house.order(Order::InUse(app())), house.order(Order::InUse(elsewhere()))), (1, 0));
     assert_eq!(house.ask(open, "COMMIT").0, "CZ");
@@ -33,7 +33,7 @@ fn servers_in_use_are_counted() {
 fn connections_are_replaced_as_soon_as_they_are_free() {
     let mut house = House::new(PoolerMode::Transaction, 3);
     let (open, idle) = (house.login(), house.login());
-    assert_eq!(house.ask(open, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(open, "BEGIN;SELECT 1").0, "CZ");
     assert_eq!(house.ask(idle, "SELECT 1").0, "CZ");
     assert_eq!(house.ledger().open(), 2);
     assert_eq!(house.order(Order::Replace(elsewhere())), 0);
@@ -54,7 +54,7 @@ fn connections_are_replaced_as_soon_as_they_are_free() {
 fn all_of_a_database_are_dropped_and_nobody_else() {
     let mut house = House::new(PoolerMode::Transaction, 3);
     let (open, idle) = (house.login(), house.login());
-    assert_eq!(house.ask(open, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(open, "BEGIN;SELECT 1").0, "CZ");
     assert_eq!(house.order(Order::Drop(elsewhere())), 0);
     assert_eq!(house.ask(idle, "SELECT 1").0, "CZ");
     house.ledger().set_paused(true);
@@ -92,7 +92,7 @@ fn one_client_is_dropped_by_its_id() {
 fn a_pool_that_is_held_lets_open_transactions_go_on_and_nobody_wait_too_long() {
     let mut house = House::new(PoolerMode::Transaction, 2);
     let (open, waits) = (house.login(), house.login());
-    assert_eq!(house.ask(open, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(open, "BEGIN;SELECT 1").0, "CZ");
     house.ledger().set_held(true);
     house.ledger().set_paused(true);
     house.order(Order::Hold { any: true, scope: app() });
@@ -115,7 +115,7 @@ fn a_pool_that_is_held_lets_open_transactions_go_on_and_nobody_wait_too_long() {
 fn a_wait_counts_from_the_end_of_the_maintenance() {
     let mut house = House::new(PoolerMode::Transaction, 1);
     let (open, waits) = (house.login(), house.login());
-    assert_eq!(house.ask(open, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(open, "BEGIN;SELECT 1").0, "CZ");
     house.ledger().set_held(true);
     house.ledger().set_paused(true);
     house.order(Order::Hold { any: true, scope: app() });
@@ -135,7 +135,7 @@ fn a_wait_counts_from_the_end_of_the_maintenance() {
 fn a_client_that_keeps_its_server_is_held_between_transactions() {
     let mut house = House::new(PoolerMode::Session, 2);
     let (open, idle) = (house.login(), house.login());
-    assert_eq!(house.ask(open, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(open, "BEGIN;SELECT 1").0, "CZ");
     assert_eq!(house.ask(idle, "SELECT 1").0, "CZ");
     house.ledger().set_held(true);
     house.ledger().set_paused(true);
@@ -183,7 +183,7 @@ fn a_closed_door_takes_nobody_and_counts_who_is_inside() {
 fn a_suspended_core_listens_to_nobody() {
     let mut house = House::new(PoolerMode::Transaction, 1);
     let (open, waits) = (house.login(), house.login());
-    assert_eq!(house.ask(open, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(open, "BEGIN;SELECT 1").0, "CZ");
     assert_eq!(house.order(Order::Suspend), 0);
     assert_eq!(house.ask(open, "SELECT 1").0, "");
     assert_eq!(house.ask(waits, "SELECT 2").0, "");
@@ -193,7 +193,7 @@ fn a_suspended_core_listens_to_nobody() {
     assert_eq!(house.ask(late, "SELECT 3").0, "");
     house.pass(600 * SECOND);
     assert_eq!(house.order(Order::Suspend), 0, "once more, as control does while something is still to be sent");
-    assert_eq!(house.servers[0].texts, ["BEGIN"]);
+    assert_eq!(house.servers[0].texts, ["BEGIN;SELECT 1"]);
     house.order(Order::Wake);
     assert_eq!(house.read(open).0, "CZ");
     assert_eq!(house.ask(open, "COMMIT").0, "CZ");
@@ -205,7 +205,7 @@ fn a_suspended_core_listens_to_nobody() {
 fn a_report_is_made_in_slices() {
     let mut house = House::new(PoolerMode::Transaction, 2);
     let clients: Vec<_> = (0..5 * SLICE).map(|_| house.login()).collect();
-    assert_eq!(house.ask(clients[3], "BEGIN").0, "CZ");
+    assert_eq!(house.ask(clients[3], "BEGIN;SELECT 1").0, "CZ");
     house.post(Mail::Report { request: 1, wants: Wants { clients: true, servers: true, pools: true } });
     let mut turns = 0;
     while house.reported() == 0 {

@@ -144,6 +144,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             (Stage::Admin { busy: true, .. }, _) => State::Active,
             _ if client.ticket.is_some() => State::Waiting,
             (_, Some(Peer::Server(server))) => server_state(server),
+            _ if client.client.has_begun() => State::IdleInTransaction,
             _ => State::Idle,
         }
     }

@@ -14,17 +14,17 @@ fn a_transaction_left_open_in_statement_mode_ends_its_client_and_is_rolled_back(
     assert!(tags == "EZ" && texts[0].contains("SERROR\0") && texts[0].contains("C58000\0"), "{tags} {texts:?}");
     assert!(house.servers[0].texts.iter().all(|text| text != "BEGIN"), "{:?}", house.servers[0].texts);
     // Not to be seen in its text.
-    let (tags, texts) = house.ask(mine, "SELECT begins()");
+    let (tags, texts) = house.ask(mine, "SELECT txid_current()");
     assert_eq!(tags, "CE");
     assert!(texts[1].contains("SFATAL\0") && texts[1].contains("C58000\0"), "{texts:?}");
     assert!(house.is_closed(mine) && !house.is_closed(other));
     assert_eq!(house.ask(other, "SELECT 2").0, "CZ");
-    assert_eq!(house.servers[0].texts[2..], ["SELECT begins()", "ROLLBACK", "SELECT 2"]);
+    assert_eq!(house.servers[0].texts[2..], ["SELECT txid_current()", "ROLLBACK", "SELECT 2"]);
     assert_eq!((house.permits(), house.panics()), ((1, 1), 0));
     // In transaction mode it is nobody's fault.
     let mut house = House::new(PoolerMode::Transaction, 1);
     let mine = house.login();
-    assert_eq!(house.ask(mine, "SELECT begins()").0, "CZ");
+    assert_eq!(house.ask(mine, "SELECT txid_current()").0, "CZ");
     assert_eq!(house.ask(mine, "COMMIT").0, "CZ");
 }
 
@@ -93,13 +93,13 @@ fn noise_between_any_two_messages_puts_nothing_out_of_step() {
         for &client in &clients {
             // It comes with the reply; what the server says while it is made to fit another client is not this one's.
             assert_eq!(house.ask(client, "SELECT 1").0.replace(['N', 'A', 'S'], ""), "CZ", "round {round}");
-            house.ask(client, "BEGIN");
+            house.ask(client, "BEGIN;SELECT 1");
             let (tags, _) = house.ask(client, "COMMIT");
             assert_eq!(tags, "NASCNASZ", "what is said behind the last reply is nobody's");
         }
         // One goes in the middle of a transaction.
         let gone = clients.remove(0);
-        house.ask(gone, "BEGIN");
+        house.ask(gone, "BEGIN;SELECT 1");
         house.world.peer_close(gone);
         house.settle();
         let next = house.connect_with(&[("user", "app"), ("database", "app"), ("application_name", "next")]);

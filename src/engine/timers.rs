@@ -39,6 +39,8 @@ pub enum Timer {
     Accept,
     /// a client may have taken too long for something
     Watch { slot: u32, generation: u32 },
+    /// a client may have done nothing for too long in a transaction that no server knows of
+    Begun { slot: u32, generation: u32 },
     /// a client may have waited for long
     Notify { slot: u32, generation: u32 },
     /// the first of a pool's waiters may have waited so long that the reserve is for him
@@ -84,6 +86,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Timer::Probe { slot, generation } if self.links.is_open(slot, generation) => self.probe_due(slot),
             Timer::Accept => self.accept_again(),
             Timer::Watch { slot, generation } if self.links.is_open(slot, generation) => self.watch_due(slot),
+            Timer::Begun { slot, generation } if self.links.is_open(slot, generation) => self.begun_due(slot),
             Timer::Notify { slot, generation } if self.links.is_open(slot, generation) => self.notify_due(slot),
             Timer::Reserve { pool } => self.reserve_due(pool),
             _ => {}

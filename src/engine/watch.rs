@@ -75,7 +75,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let mut look = Look { now: self.now, at: u64::MAX };
         let Some(Peer::Server(server)) = self.peers.get(peer.server as usize) else {
             // Waiting has its own limit. Without one for idle clients nothing can be too long before there is a server.
-            let idle = peer.ticket.is_none() && matches!(peer.stage, Stage::Ready);
+            let idle = peer.ticket.is_none() && matches!(peer.stage, Stage::Ready) && !peer.client.has_begun();
             if idle && look.is_over(peer.idle_since, limits.client_idle_timeout) {
                 return Some(Standing::TooLong(TooLong::Idle(limits.client_idle_timeout)));
             }
@@ -137,6 +137,29 @@ impl<D: Door, K: Desk> Core<D, K> {
             tally.force_closed.add(1);
         }
         self.end_both(client, server, code, &message, Some("What was running may or may not have been carried out."));
+    }
+
+    /// A client has begun a transaction, and no server knows of it.
+    pub(super) fn has_begun(&mut self, client: u32) {
+        let now = self.now;
+        let Some(peer) = self.peers[client as usize].client() else { return };
+        peer.idle_since = now;
+        let limit = peer.pool.as_ref().map_or(u64::MAX, |pool| ns(pool.spec.limits.client_idle_in_transaction_timeout));
+        if limit != u64::MAX {
+            let generation = self.links.generation(client);
+            self.wheel.arm(now.saturating_add(limit), Timer::Begun { slot: client, generation });
+        }
+    }
+
+    /// The timer of `has_begun`; that transaction may be over, and another one begun.
+    pub(super) fn begun_due(&mut self, client: u32) {
+        let Some(Peer::Client(peer)) = self.peers.get(client as usize) else { return };
+        let Some(pool) = &peer.pool else { return };
+        let limit = pool.spec.limits.client_idle_in_transaction_timeout;
+        let idle = peer.server == NOBODY && peer.ticket.is_none() && peer.client.has_begun();
+        if idle && self.now.saturating_sub(peer.idle_since) >= ns(limit) {
+            self.took_too_long(client, &TooLong::IdleInTransaction(limit));
+        }
     }
 
     /// A client has begun to wait: it is told so if that takes long.

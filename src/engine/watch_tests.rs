@@ -39,7 +39,7 @@ fn an_idle_client_goes_and_one_that_asks_in_time_stays() {
 fn nobody_is_idle_in_a_transaction() {
     let mut house = limited(Transaction, Limits { client_idle_timeout: MS(500), ..Limits::default() });
     let client = house.login();
-    assert_eq!(house.ask(client, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(client, "BEGIN;SELECT 1").0, "CZ");
     house.wait(5_000);
     assert_eq!(house.ask(client, "COMMIT").0, "CZ");
 }
@@ -48,7 +48,7 @@ fn nobody_is_idle_in_a_transaction() {
 fn a_transaction_that_is_left_alone_is_rolled_back_and_its_server_kept() {
     let mut house = limited(Transaction, Limits { client_idle_in_transaction_timeout: MS(300), ..Limits::default() });
     let client = house.login();
-    house.ask(client, "BEGIN");
+    house.ask(client, "BEGIN;SELECT 1");
     for _ in 0..5 {
         house.wait(200);
         assert_eq!(house.ask(client, "SELECT 1").0, "CZ", "it says something in time");
@@ -92,7 +92,7 @@ fn a_transaction_may_not_take_longer_however_busy_it_is() {
             house.wait(800);
             assert_eq!(house.ask(client, "SELECT 1").0, "CZ");
         }
-        house.ask(client, "BEGIN");
+        house.ask(client, "BEGIN;SELECT 1");
         for _ in 0..4 {
             house.wait(200);
             assert_eq!(house.ask(client, "SELECT 1").0, "CZ", "{mode:?}");
@@ -112,7 +112,7 @@ fn a_transaction_may_not_take_longer_however_busy_it_is() {
 fn who_waits_for_long_is_told_once() {
     let mut house = House::with(Transaction, 1, |_, general| general.query_wait_notify = MS(200));
     let (holder, waiter) = (house.login(), house.login());
-    house.ask(holder, "BEGIN");
+    house.ask(holder, "BEGIN;SELECT 1");
     assert_eq!(house.ask(waiter, "SELECT 1").0, "");
     house.wait(100);
     assert_eq!(house.read(waiter).0, "");
@@ -131,8 +131,8 @@ fn the_reserve_is_for_those_who_have_waited_for_long_and_goes_again() {
         general.reserve_pool_timeout = MS(500);
     });
     let (holder, waiter) = (house.login(), house.login());
-    house.ask(holder, "BEGIN");
-    assert_eq!(house.ask(waiter, "BEGIN").0, "");
+    house.ask(holder, "BEGIN;SELECT 1");
+    assert_eq!(house.ask(waiter, "BEGIN;SELECT 1").0, "");
     house.wait(400);
     assert_eq!(house.servers.len(), 1);
     house.wait(200);

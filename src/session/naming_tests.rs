@@ -215,8 +215,8 @@ fn a_server_keeps_so_many() {
     assert_eq!(desk.link.shelf.len(), 3, "in use by this checkout");
     let server = desk.change(Exchange::default());
     desk.change(server);
-    assert_eq!(desk.say(&[b("a"), s()]), more("C[1]SP[1]B[1]S"), "the oldest goes, and comes again");
-    desk.hear(b"3Z12Z");
+    assert_eq!(desk.say(&[b("a"), s()]), more("C[1]SC[2]P[1]B[1]S"), "the oldest goes, and comes again");
+    desk.hear(b"3Z312Z");
     assert!(desk.link.is_free());
 }
 

@@ -111,7 +111,7 @@ fn every_cut_comes_to_the_same() {
     let ours = [framed(b'T', b"\0\0"), row(9), tag("SELECT 1"), ready(b'I')].concat().len();
     let theirs = report("ERROR", "26000");
     let at = bytes.windows(theirs.len()).position(|part| part == theirs).expect("it is there");
-    let refused = words(|out| refusal(&Refusal::Begins, true, out));
+    let refused = words(|out| refusal(&Refusal::Begins, false, out));
     assert_eq!(whole.to_client, [&bytes[ours..at], &refused[..], &bytes[at + theirs.len()..]].concat());
 }
 
