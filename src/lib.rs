@@ -21,6 +21,7 @@ pub mod mail;
 pub mod pool;
 /// one client's conversation, one server's, and the exchange between them
 pub mod session;
+/// what a text of SQL says
 pub mod sql;
 /// bytes ↔ PostgreSQL messages
 pub mod wire;

@@ -20,13 +20,14 @@ pub struct Name {
 /// What the text may do by `name (`, given the token before the name; the lexer stands behind the parenthesis.
 pub fn call(lexer: &Lexer<'_>, before: Token, name: Name) -> May {
     let word = &lexer.text[name.last..name.token.end];
-    if follows_no_call(lexer, before) {
+    let alone = !name.quoted && name.last == name.token.start;
+    if alone && known(word) != Known::Unknown || follows_no_call(lexer, before) {
         return May::NOTHING;
     }
     if name.quoted {
         return May::CALLS;
     }
-    if name.last != name.token.start {
+    if !alone {
         return match &lexer.text[name.token.start..name.last] {
             schema if schema.eq_ignore_ascii_case(b"pg_catalog.") && known(word) == Known::Function => May::NOTHING,
             // Only a superuser makes functions there.
@@ -35,11 +36,7 @@ pub fn call(lexer: &Lexer<'_>, before: Token, name: Name) -> May {
             _ => May::CALLS,
         };
     }
-    match known(word) {
-        Known::Unknown if is_grammar(lexer, before, word) => May::NOTHING,
-        Known::Unknown => special(word),
-        _ => May::NOTHING,
-    }
+    if is_grammar(lexer, before, word) { May::NOTHING } else { special(word) }
 }
 
 /// They make a replication slot, which may be temporary.

@@ -1,9 +1,9 @@
-//! Cuts a text into tokens as PostgreSQL's lexer does (scan.l), as far as words, strings, comments and `;` are told apart. Never wrong silently: where
-//! the end of a string depends on `standard_conforming_strings` or on the encoding, which the bytes do not tell, the token is `Lost` and so is
-//! everything behind it.
+//! Cuts a text into tokens as PostgreSQL's lexer does (scan.l), as far as words, strings, comments and `;` are told apart. Never wrong silently:
+//! where the end of a string depends on `standard_conforming_strings` or on the encoding, which the bytes do not tell, the token is `Lost` and so
+//! is everything behind it.
 //!
-//! Encodings in which a byte below 0x80 may be the second half of a character (SJIS, BIG5, GBK, GB18030, UHC, JOHAB) never use `'`, `"`, `;` or `$` so,
-//! but they do use the backslash: see `escaped`.
+//! Encodings in which a byte below 0x80 may be the second half of a character (SJIS, BIG5, GBK, GB18030, UHC, JOHAB) never use `'`, `"`, `;` or
+//! `$` so, but they do use the backslash: see `escaped`.
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl<'a> Lexer<'a> {
 
     /// The next token behind blanks and comments.
     #[inline]
-    pub fn next(&mut self) -> Token {
+    pub fn token(&mut self) -> Token {
         loop {
             let start = self.at;
             let Some(&byte) = self.text.get(start) else { return Token { kind: Kind::End, start, end: start } };

@@ -10,7 +10,7 @@ use super::calls::{Name, call, is_one};
 use super::lex::{Kind, Lexer, Token, raw_words};
 use super::may::May;
 use super::single;
-pub use super::single::Statement;
+pub use super::single::{Statement, Word};
 
 /// What a text is and what it may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,6 @@ const SAID: May = May::SETS.with(May::LISTENS).with(May::PREPARES).with(May::BEG
 /// What is to be looked for in a second pass.
 #[derive(Clone, Copy, Default)]
 struct Wanted {
-    /// the text may run any other that it holds: everything by which a text in a string shows itself
-    texts: bool,
     /// it may be PL/pgSQL
     code: bool,
     /// `hold`, of a cursor
@@ -52,6 +50,17 @@ struct Wanted {
     execute: bool,
     /// a function called behind a parenthesis, unless it is an alias: what tells is `distinct`, `returning` or `operator`
     alias: bool,
+    /// a function called in a CREATE TABLE, which is run only if there is a query: `as`
+    query: bool,
+}
+
+/// Whether what a statement calls is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Runs {
+    Yes,
+    /// if it is CREATE TABLE AS
+    IfQuery,
+    No,
 }
 
 struct Pass<'a> {
@@ -62,8 +71,8 @@ struct Pass<'a> {
     first: usize,
     /// its first word is one that `single` knows
     session: bool,
-    /// calls in this statement count
-    judged: bool,
+    /// of this statement
+    runs: Runs,
     /// what the statements' first words make suspicious
     starts: May,
     /// all the rest
@@ -74,7 +83,7 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn new(text: &'a [u8]) -> Pass<'a> {
         let lexer = Lexer::new(text, 0);
-        Pass { lexer, statements: 0, first: 0, session: false, judged: true, starts: May::NOTHING, may: May::NOTHING, wanted: Wanted::default() }
+        Pass { lexer, statements: 0, first: 0, session: false, runs: Runs::Yes, starts: May::NOTHING, may: May::NOTHING, wanted: Wanted::default() }
     }
 
     /// Reads all; false when the text cannot be read for sure.
@@ -83,7 +92,7 @@ impl<'a> Pass<'a> {
         // The token before the name, the name, and whether a dot stands behind it.
         let (mut before, mut name, mut dotted, mut fresh) = (Token::NONE, nobody, false, true);
         loop {
-            let token = self.lexer.next();
+            let token = self.lexer.token();
             if fresh && !matches!(token.kind, Kind::End | Kind::Lost | Kind::Mark(b';')) {
                 self.start(token);
                 fresh = false;
@@ -117,15 +126,16 @@ impl<'a> Pass<'a> {
     #[inline]
     fn word(&mut self, before: Token, token: Token) {
         let word = self.lexer.bytes(token);
-        match word[0] | 0x20 {
+        let temporary = match word[0] | 0x20 {
+            // Elsewhere it is a column's name.
             b't' if matches!(word.len(), 4 | 9) && is_one(word, &["temp", "temporary"]) => {
-                // Elsewhere it is a column's name.
-                if before.kind == Kind::Word && is_one(self.lexer.bytes(before), &["create", "replace", "local", "global", "into"]) {
-                    self.may |= May::TEMPORARY;
-                }
+                before.kind == Kind::Word && is_one(self.lexer.bytes(before), &["create", "replace", "local", "global", "into"])
             }
-            b'p' if names_temporary(word) => self.may |= May::TEMPORARY,
-            _ => {}
+            b'p' => names_temporary(word),
+            _ => false,
+        };
+        if temporary {
+            self.may |= May::TEMPORARY;
         }
     }
 
@@ -163,18 +173,20 @@ impl<'a> Pass<'a> {
         if may.is_nothing() {
             return;
         }
-        if may == May::CALLS && (!self.judged || before.kind == Kind::Mark(b')')) {
+        match self.runs {
+            _ if may != May::CALLS => self.may |= may,
+            Runs::No => {}
             // An alias with its columns, `(VALUES (1)) v (a)`, unless the text has one of the words that make it a call.
-            self.wanted.alias |= self.judged;
-            return;
+            _ if before.kind == Kind::Mark(b')') => self.wanted.alias = true,
+            Runs::IfQuery => self.wanted.query = true,
+            Runs::Yes => self.may |= may,
         }
-        self.may |= may;
     }
 
     /// The first token of a statement.
     fn start(&mut self, token: Token) {
         self.statements += 1;
-        self.judged = true;
+        self.runs = Runs::Yes;
         let mut word = [0; 12];
         let length = token.end - token.start;
         if token.kind == Kind::Word && length <= word.len() {
@@ -194,8 +206,8 @@ impl<'a> Pass<'a> {
             b"execute" => May::PREPARES,
             b"listen" => May::LISTENS,
             _ => {
-                self.session &= self.statements != 1;
-                return self.other(&word[..length.min(12)]);
+                self.other(&word[..length.min(12)]);
+                return;
             }
         };
         self.session |= self.statements == 1;
@@ -207,7 +219,7 @@ impl<'a> Pass<'a> {
         match word {
             b"deallocate" => May::FREES.with(May::PREPARES),
             b"unlisten" => May::FREES.with(May::LISTENS),
-            b"discard" => May::FREES.with(May::SETS),
+            b"discard" if self.second(&["all"]) => May::FREES.with(May::SETS),
             _ => May::FREES,
         }
     }
@@ -215,9 +227,9 @@ impl<'a> Pass<'a> {
     /// SET and RESET, unless what they set ends with the transaction.
     fn set(&self) -> May {
         let mut ahead = self.lexer;
-        let mut word = ahead.next();
+        let mut word = ahead.token();
         if word.kind == Kind::Word && is_one(ahead.bytes(word), &["session"]) {
-            word = ahead.next();
+            word = ahead.token();
         }
         let local = word.kind == Kind::Word && is_one(ahead.bytes(word), &["local", "transaction", "constraints"]);
         if local { May::NOTHING } else { May::SETS }
@@ -226,7 +238,7 @@ impl<'a> Pass<'a> {
     /// PREPARE, unless it is PREPARE TRANSACTION.
     fn prepare(&self) -> May {
         let mut ahead = self.lexer;
-        let (word, what) = (ahead.next(), ahead.next());
+        let (word, what) = (ahead.token(), ahead.token());
         let whole = what.kind == Kind::Text || what.kind == Kind::Word && is_one(ahead.bytes(what), &["u", "e", "n"]);
         if whole && is_one(ahead.bytes(word), &["transaction"]) { May::NOTHING } else { May::PREPARES }
     }
@@ -242,29 +254,28 @@ impl<'a> Pass<'a> {
             b"declare" => self.wanted.hold = true,
             b"explain" => self.wanted.execute = true,
             b"create" => self.create(),
-            b"alter" => self.judged = self.second(&["table", "domain", "foreign"]),
+            b"alter" if self.second(&["table", "domain", "foreign"]) => {}
+            b"alter" if self.second(&["extension"]) => self.may |= May::CALLS,
+            b"alter" => self.runs = Runs::No,
             b"comment" | b"grant" | b"revoke" | b"analyze" | b"analyse" | b"vacuum" | b"import" | b"security" | b"reassign" | b"reindex" => {
-                self.judged = false;
+                self.runs = Runs::No;
             }
             _ => {}
-        }
-        if matches!(word, b"alter") && self.second(&["extension"]) {
-            self.may |= May::CALLS;
         }
     }
 
     /// CREATE TABLE AS runs a query, CREATE EXTENSION a script; other CREATEs only name functions.
     fn create(&mut self) {
-        self.judged = false;
+        self.runs = Runs::No;
         if self.second(&["extension"]) {
             self.may |= May::CALLS;
         }
         let mut ahead = self.lexer;
         for _ in 0..3 {
-            let token = ahead.next();
+            let token = ahead.token();
             if token.kind == Kind::Word && is_one(ahead.bytes(token), &["table"]) {
                 self.wanted.execute = true;
-                self.judged = true;
+                self.runs = Runs::IfQuery;
             }
         }
     }
@@ -272,20 +283,24 @@ impl<'a> Pass<'a> {
     /// Whether the next word is one of these.
     fn second(&self, words: &[&str]) -> bool {
         let mut ahead = self.lexer;
-        let token = ahead.next();
+        let token = ahead.token();
         token.kind == Kind::Word && is_one(ahead.bytes(token), words)
+    }
+
+    /// One of these words stands somewhere.
+    fn has(&self, words: &[&str]) -> bool {
+        raw_words(self.lexer.text).any(|word| is_one(word, words))
     }
 
     /// The second pass, for those texts that gave a reason: words wherever they stand, also in strings, which what is called may run.
     fn again(&mut self) {
-        let Wanted { code, hold, execute, alias, .. } = self.wanted;
-        let mut texts = self.may.contains(May::CALLS);
-        if !(texts || code || hold || execute || alias) {
-            return;
-        }
-        if alias && raw_words(self.lexer.text).any(|word| is_one(word, &["distinct", "returning", "operator"])) {
+        let Wanted { code, hold, execute, alias, query } = self.wanted;
+        if alias && self.has(&["distinct", "returning", "operator"]) || query && self.has(&["as"]) {
             self.may |= May::CALLS;
-            texts = true;
+        }
+        let texts = self.may.contains(May::CALLS);
+        if !(texts || hold || execute) {
+            return;
         }
         for word in raw_words(self.lexer.text) {
             self.may |= match word.len() {

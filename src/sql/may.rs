@@ -33,7 +33,7 @@ impl May {
     /// nothing is known
     pub const ANYTHING: May = May((1 << 10) - 1);
 
-    const NAMES: [(May, &'static str); 10] = [
+    pub(super) const NAMES: [(May, &'static str); 10] = [
         (May::SETS, "SETS"),
         (May::CALLS, "CALLS"),
         (May::TEMPORARY, "TEMPORARY"),

@@ -95,7 +95,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn advance(&mut self) {
-        self.token = self.lexer.next();
+        self.token = self.lexer.token();
     }
 
     /// The next token is one of these words.
@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
 
     fn set(&mut self) -> Option<Statement<'a>> {
         let mut local = false;
-        if self.is(&["local", "session"]) && !self.is_named_next() {
+        if self.is(&["local", "session"]) && !self.is_named_next() && !self.is_next(&["authorization"]) {
             local = self.is(&["local"]);
             self.advance();
         }
@@ -267,8 +267,15 @@ impl<'a> Reader<'a> {
     /// Whether what follows the next token makes it a parameter's name.
     fn is_named_next(&self) -> bool {
         let mut ahead = self.lexer;
-        let next = ahead.next();
+        let next = ahead.token();
         matches!(next.kind, Kind::Mark(b'=' | b'.')) || next.kind == Kind::Word && is_one(ahead.bytes(next), &["to"])
+    }
+
+    /// One of these words stands behind the next token.
+    fn is_next(&self, words: &[&str]) -> bool {
+        let mut ahead = self.lexer;
+        let next = ahead.token();
+        next.kind == Kind::Word && is_one(ahead.bytes(next), words)
     }
 
     /// Parameters that SET knows by words of their own; the value follows. Nothing of what has no value of the session, like SET TRANSACTION.
