@@ -1,4 +1,4 @@
-//! Micro-benchmarks of the three things every transaction does: scanning frames, a step of both sessions, and a checkout with its check-in.
+//! Micro-benchmarks of what every transaction does: scanning frames, looking at a text, a step of both sessions, and a checkout with its check-in.
 //! `cargo bench --bench micro`; compare with an earlier run by criterion's own `--baseline`.
 
 use std::hint::black_box;
@@ -10,6 +10,7 @@ use pg_dog::pool::{Checkin, Checkout, Ledger, Rules, Slice};
 use pg_dog::session::Verdicts;
 use pg_dog::session::client::Client;
 use pg_dog::session::server::Server;
+use pg_dog::sql::look;
 use pg_dog::wire::{client, frame, server};
 
 /// What pgbench -S sends.
@@ -62,6 +63,24 @@ fn frames(c: &mut Criterion) {
     group.finish();
 }
 
+fn looks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("look");
+    let ordinary = [
+        ("a short SELECT", "SELECT abalance FROM pgbench_accounts WHERE aid = 1"),
+        ("a short INSERT", "INSERT INTO t (a) VALUES (1)"),
+        ("BEGIN", "BEGIN"),
+        ("SET", "SET application_name = 'x'"),
+        ("a function of a user", "SELECT count(*), mine(a) FROM \"t\" WHERE b IN ('x', 'y')"),
+    ];
+    for (name, text) in ordinary {
+        group.bench_function(name, |b| b.iter(|| look(black_box(text.as_bytes()))));
+    }
+    let long = format!("INSERT INTO t (a, b) VALUES (0, ''){}", ", (12345, 'some text of nobody')".repeat(1 << 15));
+    group.throughput(Throughput::Bytes(long.len() as u64));
+    group.bench_function("an INSERT of a megabyte", |b| b.iter(|| look(black_box(long.as_bytes()))));
+    group.finish();
+}
+
 fn sessions(c: &mut Criterion) {
     let mut group = c.benchmark_group("session step");
     for (name, request, reply) in [("simple", select(), reply(1, false)), ("extended", extended(), reply(1, true))] {
@@ -107,5 +126,5 @@ fn pools(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(micro, frames, sessions, pools);
+criterion_group!(micro, frames, looks, sessions, pools);
 criterion_main!(micro);

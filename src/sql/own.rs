@@ -1,17 +1,18 @@
 //! PostgreSQL's own functions, and the words that may stand before `(` without being a function. Two lists made into one hash table when pg_dog is
 //! compiled; looking a name up folds its case on the way and allocates nothing.
 //!
-//! `own.txt` is `SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace` of PostgreSQL 15 and 18 together, sorted, without
-//! names that need quotes and without the functions that leave something in the session or run a text they are given: set_config, pg_advisory_lock,
-//! pg_try_advisory_lock, pg_advisory_unlock and their forms (not those with `xact`), pg_create_logical_replication_slot,
-//! pg_create_physical_replication_slot, pg_copy_logical_replication_slot, pg_copy_physical_replication_slot, pg_replication_origin_session_setup and
-//! _reset, pg_backup_start, pg_backup_stop, query_to_xml and its forms, ts_stat, ts_rewrite, binary_upgrade_*.
+//! `own.txt` is `SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace` of PostgreSQL 15 and 18 together, sorted,
+//! without names that need quotes and without the functions that leave something in the session or run a text they are given: set_config,
+//! pg_advisory_lock, pg_try_advisory_lock, pg_advisory_unlock and their forms (not those with `xact`), pg_create_logical_replication_slot,
+//! pg_create_physical_replication_slot, pg_copy_logical_replication_slot, pg_copy_physical_replication_slot,
+//! pg_replication_origin_session_setup and _reset, pg_backup_start, pg_backup_stop, query_to_xml and its forms, ts_stat, ts_rewrite,
+//! binary_upgrade_*.
 
 /// One name per line.
 const FUNCTIONS: &str = include_str!("own.txt");
 
-/// Words that PostgreSQL's grammar does not take as the name of a function (`pg_get_keywords()`, categories R and C), and a few more that are followed
-/// by `(` only as what they are.
+/// Words that PostgreSQL's grammar does not take as the name of a function (`pg_get_keywords()`, categories R and C), and a few more that are
+/// followed by `(` only as what they are.
 #[rustfmt::skip]
 const KEYWORDS: &str = "\
 all\nanalyse\nanalyze\nand\nany\narray\nas\nasc\nasymmetric\nbetween\nbigint\nbit\nboolean\nboth\ncase\ncast\nchar\ncharacter\ncheck\ncoalesce\n\
