@@ -26,6 +26,7 @@ use crate::io::ring::{Doorbells, RingDoor, RingSizes, Waker};
 use crate::io::socket::{self, Address, SocketOptions};
 use crate::io::{Fd, limits};
 use crate::mail::{Asked, Asker, Desk, Job, Padded, Poster, Shared, Word};
+use crate::session::statements::Library;
 
 /// Descriptors of one executor, and a few cancel requests.
 const FILES_PER_CORE: usize = 32;
@@ -116,13 +117,16 @@ pub fn start(options: Options) -> Result<(), StartError> {
     let published = publisher.build(snapshot, None);
     let mut secret = [0; 32];
     random(&mut secret);
+    let mut seed = [0; 8];
+    random(&mut seed);
+    let seed = u64::from_ne_bytes(seed);
     let shared = Arc::new(Shared {
         published: ArcSwap::from_pointee(published),
         version: AtomicU64::new(1),
         clients: (0..cores).map(|_| Padded::default()).collect(),
         tallies: (0..cores).map(|_| CoreTally::default()).collect(),
         clients_max,
-        library: Arc::default(),
+        library: Arc::new(Library::seeded(seed)),
         next_client: AtomicU64::new(1),
         secret,
     });

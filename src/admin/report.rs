@@ -98,6 +98,8 @@ pub struct ClientRow {
     /// process id of the server it holds
     pub server_pid: Option<u32>,
     pub prepared_statements: u64,
+    /// why it keeps its server between transactions
+    pub pinned: String,
 }
 
 /// One server connection. Units as in [`ClientRow`].

@@ -148,6 +148,7 @@ const CLIENTS: &[Column] = &[
     ("application_name", Text),
     ("locked", Bool),
     ("prepared_statements", Numeric),
+    ("pinned", Text),
 ];
 
 fn clients(report: &Report, sink: &mut Sink<'_>) {
@@ -176,6 +177,7 @@ fn clients(report: &Report, sink: &mut Sink<'_>) {
             Cell::Text(cut(&row.application_name)),
             Cell::Bool(row.locked),
             Cell::Number(row.prepared_statements),
+            Cell::Text(&row.pinned),
         ]);
     }
 }

@@ -162,23 +162,24 @@ fn client() -> ClientRow {
         application_name: "psql".into(),
         locked: true,
         prepared_statements: 8,
+        pinned: "advisory locks".into(),
         ..ClientRow::default()
     }
 }
 
 const CLIENT_NAMES: &str = "id user database addr port state replication connect_time last_request queries transactions transactions_2pc wait_time \
-    query_time transaction_time bytes_received bytes_sent errors application_name locked prepared_statements";
+    query_time transaction_time bytes_received bytes_sent errors application_name locked prepared_statements pinned";
 
 #[test]
 fn clients() {
     let report = Report { clients: vec![client(), ClientRow { id: 1, last_request_ms: Some(0), ..client() }], ..Report::default() };
     let answer = ask(&report, "SHOW CLIENTS");
-    let text = &["user", "database", "addr", "state", "replication", "connect_time", "last_request", "application_name"];
+    let text = &["user", "database", "addr", "state", "replication", "connect_time", "last_request", "application_name", "pinned"];
     check(&answer, &columns(CLIENT_NAMES, &["id"], text, &["locked"]));
     assert_eq!((value(&answer, 0, "id"), value(&answer, 1, "id")), (Some("1"), Some("4000000000")), "by id");
     let row: Vec<_> = answer.rows[1].iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
     let expected = "4000000000|bob|sales|10.0.0.1|50000|idle in transaction|none|2000-02-29 00:00:00.001 UTC|NULL|1|2|0|3.004|0.999|1000.000|5|6|7\
-        |psql|t|8";
+        |psql|t|8|advisory locks";
     assert_eq!(row.join("|"), expected);
     assert_eq!(value(&answer, 0, "last_request"), Some("1970-01-01 00:00:00.000 UTC"));
 }

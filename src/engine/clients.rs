@@ -125,11 +125,8 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
             };
             let begins = !begun && peer.client.has_begun();
-            self.carry_out_client(slot, server, rest, &verdicts);
+            self.carry_out_client(slot, server, rest, &verdicts, begins);
             self.verdicts = verdicts;
-            if begins {
-                self.has_begun(slot);
-            }
             if let Some(sample) = self.query_sample {
                 self.quote(slot, rest.part(0..consumed), left, sample);
             }
@@ -184,7 +181,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         false
     }
 
-    fn carry_out_client(&mut self, client: u32, server: u32, bytes: Bytes, verdicts: &crate::session::Verdicts) {
+    fn carry_out_client(&mut self, client: u32, server: u32, bytes: Bytes, verdicts: &crate::session::Verdicts, begins: bool) {
+        if begins {
+            self.has_begun(client);
+        }
         for verdict in &verdicts.list {
             match verdict {
                 Verdict::Forward(range) => {

@@ -9,6 +9,7 @@ mod admin_client;
 mod cancel;
 mod clients;
 mod core;
+mod fit;
 mod guard;
 mod leaving;
 mod lend;

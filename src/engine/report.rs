@@ -8,6 +8,8 @@ use crate::io::Door;
 use crate::mail::{Desk, ServerLink, Word};
 use crate::session::exchange::Status;
 
+use crate::session::suspicion::Pins;
+
 use super::core::Core;
 use super::lend::Pool;
 use super::logins::pid;
@@ -155,6 +157,10 @@ impl<D: Door, K: Desk> Core<D, K> {
             Some(Peer::Server(server)) => server.link.server.key.as_ref().map(|(pid, _)| *pid as u32),
             _ => None,
         };
+        let pins = match self.peers.get(client.server as usize) {
+            Some(Peer::Server(server)) => server.link.server.exchange.pins,
+            _ => Pins::NONE,
+        };
         ClientRow {
             id: pid(self.id, slot) as u32,
             user: client.user.clone(),
@@ -176,6 +182,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             waiting_us: waiting / 1000,
             fd: self.links.fd(slot),
             server_pid,
+            locked: !pins.is_empty(),
+            pinned: pins.words(),
+            prepared_statements: client.client.statements() as u64,
             ..ClientRow::default()
         }
     }
@@ -199,6 +208,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             queries: link.server.counts.queries,
             errors: link.server.counts.errors,
             healthchecks: link.checks,
+            prepared_statements: link.server.exchange.shelf.len() as u64,
             bytes_received: link.received,
             bytes_sent: link.sent,
             age_s: elapsed / 1_000_000_000,

@@ -5,9 +5,9 @@
 //!            Q P B D E C F             ReadyForQuery, all answered, status I
 //! detached ───────────────▶ Want ──▶ attached ───────────────────────────────▶ detached
 //! ```
-//! Unless it is a session's, a server is shared, and a client must not notice. Its statements' names are its own (`naming`, `unnamed`), what its texts
-//! may leave in the session is taken note of (`suspicion`), and a BEGIN is answered before there is a server and sent with what follows (`begun`). In
-//! statement mode BEGIN is refused (`control`). What else is wrong with a message is left to the server: it says so itself.
+//! Unless it is a session's, a server is shared, and a client must not notice. Its statements' names are its own (`naming`, `unnamed`), what its
+//! texts may leave in the session is taken note of (`suspicion`), and a BEGIN is answered before there is a server and sent with what follows
+//! (`begun`). In statement mode BEGIN is refused (`control`). What else is wrong with a message is left to the server: it says so itself.
 
 use std::cell::RefCell;
 use std::rc::Rc;

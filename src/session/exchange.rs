@@ -57,20 +57,20 @@ pub enum Reply {
 /// The messages outstanding on one server.
 #[derive(Debug)]
 pub struct Exchange {
-    expected: VecDeque<u8>,
-    status: Status,
+    pub(super) expected: VecDeque<u8>,
+    pub(super) status: Status,
     /// the server skips everything until a Sync that has not been sent yet
-    skipping: bool,
+    pub(super) skipping: bool,
     /// extended-protocol messages were sent since the last Sync or query
-    unsynced: bool,
+    pub(super) unsynced: bool,
     /// the server copies from the client
-    copying: bool,
+    pub(super) copying: bool,
     /// Syncs that the COPY at work ignores, if it gets as far
-    ignored: usize,
+    pub(super) ignored: usize,
     /// ReadyForQuery messages that may still come, for Syncs that a failed COPY has perhaps not read
-    extra: usize,
+    pub(super) extra: usize,
     /// the client sent more where nobody knows whether the server skips: the replies cannot be told apart any more
-    lost: bool,
+    pub(super) lost: bool,
     /// the client's last message has only been sent in part: nothing of ours may come in between
     pub cut: bool,
     /// the server's last message has only come in part: nothing of ours may come in between
@@ -80,19 +80,19 @@ pub struct Exchange {
     /// a COMMIT is among what has not been answered
     pub committing: bool,
     /// a query of our own failed
-    ours_failed: bool,
+    pub(super) ours_failed: bool,
     /// which unnamed statement the server holds, as its replies have told so far (see `unnamed`); 0 = none
     pub unnamed: u128,
     /// what belongs to those messages in `expected` that have something, in order
-    marks: VecDeque<Mark>,
+    pub(super) marks: VecDeque<Mark>,
     /// which statements of ours the server holds
     pub shelf: Shelf,
     /// counts Syncs and all else that ends a batch
-    batch: u32,
+    pub(super) batch: u32,
     /// what became of what the client at hand did with its statements' names, in order
     pub outcomes: VecDeque<Outcome>,
     /// a Flush of ours stands behind what was sent last
-    flushed: bool,
+    pub(super) flushed: bool,
     /// a text is at work that changes which statements the client has
     pub barrier: bool,
     /// such a text has been carried out
@@ -102,9 +102,9 @@ pub struct Exchange {
     /// why the client at hand keeps this server
     pub pins: Pins,
     /// the client at hand has changed it
-    changed: bool,
+    pub(super) changed: bool,
     /// the simple query at the head of `expected` failed
-    head_failed: bool,
+    pub(super) head_failed: bool,
 }
 
 impl Default for Exchange {
@@ -196,85 +196,6 @@ impl Exchange {
         self.head() == Some(OUR_ASK)
     }
 
-    /// The head is a Describe of a statement with a name of ours.
-    pub fn is_describing(&self) -> bool {
-        matches!(self.head(), Some(NAMED_DESCRIBE | OUR_DESCRIBE))
-    }
-
-    /// In which batch a message would be sent now.
-    pub fn batch(&self) -> u32 {
-        self.batch
-    }
-
-    /// Something that was done with statements' names in an earlier batch has not been answered yet.
-    pub fn is_unsure(&self) -> bool {
-        self.barrier || self.marks.iter().any(|mark| matches!(mark, Mark::Named(_, batch) if *batch != self.batch))
-    }
-
-    /// Messages that may fail, and would decide about what follows them, are at work from an earlier batch.
-    pub fn has_earlier(&self) -> bool {
-        self.expected.iter().any(|&kind| matches!(kind, b'S' | b'Q' | b'F' | REFUSED_QUERY))
-    }
-
-    /// Asks the server to answer what it was sent, once, for somebody who waits for that.
-    pub fn flush(&mut self, words: &mut Vec<u8>) {
-        if !std::mem::replace(&mut self.flushed, true) {
-            crate::wire::client::flush(words);
-        }
-    }
-
-    /// Something of ours whose turn has come; to be asked between two messages.
-    #[inline]
-    pub fn due(&mut self) -> Option<Due> {
-        if self.mid_message {
-            return None;
-        }
-        let due = match self.head()? {
-            HAD_PARSE => Due::ParseComplete,
-            HAD_CLOSE => Due::CloseComplete,
-            _ => return None,
-        };
-        self.pop();
-        self.marks.pop_front();
-        self.outcomes.push_back(Outcome::Done);
-        Some(due)
-    }
-
-    /// A client comes, or goes: nothing that was its is anybody's any more.
-    pub fn meets(&mut self) {
-        self.changed = false;
-        self.outcomes.clear();
-        self.barrier = false;
-        self.dropped = Dropped::Nothing;
-        self.suspicion.clear();
-        self.pins = Pins::NONE;
-    }
-
-    /// The shape of the statement at the head has come: 0 = it has no rows, None = it cannot be told. In front of `received`.
-    pub fn described(&mut self, shape: Option<u64>) {
-        if let (Some(Mark::Named(id, _)), Some(shape)) = (self.marks.front(), shape) {
-            self.shelf.describe(*id, shape);
-        }
-        if self.head() == Some(NAMED_DESCRIBE) {
-            self.outcomes.push_back(shape.map_or(Outcome::Done, Outcome::Shape));
-        }
-    }
-
-    /// A Describe of our own is at work.
-    pub fn awaits_shape(&self) -> bool {
-        self.expected.contains(&OUR_DESCRIBE)
-    }
-
-    /// Nothing of a client's is outstanding.
-    pub fn is_quiet_but_for_ours(&self) -> bool {
-        !self.unsynced && !self.copying && self.extra == 0 && self.expected.iter().all(|&kind| is_ours(kind))
-    }
-
-    /// A query of our own failed that a client's messages stand behind.
-    pub fn ours_failed_in_front(&self) -> bool {
-        self.ours_failed && self.is_active()
-    }
-
     /// Whether a query of our own failed since the last call.
     pub fn take_ours_failed(&mut self) -> bool {
         std::mem::take(&mut self.ours_failed)
@@ -288,27 +209,6 @@ impl Exchange {
     /// The same, and begins anew: for the client that goes, or for the one that comes.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
-    }
-
-    /// A message about a statement with a name of ours goes to the server.
-    pub fn sent_named(&mut self, kind: u8, id: u64) {
-        if self.skipping {
-            return;
-        }
-        match kind {
-            NAMED_PARSE | OUR_PREPARE => self.shelf.sent(id, self.batch),
-            _ => {}
-        }
-        self.marks.push_back(Mark::Named(id, self.batch));
-        self.sent(kind);
-    }
-
-    /// A message that stands in for a refused one goes to the server.
-    pub fn sent_refused(&mut self, kind: u8, why: Refusal) {
-        if !self.skipping {
-            self.marks.push_back(Mark::Refusal(why));
-        }
-        self.sent(kind);
     }
 
     /// A message of type `kind` goes to the server.
@@ -485,7 +385,7 @@ impl Exchange {
         words.len() > before
     }
 
-    fn head(&self) -> Option<u8> {
+    pub(super) fn head(&self) -> Option<u8> {
         self.expected.front().copied()
     }
 
@@ -497,7 +397,7 @@ impl Exchange {
         self.head()
     }
 
-    fn pop(&mut self) {
+    pub(super) fn pop(&mut self) {
         self.expected.pop_front();
     }
 

@@ -1,8 +1,8 @@
-//! The question to a server what a client's transaction has left in its session, and what follows from the answer. It goes out behind the client's
-//! own last answer, when something suspicious was seen, as one simple query; everything in it is spelled out with its schema.
+//! The question to a server what a client's transaction has left in its session, and what follows from the answer. It goes out behind the
+//! client's own last answer, when something suspicious was seen, as one simple query; everything in it is spelled out with its schema.
 //!
-//! What it cannot show: parameters of which neither a text nor the client's profile tells the name, where PostgreSQL does not list them (custom ones
-//! like `app.user`, set by a function).
+//! What it cannot show: parameters of which neither a text nor the client's profile tells the name, where PostgreSQL does not list them (custom
+//! ones like `app.user`, set by a function).
 
 use super::parameters::{Profile, is_custom, is_tracked};
 use super::suspicion::{Pins, Suspicion};
@@ -34,7 +34,7 @@ enum Why {
     Unlisted,
 }
 
-/// The parts of a question that ask for reasons to stay: what makes it worth asking, the reason, its letter, and the SQL that has a row if there is one.
+/// The parts of a question that ask for reasons to stay: what makes it worth asking, the reason, its letter, and SQL that has a row if there is one.
 const PARTS: [(May, Pins, &str, &str); 5] = [
     (May::TEMPORARY, Pins::TEMPORARY, "t", "EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema())"),
     (May::HOLDS, Pins::CURSORS, "h", "EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)"),

@@ -1,5 +1,5 @@
-//! The words of an exchange: what a message that was sent is called there, beyond PostgreSQL's own type bytes, what belongs to it, and which rules go
-//! for it.
+//! The words of an exchange: what a message that was sent is called there, beyond PostgreSQL's own type bytes, what belongs to it, and which
+//! rules go for it.
 
 /// A simple query of our own: its replies are not the client's.
 pub const OUR_QUERY: u8 = b'q';

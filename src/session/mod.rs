@@ -1,10 +1,10 @@
 //! One client's conversation and one server's, without a socket or a clock: they get bytes and say what should be done with them.
 //!
-//! `login` proves who a client is, `client` reads its messages, `greeting` logs in at a server, `server` reads that server's messages, `exchange` is
-//! what is outstanding between the two (in the words of `kinds`). What makes a shared server look like one's own: `naming` and `names` for a client's
-//! named statements, `statements` for their texts, `shelf` for what a server holds of them, `unnamed` for the one without a name; `parameters` for what
-//! a session was given, `suspicion` for what may have changed there, `inquiry` for the question what has. `control` is what statement mode refuses.
-//! The engine owns all of them, carries out their verdicts, and asks the pool for servers when a client wants one.
+//! `login` proves who a client is, `client` reads its messages, `greeting` logs in at a server, `server` reads that server's messages, `exchange`
+//! is what is outstanding between the two (in the words of `kinds`). What makes a shared server look like one's own: `naming` and `names` for a
+//! client's named statements, `statements` for their texts, `shelf` for what a server holds of them, `unnamed` for the one without a name;
+//! `parameters` for what a session was given, `suspicion` for what may have changed there, `inquiry` for the question what has. `control` is what
+//! statement mode refuses. The engine owns all of them, carries out their verdicts, and asks the pool for servers when a client wants one.
 
 pub mod client;
 pub mod control;
@@ -13,6 +13,7 @@ pub mod greeting;
 pub mod inquiry;
 pub mod kinds;
 pub mod login;
+mod marks;
 pub mod names;
 mod naming;
 pub mod parameters;

@@ -1,11 +1,13 @@
-//! What one client's statement names stand for, as PostgreSQL's session would have it. A name is given when its Parse is sent, and taken back when the
-//! server has skipped or refused that: changes that are not sure yet are kept with what was before them, and undone in reverse.
+//! What one client's statement names stand for, as PostgreSQL's session would have it. A name is given when its Parse is sent, and taken back
+//! when the server has skipped or refused that: changes that are not sure yet are kept with what was before them, and undone in reverse.
 //!
-//! Invariant: `pending` holds, oldest first, the changes whose outcome has not come. All of them belong to one batch of messages (up to a Sync), since
-//! nobody may change names, or use them, while an earlier batch's changes are not sure (`Exchange::is_unsure`).
+//! Invariant: `pending` holds, oldest first, the changes whose outcome has not come. All of them belong to one batch of messages (up to a Sync),
+//! since nobody may change names, or use them, while an earlier batch's changes are not sure (`Exchange::is_unsure`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+use ahash::AHashMap;
 
 use super::exchange::{Dropped, Exchange, Outcome};
 use super::statements::Statement;
@@ -31,7 +33,7 @@ struct Change {
 /// A client's statements.
 #[derive(Debug, Default)]
 pub struct Names {
-    known: HashMap<Box<[u8]>, Entry, ahash::RandomState>,
+    known: AHashMap<Box<[u8]>, Entry>,
     pending: VecDeque<Change>,
     bytes: usize,
     /// the one that a text at work deallocates

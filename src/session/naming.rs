@@ -1,13 +1,14 @@
-//! A client's messages about prepared statements, on a server it shares. A named statement goes by a name of ours (`Statement::name`), the same for all
-//! clients that prepare the same; where a server lacks it, it is prepared there in front of the message that needs it, and where it is there, a Parse
-//! is answered by us in its turn. So the client has the statements it has prepared, whichever server it is at, and never another's.
+//! A client's messages about prepared statements, on a server it shares. A named statement goes by a name of ours (`Statement::name`), the same
+//! for all clients that prepare the same; where a server lacks it, it is prepared there in front of the message that needs it, and where it is
+//! there, a Parse is answered by us in its turn. So the client has the statements it has prepared, whichever server it is at, and never
+//! another's.
 //!
-//! Nobody knows when a message is sent whether it will be carried out: an error skips all up to the Sync. Inside one batch that does not matter, what
-//! depends on a change is skipped with it. Across batches it does: then the message waits (`Stop::Full`) until the earlier one is answered. That
-//! happens when statements are prepared or closed in a pipeline, not when they are used.
+//! Nobody knows when a message is sent whether it will be carried out: an error skips all up to the Sync. Inside one batch that does not matter,
+//! what depends on a change is skipped with it. Across batches it does: then the message waits (`Stop::Full`) until the earlier one is answered.
+//! That happens when statements are prepared or closed in a pipeline, not when they are used.
 //!
-//! A statement whose rows were described to its client keeps their shape: prepared again after a change of the schema it might return other columns
-//! than the client's driver decodes, which PostgreSQL refuses ("cached plan must not change result type"), and so do we.
+//! A statement whose rows were described to its client keeps their shape: prepared again after a change of the schema it might return other
+//! columns than the client's driver decodes, which PostgreSQL refuses ("cached plan must not change result type"), and so do we.
 
 use crate::config::snapshot::PreparedStatements;
 use crate::sql::look::Statement as Text;

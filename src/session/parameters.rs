@@ -1,8 +1,8 @@
-//! Session parameters as pg_dog knows them: what a client wants, and what a server's session has been given. A server is brought to a client's profile
-//! in front of that client's first message; while all clients of a pool want the same, nothing is ever sent.
+//! Session parameters as pg_dog knows them: what a client wants, and what a server's session has been given. A server is brought to a client's
+//! profile in front of that client's first message; while all clients of a pool want the same, nothing is ever sent.
 //!
-//! What a client wants begins as what it asked for when it came. Its own SETs come in by two ways: reported parameters by their reports, all others by
-//! the server's answer to a question (`inquiry`), so that rollbacks, savepoints and functions need not be understood here.
+//! What a client wants begins as what it asked for when it came. Its own SETs come in by two ways: reported parameters by their reports, all
+//! others by the server's answer to a question (`inquiry`), so that rollbacks, savepoints and functions need not be understood here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

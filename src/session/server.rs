@@ -1,5 +1,5 @@
-//! One server after its login: reads its messages, keeps the exchange, and says what goes to the client at hand. Like `client` it holds no bytes: a
-//! cut header or a short message that must be seen whole stays with the engine until the rest is there.
+//! One server after its login: reads its messages, keeps the exchange, and says what goes to the client at hand. Like `client` it holds no bytes:
+//! a cut header or a short message that must be seen whole stays with the engine until the rest is there.
 
 use std::sync::Arc;
 

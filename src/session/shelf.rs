@@ -1,5 +1,5 @@
-//! Which prepared statements of ours a server holds, and which of them goes when there are too many. Nothing is forgotten that the checkout at hand
-//! has used: portals and pipelines of its client may need it still.
+//! Which prepared statements of ours a server holds, and which of them goes when there are too many. Nothing is forgotten that the checkout at
+//! hand has used: portals and pipelines of its client may need it still.
 //!
 //! Invariant: a statement is `sure` when the server has said so. Until then its fate is that of the batch it was sent in.
 

@@ -1,12 +1,14 @@
-//! The texts that clients prepare, each once: `Statement` is what a Parse asks for without its name, `Library` all of them in the process, `Front`
-//! what one core has seen of it. A hit in the front locks and allocates nothing; the library is asked when a text is new to a core.
+//! The texts that clients prepare, each once: `Statement` is what a Parse asks for without its name, `Library` all of them in the process,
+//! `Front` what one core has seen of it. A hit in the front locks and allocates nothing; the library is asked when a text is new to a core.
 //!
-//! Two clients share a statement when text, parameter types and all that parse analysis reads besides are the same: PostgreSQL folds literals when it
-//! parses (`'2024-01-01 00:00'::timestamptz` under the first client's TimeZone). Texts are compared, never hashes alone.
+//! Two clients share a statement when text, parameter types and all that parse analysis reads besides are the same: PostgreSQL folds literals
+//! when it parses (`'2024-01-01 00:00'::timestamptz` under the first client's TimeZone). Texts are compared, never hashes alone.
 
-use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ahash::{AHashMap, AHasher};
 
 use crate::sql::may::May;
 
@@ -53,7 +55,7 @@ impl Traits {
 
 /// A statement that nobody shares, where there is no library.
 pub fn alone(rest: &[u8], traits: Traits) -> Arc<Statement> {
-    Library::new(0).private(rest, traits)
+    Library::new(0, 0).private(rest, traits)
 }
 
 /// What clients prepare.
@@ -96,7 +98,7 @@ impl Statement {
 
 #[derive(Debug, Default)]
 struct Part {
-    known: HashMap<u64, Vec<Arc<Statement>>, ahash::RandomState>,
+    known: AHashMap<u64, Vec<Arc<Statement>>>,
     bytes: usize,
     /// those that nobody uses are looked for when there are more bytes than this
     sweep_at: usize,
@@ -107,7 +109,8 @@ struct Part {
 pub struct Library {
     parts: [Mutex<Part>; SHELVES],
     next: AtomicU64,
-    hashes: ahash::RandomState,
+    /// what nobody outside knows, so that nobody can make texts of one hash
+    seed: u64,
     /// statements and their bytes
     count: AtomicUsize,
     bytes: AtomicUsize,
@@ -116,21 +119,19 @@ pub struct Library {
 
 impl Default for Library {
     fn default() -> Library {
-        Library::new(LIBRARY_BYTES_MAX)
+        Library::seeded(0)
     }
 }
 
 impl Library {
+    /// The one of a process; `seed` comes by chance.
+    pub fn seeded(seed: u64) -> Library {
+        Library::new(LIBRARY_BYTES_MAX, seed)
+    }
+
     /// One that keeps so many bytes of texts.
-    pub fn new(bytes_max: usize) -> Library {
-        Library {
-            parts: Default::default(),
-            next: AtomicU64::new(1),
-            hashes: ahash::RandomState::new(),
-            count: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-            bytes_max,
-        }
+    pub fn new(bytes_max: usize, seed: u64) -> Library {
+        Library { parts: Default::default(), next: AtomicU64::new(1), seed, count: AtomicUsize::new(0), bytes: AtomicUsize::new(0), bytes_max }
     }
 
     /// Statements that are shared, and their bytes.
@@ -159,6 +160,12 @@ impl Library {
     /// Forgets what nobody uses; how many that were.
     pub fn sweep(&self) -> usize {
         self.parts.iter().map(|part| self.sweep_part(&mut lock(part))).sum()
+    }
+
+    fn hash(&self, rest: &[u8], folds: &Folds) -> u64 {
+        let mut hasher = AHasher::default();
+        (self.seed, rest, &*folds.parameters, folds.schema).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn find(&self, hash: u64, rest: &[u8], folds: &Folds, traits: impl FnOnce() -> Traits) -> Arc<Statement> {
@@ -208,14 +215,14 @@ fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
 #[derive(Debug)]
 pub struct Front {
     library: Arc<Library>,
-    known: HashMap<u64, Arc<Statement>, ahash::RandomState>,
+    known: AHashMap<u64, Arc<Statement>>,
     bytes: usize,
 }
 
 impl Front {
     /// An empty one.
     pub fn new(library: Arc<Library>) -> Front {
-        Front { library, known: HashMap::default(), bytes: 0 }
+        Front { library, known: AHashMap::default(), bytes: 0 }
     }
 
     /// The library behind it.
@@ -231,7 +238,7 @@ impl Front {
 
     /// The statement of a Parse whose body behind the name is `rest`; `traits` are asked for when it is new.
     pub fn find(&mut self, rest: &[u8], folds: &Folds, traits: impl FnOnce() -> Traits) -> Arc<Statement> {
-        let hash = self.library.hashes.hash_one((rest, &*folds.parameters, folds.schema));
+        let hash = self.library.hash(rest, folds);
         if let Some(known) = self.known.get(&hash).filter(|known| known.is(rest, folds)) {
             return known.clone();
         }

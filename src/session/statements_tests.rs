@@ -28,7 +28,7 @@ fn the_same_text_is_one_statement_on_all_cores() {
 
 #[test]
 fn what_nobody_uses_goes_when_there_is_too_much() {
-    let library = Arc::new(Library::new(160_000));
+    let library = Arc::new(Library::new(160_000, 7));
     let mut front = Front::new(library.clone());
     let kept = front.find(b"kept\0\0\0", &Folds::default(), Traits::default);
     for number in 0..100_000 {

@@ -1,5 +1,6 @@
-//! What a client's texts may have left in a shared session, gathered until its transaction ends: then the server is asked (`inquiry`), because only
-//! it knows what was rolled back, which branch of a DO was taken, what a function did. And `Pins`: what was found that needs this very server.
+//! What a client's texts may have left in a shared session, gathered until its transaction ends: then the server is asked (`inquiry`), because
+//! only it knows what was rolled back, which branch of a DO was taken, what a function did. And `Pins`: what was found that needs this very
+//! server.
 
 use crate::sql::look::{Look, Statement as Text};
 use crate::sql::may::May;

@@ -9,7 +9,8 @@ fn plain_values_stay_readable() {
     let two = settings([("DateStyle", Some("ISO, DMY")), ("a.b", Some("")), ("role", None)]);
     assert_eq!(
         two,
-        "SELECT pg_catalog.set_config('DateStyle', 'ISO, DMY', false) IS NULL, pg_catalog.set_config('a.b', '', false) IS NULL, pg_catalog.set_config('role', NULL, false) IS NULL"
+        "SELECT pg_catalog.set_config('DateStyle', 'ISO, DMY', false) IS NULL, pg_catalog.set_config('a.b', '', false) IS NULL, \
+         pg_catalog.set_config('role', NULL, false) IS NULL"
     );
     assert_eq!(settings([]), "");
 }

@@ -1,0 +1,108 @@
+//! The part of an exchange that is about statements with names of ours, and about what takes its turn among a server's answers: sending them,
+//! what is not sure yet, what is due. The order of all messages is kept by `exchange`.
+
+use super::exchange::Exchange;
+use super::kinds::*;
+use super::suspicion::Pins;
+
+impl Exchange {
+    /// The head is a Describe of a statement with a name of ours.
+    pub fn is_describing(&self) -> bool {
+        matches!(self.head(), Some(NAMED_DESCRIBE | OUR_DESCRIBE))
+    }
+
+    /// In which batch a message would be sent now.
+    pub fn batch(&self) -> u32 {
+        self.batch
+    }
+
+    /// Something that was done with statements' names in an earlier batch has not been answered yet.
+    pub fn is_unsure(&self) -> bool {
+        self.barrier || self.marks.iter().any(|mark| matches!(mark, Mark::Named(_, batch) if *batch != self.batch))
+    }
+
+    /// Messages that may fail, and would decide about what follows them, are at work from an earlier batch.
+    pub fn has_earlier(&self) -> bool {
+        self.expected.iter().any(|&kind| matches!(kind, b'S' | b'Q' | b'F' | REFUSED_QUERY))
+    }
+
+    /// Asks the server to answer what it was sent, once, for somebody who waits for that.
+    pub fn flush(&mut self, words: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.flushed, true) {
+            crate::wire::client::flush(words);
+        }
+    }
+
+    /// Something of ours whose turn has come; to be asked between two messages.
+    #[inline]
+    pub fn due(&mut self) -> Option<Due> {
+        if self.mid_message {
+            return None;
+        }
+        let due = match self.head()? {
+            HAD_PARSE => Due::ParseComplete,
+            HAD_CLOSE => Due::CloseComplete,
+            _ => return None,
+        };
+        self.pop();
+        self.marks.pop_front();
+        self.outcomes.push_back(Outcome::Done);
+        Some(due)
+    }
+
+    /// A client comes, or goes: nothing that was its is anybody's any more.
+    pub fn meets(&mut self) {
+        self.changed = false;
+        self.outcomes.clear();
+        self.barrier = false;
+        self.dropped = Dropped::Nothing;
+        self.suspicion.clear();
+        self.pins = Pins::NONE;
+    }
+
+    /// The shape of the statement at the head has come: 0 = it has no rows, None = it cannot be told. In front of `received`.
+    pub fn described(&mut self, shape: Option<u64>) {
+        if let (Some(Mark::Named(id, _)), Some(shape)) = (self.marks.front(), shape) {
+            self.shelf.describe(*id, shape);
+        }
+        if self.head() == Some(NAMED_DESCRIBE) {
+            self.outcomes.push_back(shape.map_or(Outcome::Done, Outcome::Shape));
+        }
+    }
+
+    /// A Describe of our own is at work.
+    pub fn awaits_shape(&self) -> bool {
+        self.expected.contains(&OUR_DESCRIBE)
+    }
+
+    /// Nothing of a client's is outstanding.
+    pub fn is_quiet_but_for_ours(&self) -> bool {
+        !self.unsynced && !self.copying && self.extra == 0 && self.expected.iter().all(|&kind| is_ours(kind))
+    }
+
+    /// A query of our own failed that a client's messages stand behind.
+    pub fn ours_failed_in_front(&self) -> bool {
+        self.ours_failed && self.is_active()
+    }
+
+    /// A message about a statement with a name of ours goes to the server.
+    pub fn sent_named(&mut self, kind: u8, id: u64) {
+        if self.skipping {
+            return;
+        }
+        match kind {
+            NAMED_PARSE | OUR_PREPARE => self.shelf.sent(id, self.batch),
+            _ => {}
+        }
+        self.marks.push_back(Mark::Named(id, self.batch));
+        self.sent(kind);
+    }
+
+    /// A message that stands in for a refused one goes to the server.
+    pub fn sent_refused(&mut self, kind: u8, why: Refusal) {
+        if !self.skipping {
+            self.marks.push_back(Mark::Refusal(why));
+        }
+        self.sent(kind);
+    }
+}
