@@ -117,16 +117,13 @@ pub fn start(options: Options) -> Result<(), StartError> {
     let published = publisher.build(snapshot, None);
     let mut secret = [0; 32];
     random(&mut secret);
-    let mut seed = [0; 8];
-    random(&mut seed);
-    let seed = u64::from_ne_bytes(seed);
     let shared = Arc::new(Shared {
         published: ArcSwap::from_pointee(published),
         version: AtomicU64::new(1),
         clients: (0..cores).map(|_| Padded::default()).collect(),
         tallies: (0..cores).map(|_| CoreTally::default()).collect(),
         clients_max,
-        library: Arc::new(Library::seeded(seed)),
+        library: library(),
         next_client: AtomicU64::new(1),
         secret,
     });
@@ -164,6 +161,13 @@ pub fn start(options: Options) -> Result<(), StartError> {
         socket::remove(&path, file);
     }
     end
+}
+
+/// The texts that clients will prepare.
+fn library() -> Arc<Library> {
+    let mut seed = [0; 8];
+    random(&mut seed);
+    Arc::new(Library::seeded(u64::from_ne_bytes(seed)))
 }
 
 /// What a data core is given besides its desk.

@@ -15,17 +15,18 @@ use std::sync::Arc;
 
 use crate::config::snapshot::{PoolerMode, PreparedStatements};
 use crate::sql::look::{Look, Statement as Text, look};
+use crate::sql::may::May;
 use crate::wire::client::query as query_message;
 use crate::wire::frame::{self, FrameError, HEADER};
 use crate::wire::server::{close_complete, command_complete, parse_complete, ready};
 
 use super::Verdicts;
 use super::control::{Begins, LOOK_MAX, begins_transaction};
-use super::exchange::{Due, EVICT, Exchange, OUR_BEGIN, OUR_RESTORE, OUR_SYNC, REFUSED_QUERY, Refusal, UNKNOWN, refused_query};
+use super::exchange::{Due, EVICT, Exchange, OUR_BEGIN, OUR_QUERY, OUR_RESTORE, OUR_SYNC, REFUSED_QUERY, Refusal, Status, UNKNOWN, refused_query};
 use super::names::Names;
 use super::parameters::Profile;
 use super::statements::{Front, Traits};
-use super::suspicion::traits;
+use super::suspicion::{Pins, traits};
 use super::unnamed::Unnamed;
 use crate::wire::client::{close_statement, sync};
 use crate::wire::set::settings;
@@ -448,6 +449,7 @@ impl Client {
                 {
                     names.forget(b"");
                 }
+                asks_sequences(&traits, link, out);
                 link.suspicion.add(&traits);
             }
             self.restoring |= traits.resets && !self.startup.is_empty();
@@ -491,6 +493,19 @@ impl Client {
         let look = look(text);
         let traits = traits(&look, text, cut);
         (look, traits)
+    }
+}
+
+    let outside = link.is_quiet_but_for_ours() && link.status() == Status::Idle;
+    if outside && traits.may.contains(May::SEQUENCES) && !link.pins.contains(Pins::SEQUENCES) {
+/// may be there, which goes, so that PostgreSQL says that there is none. From then on the client keeps this server, and its values.
+#[inline]
+pub(super) fn asks_sequences(traits: &Traits, link: &mut Exchange, out: &mut Verdicts) {
+    if traits.may.contains(May::SEQUENCES) && !link.pins.contains(Pins::SEQUENCES) && link.is_quiet_but_for_ours() && link.status() == Status::Idle {
+        // Fixed and short.
+        out.to_server(|words| _ = query_message(words, b"DISCARD SEQUENCES"));
+        link.sent(OUR_QUERY);
+        link.pins = link.pins.with(Pins::SEQUENCES);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::wire::client::{Peek, bind_again, bind_names, describe_statement, pars
 use crate::wire::frame::{self, HEADER};
 
 use super::Verdicts;
-use super::client::{Client, Stop, commits, evict};
+use super::client::{Client, Stop, asks_sequences, commits, evict};
 use super::exchange::{
     Exchange, FORGET, HAD_CLOSE, HAD_PARSE, NAMED_DESCRIBE, NAMED_PARSE, OUR_DESCRIBE, OUR_PREPARE, RAW_PARSE, REFUSED, Refusal, Status, UNKNOWN,
     refused_message,
@@ -119,6 +119,7 @@ impl Client {
             return self.parse_deallocate(header, &name, traits, link, out);
         }
         link.barrier |= matches!(look.statement, Text::DeallocateAll | Text::DiscardAll);
+        asks_sequences(&traits, link, out);
         self.restores(&traits);
         self.unnamed_traits = traits;
         link.committing |= commits(text);
@@ -161,11 +162,12 @@ impl Client {
             return Ok(self.refuse(header, Refusal::TooMany, link, out));
         }
         let statement = self.statement(behind, text, link);
+        asks_sequences(&statement.traits, link, out);
         let had = match link.shelf.has(statement.id, link.batch()) {
             Has::Unsure => return Err(self.wait(link, out)),
             // In a failed transaction most texts are refused, and only the server says which.
             Has::Yes(_) if link.has_earlier() => return Err(self.wait(link, out)),
-            Has::Yes(_) => link.status() != Status::Failed || matches!(self.look_at(text, false).0.statement, Text::Commit | Text::Rollback),
+            Has::Yes(_) => link.status() != Status::Failed || ends_transaction(text),
             Has::Old => {
                 evict(statement.id, link, out);
                 link.shelf.is_gone(statement.id);
@@ -233,6 +235,7 @@ impl Client {
     fn named_use(&mut self, (header, rest, at): At<'_>, name: &[u8], link: &mut Exchange, out: &mut Verdicts) -> Result<usize, Stop> {
         let anonymous = self.caching == PreparedStatements::ExtendedAnonymous;
         if name.is_empty() && !anonymous {
+            asks_sequences(&self.unnamed_traits, link, out);
             self.unnamed.meet(link, out);
             link.suspicion.add(&self.unnamed_traits);
             return Ok(self.plain(header, at, link, out, UNKNOWN));
@@ -248,6 +251,7 @@ impl Client {
             // The server says that there is none, or has it by PREPARE.
             return Ok(self.plain(header, at, link, out, UNKNOWN));
         };
+        asks_sequences(&statement.traits, link, out);
         self.unnamed.meet(link, out);
         if let Some(stop) = self.ensure(&statement, shape, link, out) {
             return stop.map_or_else(|| Ok(self.refuse(header, Refusal::Changed, link, out)), Err);
@@ -381,6 +385,14 @@ fn prepare_scratch(link: &mut Exchange, out: &mut Verdicts) {
 
 fn deallocate_scratch() -> Vec<u8> {
     [&b"DEALLOCATE "[..], &name_of(SCRATCH)].concat()
+}
+
+/// Whether PostgreSQL takes such a text in a failed transaction (IsTransactionExitStmt in src/backend/tcop/postgres.c).
+fn ends_transaction(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    [&b"rollback"[..], b"abort", b"commit", b"end", b"prepare transaction"]
+        .iter()
+        .any(|word| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)))
 }
 
 /// Whether what follows the name is a text and parameter types to the end, as PostgreSQL reads it.

@@ -37,9 +37,9 @@ pub struct Folds {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traits {
     pub may: May,
-    /// the parameter it sets or resets
-    pub sets: Option<Box<[u8]>>,
-    /// it brings that parameter, or all, back to what they were at the session's start
+    /// the parameters it sets or resets, as far as the text shows their names
+    pub sets: Vec<Box<[u8]>>,
+    /// it brings those parameters, or all, back to what they were at the session's start
     pub resets: bool,
     /// it sets a parameter for the rest of the transaction
     pub local: bool,
@@ -49,7 +49,7 @@ impl Traits {
     /// It leaves nothing in the session.
     #[inline]
     pub fn is_plain(&self) -> bool {
-        self.may.without(May::NOW.with(May::BEGINS)).is_nothing() && self.sets.is_none() && !self.local && !self.resets
+        self.may.without(May::NOW.with(May::BEGINS)).is_nothing() && self.sets.is_empty() && !self.local && !self.resets
     }
 }
 

@@ -8,11 +8,11 @@ use crate::sql::may::May;
 use super::statements::Traits;
 
 /// Names of parameters that are remembered; when there are more, all parameters are asked about.
-const NAMES_MAX: usize = 16;
+const NAMES_MAX: usize = 64;
 
 /// Why a client keeps its server between transactions: a set of reasons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pins(u8);
+pub struct Pins(u16);
 
 impl Pins {
     pub const NONE: Pins = Pins(0);
@@ -32,9 +32,11 @@ impl Pins {
     pub const NAMED: Pins = Pins(64);
     /// the server could not be asked what there is
     pub const UNKNOWN: Pins = Pins(128);
+    /// currval() and lastval() outside of the transaction that has used the sequence
+    pub const SEQUENCES: Pins = Pins(256);
 
     /// All reasons and their words, in the order of their bits.
-    pub const ALL: [(Pins, &str); 8] = [
+    pub const ALL: [(Pins, &str); 9] = [
         (Pins::TEMPORARY, "temporary tables"),
         (Pins::CURSORS, "cursors with hold"),
         (Pins::LOCKS, "advisory locks"),
@@ -43,6 +45,7 @@ impl Pins {
         (Pins::BY_HAND, "pgdog.pin"),
         (Pins::NAMED, "named statements"),
         (Pins::UNKNOWN, "unknown"),
+        (Pins::SEQUENCES, "sequences"),
     ];
     /// What an answer of the server decides.
     pub const ASKED: Pins = Pins(1 | 2 | 4 | 8 | 16 | 32 | 128);
@@ -113,13 +116,14 @@ impl Suspicion {
     fn note(&mut self, traits: &Traits) {
         self.may = self.may | traits.may;
         self.local |= traits.local;
-        let Some(name) = &traits.sets else { return };
-        if let Some(known) = self.names.iter_mut().find(|(known, _)| known == name) {
-            known.1 |= !traits.resets;
-        } else if self.names.len() < NAMES_MAX {
-            self.names.push((name.clone(), !traits.resets));
-        } else {
-            self.may = self.may | May::SETS;
+        for name in &traits.sets {
+            if let Some(known) = self.names.iter_mut().find(|(known, _)| known == name) {
+                known.1 |= !traits.resets;
+            } else if self.names.len() < NAMES_MAX {
+                self.names.push((name.clone(), !traits.resets));
+            } else {
+                self.may = self.may | May::SETS;
+            }
         }
     }
 
@@ -134,21 +138,26 @@ impl Suspicion {
     }
 }
 
+/// What a text may do of which not all was seen.
+const UNSEEN: May = May::ANYTHING.without(May::SEQUENCES);
+
 /// What a text does each time it is executed; anything, if there is more of it than `text`.
 pub fn traits(look: &Look<'_>, text: &[u8], cut: bool) -> Traits {
     if cut {
-        return Traits { may: May::ANYTHING, ..Traits::default() };
+        return Traits { may: UNSEEN, ..Traits::default() };
     }
-    let mut traits = Traits { may: look.may, ..Traits::default() };
+    // A text that cannot be read is hardly one that asks for a sequence's last value.
+    let may = if look.may == May::ANYTHING { UNSEEN } else { look.may };
+    let mut traits = Traits { may, ..Traits::default() };
     match &look.statement {
         // What is set for the transaction is gone when it ends.
         Text::Set { local: true, .. } => traits.local = true,
         Text::Set { name, .. } => {
-            traits.sets = Some(name.name().as_ref().into());
+            traits.sets.push(name.name().as_ref().into());
             traits.resets = ends_with_default(text);
         }
         Text::Reset { name } => {
-            traits.sets = Some(name.name().as_ref().into());
+            traits.sets.push(name.name().as_ref().into());
             traits.resets = true;
         }
         Text::ResetAll | Text::DiscardAll => {
@@ -157,9 +166,36 @@ pub fn traits(look: &Look<'_>, text: &[u8], cut: bool) -> Traits {
         }
         Text::Prepare { .. } | Text::Execute { .. } | Text::Deallocate { .. } | Text::DeallocateAll => traits.may = traits.may | May::PREPARES,
         Text::Listen { .. } | Text::Unlisten { .. } | Text::UnlistenAll => traits.may = traits.may | May::LISTENS,
+        // PostgreSQL lists parameters when it is asked for all, but not those of applications: their names have to come from here.
+        _ if look.may.contains(May::SETS) => custom_names(text, &mut traits.sets),
         _ => {}
     }
     traits
+}
+
+/// Names with a dot in them, of parameters that the text seems to set: a literal behind `set_config(`, a word behind SET or SET SESSION.
+fn custom_names(text: &[u8], names: &mut Vec<Box<[u8]>>) {
+    let lower = text.to_ascii_lowercase();
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$');
+    let mut at = 0;
+    while let Some(found) = lower[at..].windows(3).position(|window| window == b"set") {
+        at += found + 3;
+        let mut rest = &lower[at..];
+        let set_config = rest.starts_with(b"_config");
+        if set_config {
+            rest = rest[7..].trim_ascii_start();
+            rest = rest.strip_prefix(b"(").unwrap_or(rest).trim_ascii_start();
+            // In a text that is itself a literal.
+            rest = &rest[rest.iter().take_while(|&&byte| matches!(byte, b'\'' | b'e')).count()..];
+        } else {
+            rest = rest.trim_ascii_start();
+            rest = rest.strip_prefix(b"session ").unwrap_or(rest).trim_ascii_start();
+        }
+        let name = &rest[..rest.iter().take_while(|byte| is_word(byte)).count()];
+        if name.contains(&b'.') && names.len() < NAMES_MAX && !names.iter().any(|known| **known == *name) {
+            names.push(name.into());
+        }
+    }
 }
 
 /// Whether a SET sets its parameter back.

@@ -21,6 +21,9 @@ pub struct Name {
 pub fn call(lexer: &Lexer<'_>, before: Token, name: Name) -> May {
     let word = &lexer.text[name.last..name.token.end];
     let alone = !name.quoted && name.last == name.token.start;
+    if matches!(word.len(), 7) && is_one(word, &["currval", "lastval"]) {
+        return May::SEQUENCES;
+    }
     if alone && known(word) != Known::Unknown || follows_no_call(lexer, before) {
         return May::NOTHING;
     }

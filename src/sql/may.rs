@@ -30,10 +30,12 @@ impl May {
     pub const NOW: May = May(1 << 8);
     /// may begin a transaction block
     pub const BEGINS: May = May(1 << 9);
+    /// asks for what a sequence gave in this session before
+    pub const SEQUENCES: May = May(1 << 10);
     /// nothing is known
-    pub const ANYTHING: May = May((1 << 10) - 1);
+    pub const ANYTHING: May = May((1 << 11) - 1);
 
-    pub(super) const NAMES: [(May, &'static str); 10] = [
+    pub(super) const NAMES: [(May, &'static str); 11] = [
         (May::SETS, "SETS"),
         (May::CALLS, "CALLS"),
         (May::TEMPORARY, "TEMPORARY"),
@@ -44,6 +46,7 @@ impl May {
         (May::FREES, "FREES"),
         (May::NOW, "NOW"),
         (May::BEGINS, "BEGINS"),
+        (May::SEQUENCES, "SEQUENCES"),
     ];
 
     /// Whether every suspicion of `other` is among these.

@@ -71,7 +71,7 @@ fn a_waiting_client_is_cancelled(version: Version) {
     let house = House::new(version, 1, "checkout_timeout = 60000");
     let (login, mut watch) = (house.login("app"), house.watch());
     let (mut holder, mut waiter) = (house.client(), house.client());
-    holder.rows("BEGIN");
+    holder.rows("BEGIN; SELECT 1");
     let key = waiter.key.clone().expect("it was told its key");
     let batch = [extended("SELECT 1", &[]), extended("SELECT 2", &[]), raw::sync()].concat();
     for (request, answer) in [(raw::query("SELECT 1"), "EZ"), (batch, "EZ")] {

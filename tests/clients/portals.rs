@@ -13,7 +13,7 @@ fn two_clients_page_on_one_server(version: Version) {
         let mut clients = [house.client(), house.client()];
         // Both ask at once; who comes second waits for the first one's end.
         for (who, client) in clients.iter_mut().enumerate() {
-            let begin = if in_transaction { query("BEGIN") } else { Vec::new() };
+            let begin = if in_transaction { query("BEGIN; SET LOCAL work_mem = '4MB'") } else { Vec::new() };
             let open = [parse("", &format!("SELECT 'client {who} row ' || g FROM generate_series(1, 1000) g"), &[]), bind("p", "", &[])].concat();
             client.send(&[begin, open, execute("p", 7), if in_transaction { sync() } else { flush() }].concat());
         }

@@ -27,8 +27,8 @@ const LEFT: &[(&str, &str, &str)] = &[
 ];
 
 fn nothing_is_inherited(version: Version) {
-    // One server: whatever is left is left for the next client.
-    let house = House::new(version, 1, "");
+    // Two servers: what is left keeps its client at one of them, or is left for the next client.
+    let house = House::new(version, 2, "");
     let mut others: Vec<Raw> = (0..3).map(|_| house.client()).collect();
     for (i, (leaves, looks, finds)) in LEFT.iter().enumerate() {
         let mut client = house.client();

@@ -209,7 +209,7 @@ fn while_a_query_runs(version: Version) {
 fn while_waiting_for_a_server(version: Version) {
     each_way(version, |house, watch, way| {
         let mut holder = house.client();
-        holder.rows("BEGIN");
+        holder.rows("BEGIN; SELECT 1");
         let waiters: Vec<Raw> = (0..4).map(|_| house.client()).collect();
         for mut waiter in waiters {
             waiter.send(&raw::query("INSERT INTO stored VALUES (1)"));
