@@ -45,7 +45,7 @@ impl Slice {
         self.start_leaving();
     }
 
-    fn start_leaving(&mut self) {
+    pub(super) fn start_leaving(&mut self) {
         self.leaving += 1;
         self.ledger.leave();
         self.show_gauges();

@@ -217,6 +217,11 @@ impl Gate {
         false
     }
 
+    /// The same, whatever the limit: PostgreSQL has just ended a process that this connection takes the place of.
+    pub fn enter_anyway(&self) {
+        self.inside.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// True when `enter` would have failed just now.
     pub fn is_full(&self) -> bool {
         self.inside.load(Ordering::SeqCst) >= self.limit.load(Ordering::Relaxed)

@@ -27,6 +27,7 @@
 //! Sans-io: no clock, no mail, no socket. `engine` carries the verdicts out; the ledger's atomics are tried in every order by
 //! `tests/loom.rs`, the slices by a random simulation over several cores beside them.
 
+mod alone;
 mod leaving;
 pub mod ledger;
 pub mod queue;

@@ -4,9 +4,9 @@
 //! the engine must carry it out or say why it could not (`refunded`, `undeliverable`, `open_failed`).
 //!
 //! Invariants (`check` tests those that one core can see):
-//! - Every server of this core is idle here, busy, being opened, or leaving (closed by us, the other end still has to let go), and holds one
-//!   permit in each. A server handed over is nobody's
-//!   until it arrives and keeps its permit meanwhile: open = idle + busy + opening + leaving over all cores + in flight.
+//! - Every server of this core is idle here, busy, being opened, leaving (closed by us, the other end still has to let go), or one client's alone (see
+//!   `alone`), and holds one permit in each. A server handed over is nobody's until it arrives and keeps its permit meanwhile:
+//!   open = idle + busy + opening + leaving + alone over all cores + in flight.
 //! - `shown` = the semaphore `idle` + takes on their way to us. It equals the idle servers, unless more are promised than are left (some
 //!   died): the next idle one then fills the gap, or a take ends `Broken`.
 //! - `asked` = the semaphore `need` + servers on their way to us. It equals the waiters, unless more servers come than clients wait.
@@ -45,7 +45,7 @@ pub(super) struct Rest {
 #[derive(Debug)]
 pub struct Slice {
     pub(super) ledger: Arc<Ledger>,
-    me: usize,
+    pub(super) me: usize,
     rules: Rules,
     /// newest last
     pub(super) idle: Vec<Rest>,
@@ -53,6 +53,7 @@ pub struct Slice {
     pub(super) busy: u32,
     pub(super) opening: u32,
     pub(super) leaving: u32,
+    pub(super) alone: u32,
     shown: u32,
     asked: u32,
     timer: Option<u64>,
@@ -63,7 +64,7 @@ impl Slice {
     /// The slice of core `me`.
     pub fn new(ledger: Arc<Ledger>, me: usize, rules: Rules) -> Slice {
         let (idle, queue) = (Vec::new(), Queue::default());
-        Slice { ledger, me, rules, idle, queue, busy: 0, opening: 0, leaving: 0, shown: 0, asked: 0, timer: None, oldest: NOBODY }
+        Slice { ledger, me, rules, idle, queue, busy: 0, opening: 0, leaving: 0, alone: 0, shown: 0, asked: 0, timer: None, oldest: NOBODY }
     }
 
     /// The pool's ledger.
@@ -241,7 +242,7 @@ impl Slice {
         self.queue.clear();
         while self.line().need.take() {}
         while self.line().idle.take() {}
-        let permits = self.idle.len() as u32 + self.busy + self.opening;
+        let permits = self.idle.len() as u32 + self.busy + self.alone + self.opening;
         for _ in 0..self.opening {
             self.ledger.gate().leave();
         }
@@ -253,7 +254,7 @@ impl Slice {
         for _ in 0..self.leaving {
             self.ledger.give_back_left();
         }
-        (self.busy, self.leaving, self.shown, self.asked) = (0, 0, 0, 0);
+        (self.busy, self.leaving, self.alone, self.shown, self.asked) = (0, 0, 0, 0, 0);
         self.show_oldest();
         self.show_gauges();
     }
@@ -290,7 +291,7 @@ impl Slice {
 
     /// Nothing of the pool is on this core, nor on its way here.
     pub fn is_unused(&self) -> bool {
-        self.idle.is_empty() && self.queue.is_empty() && self.busy + self.opening + self.leaving + self.shown + self.asked == 0
+        self.idle.is_empty() && self.queue.is_empty() && self.busy + self.alone + self.opening + self.leaving + self.shown + self.asked == 0
     }
 
     /// Tests the invariants that this core can see. Err names the broken one.
@@ -433,7 +434,7 @@ impl Slice {
     }
 
     /// Takes what one more connection needs: a place at the server's gate and a permit, while fewer than `below` are open.
-    fn enter_gate(&self, below: u32) -> bool {
+    pub(super) fn enter_gate(&self, below: u32) -> bool {
         let gate = self.ledger.gate();
         if !gate.enter() {
             return false;
@@ -574,7 +575,7 @@ impl Slice {
         let statistics = self.statistics();
         set(&statistics.waiting, u64::from(self.queue.len()));
         set(&statistics.idle, self.idle.len() as u64);
-        set(&statistics.busy, u64::from(self.busy));
+        set(&statistics.busy, u64::from(self.busy + self.alone));
         set(&statistics.opening, u64::from(self.opening));
         set(&statistics.waiting_since, self.queue.first().map_or(0, |first| first.since));
     }
