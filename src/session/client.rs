@@ -496,12 +496,15 @@ impl Client {
     }
 }
 
-    let outside = link.is_quiet_but_for_ours() && link.status() == Status::Idle;
-    if outside && traits.may.contains(May::SEQUENCES) && !link.pins.contains(Pins::SEQUENCES) {
+/// A text asks for what a sequence has given before. In the transaction that used the sequence this server knows; outside of it another client's value
 /// may be there, which goes, so that PostgreSQL says that there is none. From then on the client keeps this server, and its values.
 #[inline]
 pub(super) fn asks_sequences(traits: &Traits, link: &mut Exchange, out: &mut Verdicts) {
-    if traits.may.contains(May::SEQUENCES) && !link.pins.contains(Pins::SEQUENCES) && link.is_quiet_but_for_ours() && link.status() == Status::Idle {
+    if !traits.may.contains(May::SEQUENCES) {
+        return;
+    }
+    let outside = link.is_quiet_but_for_ours() && link.status() == Status::Idle;
+    if outside && !link.pins.contains(Pins::SEQUENCES) {
         // Fixed and short.
         out.to_server(|words| _ = query_message(words, b"DISCARD SEQUENCES"));
         link.sent(OUR_QUERY);
