@@ -104,3 +104,28 @@ fn nobody_overtakes_who_waits_already_nor_a_pause() {
     assert!(!slice.open_alone(9 * MS), "the server could not be reached just now");
     assert!(slice.open_alone(10 * MS));
 }
+
+/// Two cores: a permit that is freed on one goes to who has waited longer on the other.
+#[test]
+fn a_permit_goes_to_who_has_waited_longest_on_any_core() {
+    let ledger = Arc::new(Ledger::new(2, 1));
+    let mut slices: Vec<Slice> = (0..2).map(|core| Slice::new(ledger.clone(), core, Rules::default())).collect();
+    assert!(slices[0].open_alone(0));
+    slices[0].alone_opened();
+    let wait = |slice: &mut Slice, client, now| match slice.checkout(client, now) {
+        Checkout::Wait { then, .. } => assert_eq!(then, After::Nothing),
+        grant => panic!("{grant:?}"),
+    };
+    wait(&mut slices[1], 5, MS);
+    wait(&mut slices[0], 6, 10 * MS);
+    assert_eq!(slices[0].alone_died(20 * MS), After::Nudge { core: 1 }, "not the waiter of the core where it is free");
+    // Until that one has taken it this one looks again, so that it is not forgotten should the other go.
+    assert_eq!(slices[0].look(20 * MS), After::Timer { at: 23 * MS });
+    assert!(!slices[0].open_alone(20 * MS));
+    assert_eq!(slices[1].nudged(21 * MS), After::Open);
+    assert_eq!(slices[0].look(23 * MS), After::Nothing);
+    // Who waits as long as the other, but for a moment, takes it where it is.
+    assert_eq!(slices[1].opened(9, 22 * MS), Checkin::Serve { client: 5, link: 9, waited_since: MS });
+    wait(&mut slices[1], 7, 12 * MS);
+    assert_eq!(slices[1].busy_died(30 * MS), After::Open);
+}

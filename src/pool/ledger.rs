@@ -166,6 +166,11 @@ impl Line {
         self.opening.store(opening, Ordering::Release);
     }
 
+    /// Somebody waits here who could use a free permit.
+    pub fn wants_permit(&self) -> bool {
+        self.need.count() > self.opening.load(Ordering::Acquire)
+    }
+
     /// True when this core has to be told of a free permit and no such message is on its way yet.
     pub fn nudge(&self) -> bool {
         !self.nudged.swap(true, Ordering::SeqCst)
@@ -588,7 +593,7 @@ impl Ledger {
 
     /// The other core that could use a free permit and whose first uncovered waiter waits longest.
     pub fn wanting(&self, me: usize) -> Option<usize> {
-        let wanting = self.others(me).filter(|(_, line)| line.need.count() > line.opening.load(Ordering::Acquire));
+        let wanting = self.others(me).filter(|(_, line)| line.wants_permit());
         wanting.min_by_key(|(_, line)| line.oldest.load(Ordering::Acquire)).map(|(core, _)| core)
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct Rest {
 pub struct Slice {
     pub(super) ledger: Arc<Ledger>,
     pub(super) me: usize,
-    rules: Rules,
+    pub(super) rules: Rules,
     /// newest last
     pub(super) idle: Vec<Rest>,
     pub(super) queue: Queue,
@@ -218,11 +218,6 @@ impl Slice {
         let after = if self.ledger.paused() { After::Nothing } else { self.find(now) };
         self.show_gauges();
         after
-    }
-
-    /// PAUSE is over. Then `look` until `Nothing` or `Timer`.
-    pub fn resume(&mut self, now: u64) -> After {
-        self.look(now)
     }
 
     /// Another core says that a permit is free. Then `look` until `Nothing` or `Timer`.
@@ -421,6 +416,9 @@ impl Slice {
             return self.arm(retry_at);
         }
         let since = self.queue.first().map_or(now, |first| first.since);
+        if let Some(core) = self.owes_permit(since) {
+            return if self.ledger.line(core).nudge() { After::Nudge { core } } else { self.arm(now.saturating_add(self.rules.fair)) };
+        }
         if self.ledger.others_first(since, now) {
             return After::Gated;
         }
