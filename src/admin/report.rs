@@ -61,6 +61,26 @@ impl Role {
     }
 }
 
+/// What a client replicates, with PgBouncer's names of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replication {
+    #[default]
+    None,
+    Logical,
+    Physical,
+}
+
+impl Replication {
+    /// The name in a `replication` column.
+    pub fn name(self) -> &'static str {
+        match self {
+            Replication::None => "none",
+            Replication::Logical => "logical",
+            Replication::Physical => "physical",
+        }
+    }
+}
+
 /// One client. Counters run since it connected; a field named `_us` is microseconds, one named `_ms` is milliseconds since 1970 (UTC).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientRow {
@@ -72,8 +92,7 @@ pub struct ClientRow {
     /// 0 for a client on the Unix socket
     pub port: u16,
     pub state: State,
-    /// it speaks the replication protocol; always false until that is built
-    pub replication: bool,
+    pub replication: Replication,
     pub connect_ms: u64,
     /// None until its first request
     pub last_request_ms: Option<u64>,

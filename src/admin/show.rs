@@ -162,7 +162,7 @@ fn clients(report: &Report, sink: &mut Sink<'_>) {
             Cell::Text(&row.addr),
             Cell::Number(u64::from(row.port)),
             Cell::Text(row.state.name()),
-            Cell::Text(if row.replication { "logical" } else { "none" }),
+            Cell::Text(row.replication.name()),
             Cell::Moment(row.connect_ms),
             row.last_request_ms.map_or(Cell::Null, Cell::Moment),
             Cell::Number(row.queries),

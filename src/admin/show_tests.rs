@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::admin::console::parse;
-use crate::admin::report::{ClientRow, Counts, Lists, MemoryRow, Period, PoolRow, Role, ServerRow, State, StatsRow};
+use crate::admin::report::{ClientRow, Counts, Lists, MemoryRow, Period, PoolRow, Replication, Role, ServerRow, State, StatsRow};
 
 /// An answer, taken apart.
 #[derive(Debug, Default)]
@@ -147,7 +147,7 @@ fn client() -> ClientRow {
         addr: "10.0.0.1".into(),
         port: 50_000,
         state: State::IdleInTransaction,
-        replication: false,
+        replication: Replication::None,
         connect_ms: 951_782_400_001,
         last_request_ms: None,
         queries: 1,
@@ -172,7 +172,10 @@ const CLIENT_NAMES: &str = "id user database addr port state replication connect
 
 #[test]
 fn clients() {
-    let report = Report { clients: vec![client(), ClientRow { id: 1, last_request_ms: Some(0), ..client() }], ..Report::default() };
+    let report = Report {
+        clients: vec![client(), ClientRow { id: 1, last_request_ms: Some(0), replication: Replication::Physical, ..client() }],
+        ..Report::default()
+    };
     let answer = ask(&report, "SHOW CLIENTS");
     let text = &["user", "database", "addr", "state", "replication", "connect_time", "last_request", "application_name", "pinned"];
     check(&answer, &columns(CLIENT_NAMES, &["id"], text, &["locked"]));
@@ -182,6 +185,7 @@ fn clients() {
         |psql|t|8|advisory locks";
     assert_eq!(row.join("|"), expected);
     assert_eq!(value(&answer, 0, "last_request"), Some("1970-01-01 00:00:00.000 UTC"));
+    assert_eq!(value(&answer, 0, "replication"), Some("physical"));
 }
 
 #[test]

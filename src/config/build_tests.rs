@@ -119,6 +119,7 @@ fn every_built_key_arrives() {
         server_lifetime_jitter: Duration::from_millis(21),
         warm: true,
         limits: Limits::default(),
+        replicates: false,
     };
     assert_eq!(snapshot.pools, std::slice::from_ref(&expected));
     assert_eq!(snapshot.pool("db", "u"), Some(&expected));

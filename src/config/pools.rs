@@ -205,6 +205,7 @@ impl<'b> Pools<'b> {
             of(user).or_else(|| of(server))
         };
         let pool_size = size(["pool_size_primary", "pool_size"]).or_else(|| self.general.unsigned("default_pool_size")).unwrap_or(1).max(1);
+        let replicates = user.flag("replication_mode");
         let least = size(["min_pool_size_primary", "min_pool_size"]).or_else(|| self.general.unsigned("min_pool_size")).unwrap_or_default();
         let time = |key| user.millis(key).or_else(|| server.millis(key)).or_else(|| self.general.millis(key)).unwrap_or_default();
         let idle = |block: &Block| block.millis("idle_timeout_primary").or_else(|| block.millis("idle_timeout"));
@@ -218,7 +219,8 @@ impl<'b> Pools<'b> {
             client: login.client.clone(),
             parameters: parameters(user, server),
             pool_size,
-            min_pool_size: told.least(least, pool_size, !server_passwords.is_empty()),
+            // Nobody there could use a connection that was opened before he came.
+            min_pool_size: if replicates { 0 } else { told.least(least, pool_size, !server_passwords.is_empty()) },
             server_passwords,
             mode: user
                 .mode("pooler_mode")
@@ -232,6 +234,7 @@ impl<'b> Pools<'b> {
                 .iter()
                 .any(|block| block.entries.contains_key("min_pool_size") || block.entries.contains_key("min_pool_size_primary")),
             limits: Limits::of(user, server, self.general),
+            replicates,
         }
     }
 }

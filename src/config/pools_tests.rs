@@ -190,6 +190,19 @@ fn sessions_begin_with_what_the_user_says_else_the_database() {
 }
 
 #[test]
+fn a_user_whose_clients_replicate_keeps_no_connections() {
+    let built = |in_user: &str| {
+        let main = "[general]\nmin_pool_size = 3\n[[databases]]\nname = \"a\"\nhost = \"h\"\n";
+        let loaded = run(main, &user(&format!("database = \"a\"\npassword = \"p\"\n{in_user}"))).unwrap();
+        assert_eq!(loaded.warnings, [""; 0]);
+        (loaded.snapshot.pools[0].replicates, loaded.snapshot.pools[0].min_pool_size)
+    };
+    assert_eq!(built(""), (false, 3));
+    assert_eq!(built("replication_mode = false"), (false, 3));
+    assert_eq!(built("replication_mode = true"), (true, 0));
+}
+
+#[test]
 fn five_users_of_a_thousand_databases_share_their_secrets() {
     let names: Vec<String> = (0..1_000).map(|n| format!("d{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -343,6 +343,8 @@ pub struct PoolSpec {
     /// spreads that age by up to so much either way
     pub server_lifetime_jitter: Duration,
     pub limits: Limits,
+    /// every client of it replicates, whether it says so or not
+    pub replicates: bool,
 }
 
 impl Default for PoolSpec {
@@ -366,6 +368,7 @@ impl Default for PoolSpec {
             server_lifetime: NEVER,
             server_lifetime_jitter: Duration::ZERO,
             limits: Limits::default(),
+            replicates: false,
         }
     }
 }
@@ -390,6 +393,7 @@ impl fmt::Debug for PoolSpec {
             .field("server_lifetime", &self.server_lifetime)
             .field("server_lifetime_jitter", &self.server_lifetime_jitter)
             .field("limits", &self.limits)
+            .field("replicates", &self.replicates)
             .finish()
     }
 }

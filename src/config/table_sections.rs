@@ -84,7 +84,7 @@ pub(super) static USERS: &[Setting] = &[
     needed("vault_path", Type::Text, Unset, "Role in Vault that checks the client's password."),
     built("statement_timeout", SERVER_MS, Unset, "statement_timeout of the server connections."),
     built("lock_timeout", SERVER_MS, Unset, "lock_timeout of the server connections."),
-    needed("replication_mode", Type::Bool, Bool(false), "Server connections speak the replication protocol."),
+    built("replication_mode", Type::Bool, Bool(false), "Its clients replicate without asking: each has a connection with replication=database."),
     harmless("replication_sharding", Type::Text, Unset, "Read by no code of PgDog either."),
     built("read_only", Type::Bool, Bool(false), "Makes transactions on the server connections read-only."),
     harmless("schema_admin", Type::Bool, Bool(false), "The user that loads schemas and moves data."),

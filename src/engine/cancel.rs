@@ -2,6 +2,7 @@
 //! request; it closes the connection when it has sent the signal. Until then the server is not given to anybody else.
 
 use crate::auth::secrets::constant_time_eq;
+use crate::io::socket::Address;
 use crate::io::{Door, Group};
 use crate::mail::{Asker, Desk, Mail, Word};
 use crate::session::login::LONG_KEY;
@@ -46,6 +47,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         if server == NOBODY {
             return;
         }
+        if let Peer::Sender(_) = &self.peers[server as usize] {
+            return self.cancel_sender(server);
+        }
         let Some(link) = self.peers[server as usize].server() else { return };
         // A server that waits for its client has nothing to cancel; PostgreSQL would ignore it too.
         if matches!(link.stage, ServerStage::Busy) && link.link.server.exchange.is_active() {
@@ -56,16 +60,23 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Opens a connection to cancel what a server is doing.
     pub(super) fn send_cancel(&mut self, server: u32) {
         let Some(link) = self.peers[server as usize].server() else { return };
-        let (Some((pid, key)), Some(address)) = (link.link.server.key.clone(), address(&link.link.pool)) else { return };
-        let Ok(slot) = self.links.connect(&address, Group::Servers) else { return };
-        if let Some(link) = self.peers[server as usize].server() {
+        let (Some(key), Some(address)) = (link.link.server.key.clone(), address(&link.link.pool)) else { return };
+        if self.open_leg(server, key, &address)
+            && let Some(link) = self.peers[server as usize].server()
+        {
             link.leg = true;
             link.cancel_again = false;
         }
+    }
+
+    /// Opens a connection that carries one cancel request; false when that cannot be.
+    pub(super) fn open_leg(&mut self, server: u32, (pid, key): (i32, Vec<u8>), address: &Address) -> bool {
+        let Ok(slot) = self.links.connect(address, Group::Servers) else { return false };
         let generation = self.links.generation(server);
         self.seat(slot, Peer::Leg(Box::new(CancelLeg { server, generation, pid, key })));
         let timeout = ns(self.published.snapshot.general.connect_timeout);
         self.wheel.arm(self.now.saturating_add(timeout), Timer::Connect { slot, generation: self.links.generation(slot) });
+        true
     }
 
     pub(super) fn leg_connected(&mut self, slot: u32, res: i32) {
@@ -99,6 +110,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         if !self.links.is_open(leg.server, leg.generation) {
             return;
         }
+        if let Peer::Sender(_) = &self.peers[leg.server as usize] {
+            return self.sender_cancelled(leg.server);
+        }
         let Some(link) = self.peers[leg.server as usize].server() else { return };
         link.leg = false;
         let again = std::mem::take(&mut link.cancel_again);
@@ -107,8 +121,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             ServerStage::Busy if again && link.link.server.exchange.is_active() => self.send_cancel(leg.server),
             ServerStage::Busy => {
                 let client = link.client;
-                self.feed_later(client);
-                self.listen_to(client);
+                self.go_on_with(client);
             }
             _ => {}
         }

@@ -56,6 +56,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Stage::Login(login) => !login.is_waiting(),
             Stage::Greeted => false,
             Stage::Admin { busy, .. } => !busy,
+            Stage::Replicating => !self.is_being_cancelled(peer.server),
             Stage::Ready if peer.ticket.is_some() => false,
             Stage::Ready if peer.server == NOBODY => true,
             Stage::Ready => match &self.peers[peer.server as usize] {
@@ -90,6 +91,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     fn feed(&mut self, slot: u32, bytes: Bytes) -> usize {
         match self.peers[slot as usize].client().map(|client| &client.stage) {
             Some(Stage::Ready) => self.feed_session(slot, bytes),
+            Some(Stage::Replicating) => self.feed_relay(slot, bytes),
             Some(Stage::Login(_)) => self.feed_login(slot, bytes),
             Some(Stage::Admin { .. }) => self.feed_admin(slot, bytes),
             _ => 0,
@@ -367,7 +369,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.listen_to(slot);
     }
 
-    fn client_broke(&mut self, slot: u32, broken: FrameError) {
+    pub(super) fn client_broke(&mut self, slot: u32, broken: FrameError) {
         match broken.code() {
             Some(code) => self.client_fatal(slot, code, &broken.to_string(), None),
             None => self.client_gone(slot),
@@ -392,13 +394,17 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// A message of its server has reached the client in part.
     pub(super) fn is_in_mid_message(&self, client: u32) -> bool {
         let Some(Peer::Client(peer)) = self.peers.get(client as usize) else { return false };
-        matches!(self.peers.get(peer.server as usize), Some(Peer::Server(server)) if !server.link.server.at_boundary())
+        match self.peers.get(peer.server as usize) {
+            Some(Peer::Server(server)) => !server.link.server.at_boundary(),
+            Some(Peer::Sender(sender)) => !sender.relay.server_at_boundary(),
+            _ => false,
+        }
     }
 
     /// The client has gone, or must go: what it held goes back, its queue place is free, its socket closes when its last words are out.
     pub(super) fn client_gone(&mut self, slot: u32) {
         let Peer::Client(mut peer) = std::mem::take(&mut self.peers[slot as usize]) else { return };
-        if self.published.snapshot.general.log_disconnections && matches!(peer.stage, Stage::Ready) {
+        if self.published.snapshot.general.log_disconnections && matches!(peer.stage, Stage::Ready | Stage::Replicating) {
             tracing::info!(user = %peer.user, database = %peer.database, "client disconnected");
         }
         if let Some(ticket) = peer.ticket.take() {

@@ -21,7 +21,7 @@ use crate::session::statements::Front;
 use super::accounts::Turn;
 use super::lend::Pool;
 use super::operate::Operate;
-use super::peers::{NOBODY, Peer, Stage};
+use super::peers::{NOBODY, Peer, ServerPeer, Stage};
 use super::post::Post;
 use super::rush::Rush;
 use super::timers::{Timer, ns};
@@ -101,6 +101,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) panics: u64,
     /// connects that failed at once, and why
     pub(super) unopened: Vec<(u32, String)>,
+    /// clients that replicate, whose own connect failed at once: slot, generation, pool, and why
+    pub(super) unsent: Vec<(u32, u32, u32, String)>,
     /// clients that began to wait while their server does not let us in
     pub(super) barred: Vec<(u32, u32)>,
     /// a server not heard of for longer is asked whether it lives before a client gets it
@@ -161,6 +163,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             turn: Turn::default(),
             panics: 0,
             unopened: Vec::new(),
+            unsent: Vec::new(),
             barred: Vec::new(),
             stale_ns: 0,
             clients_max: usize::MAX,
@@ -227,6 +230,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
         }
         self.fail_unopened();
+        self.fail_unsent();
         self.serve_again();
         self.serve_rush();
         self.report_slice();
@@ -244,7 +248,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         // A promised server that is in the middle of something goes when that is over, of which the core hears.
         let settling = self.lending.iter().any(|&(slot, _, _)| self.links.is_settling(slot) || self.may_leave(slot));
         let asked = self.operate.has_work() || self.rush.has_work();
-        !parting && !settling && !asked && self.unopened.is_empty() && self.barred.is_empty() && self.granted.is_empty() && self.again.is_empty()
+        let failed = !self.unopened.is_empty() || !self.unsent.is_empty();
+        !parting && !settling && !asked && !failed && self.barred.is_empty() && self.granted.is_empty() && self.again.is_empty()
     }
 
     /// Runs until the machine breaks; a core has no other end.
@@ -288,10 +293,13 @@ impl<D: Door, K: Desk> Core<D, K> {
             Received::Bytes(bytes) => {
                 if matches!(self.peers.get(slot as usize), Some(Peer::Server(_))) {
                     self.server_bytes(slot, bytes);
+                } else {
+                    self.sender_bytes(slot, bytes);
                 }
             }
             Received::End => match self.peers.get(slot as usize) {
                 Some(Peer::Server(_)) => self.server_ended(slot),
+                Some(Peer::Sender(_)) => self.sender_ended(slot),
                 Some(Peer::Leg(_)) => self.leg_ended(slot),
                 _ => {}
             },
@@ -320,6 +328,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             match self.peers.get(slot as usize) {
                 Some(Peer::Client(client)) if client.server != NOBODY => self.links.pause(client.server),
                 Some(Peer::Server(server)) if server.client != NOBODY => self.links.pause(server.client),
+                Some(Peer::Sender(sender)) if sender.client != NOBODY => self.links.pause(sender.client),
                 _ => {}
             }
         }
@@ -331,13 +340,16 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         match self.peers.get(completion.token.slot() as usize) {
             Some(Peer::Client(client)) if client.server != NOBODY => self.links.resume(client.server),
-            Some(Peer::Server(server)) if server.client != NOBODY => {
-                let client = server.client;
-                self.listen_to(client);
-                self.feed_later(client);
-            }
+            Some(&Peer::Server(ServerPeer { client, .. })) if client != NOBODY => self.go_on_with(client),
+            Some(Peer::Sender(sender)) if sender.client != NOBODY => self.go_on_with(sender.client),
             _ => {}
         }
+    }
+
+    /// What a client waited for may be there.
+    pub(super) fn go_on_with(&mut self, client: u32) {
+        self.listen_to(client);
+        self.feed_later(client);
     }
 
     /// Reads a client's socket again, if nothing speaks against it.

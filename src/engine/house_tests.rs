@@ -72,6 +72,8 @@ pub struct FakeServer {
     over: bool,
     received: VecDeque<u8>,
     in_transaction: bool,
+    /// its startup packet, as text
+    pub packet: String,
     /// the queries that came
     pub texts: Vec<String>,
 }
@@ -132,6 +134,7 @@ impl House {
                     over: false,
                     received: VecDeque::new(),
                     in_transaction: false,
+                    packet: String::new(),
                     texts: Vec::new(),
                 });
                 progress = true;
@@ -332,6 +335,7 @@ impl FakeServer {
             return Some(Vec::new());
         } else if !self.logged_in {
             self.logged_in = true;
+            self.packet = String::from_utf8_lossy(&message[8..]).replace('\0', " ");
             server::authentication_ok(&mut words);
             words.extend_from_slice(greeting);
             server::parameter_status(&mut words, b"server_version", b"15.1").unwrap();

@@ -15,7 +15,7 @@ use super::timers::Timer;
 
 /// How long a server may take to let go of a connection. A process that is at work on something was asked to stop; one that does not, or a network
 /// that is down, must not hold a permit for ever.
-const LEAVE_NS: u64 = 5_000_000_000;
+pub(super) const LEAVE_NS: u64 = 5_000_000_000;
 /// A pool that may not open connections because as many as may be are being opened at its server looks again after so long, if none of this core's
 /// ends before.
 const GATE_NS: u64 = 10_000_000;
@@ -83,6 +83,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         let now = self.now;
         let Peer::Server(peer) = std::mem::take(&mut self.peers[slot as usize]) else { return };
         self.links.abort(slot);
+        if self.inherits(&peer) {
+            return;
+        }
         if let Some(Some(slice)) = self.pools.get_mut(peer.pool as usize) {
             let after = slice.slice.left(now);
             self.after(peer.pool, after);
@@ -93,6 +96,9 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// It has not let go in time.
     pub(super) fn cut_off(&mut self, slot: u32) {
+        if let Peer::Sender(_) = &self.peers[slot as usize] {
+            return self.sender_left(slot);
+        }
         if let Some(peer) = self.peers[slot as usize].server() {
             let spec = &peer.link.pool.spec;
             let (pid, server) = (peer.link.server.key.as_ref().map(|(pid, _)| *pid), format!("{}:{}", spec.host, spec.port));

@@ -111,11 +111,16 @@ impl<D: Door, K: Desk> Core<D, K> {
             return false;
         };
         let now = self.now;
+        let replicates = self.replicates(client);
         let Some(Some(slice)) = self.pools.get_mut(pool as usize) else { return false };
+        if replicates && slice.slice.open_alone(now) {
+            self.open_sender(client, pool);
+            return false;
+        }
         match slice.slice.checkout(client, now) {
             Checkout::Grant(server) => {
                 self.attach(client, server);
-                true
+                !replicates
             }
             Checkout::Wait { ticket, then } => {
                 if let Some(peer) = self.peers[client as usize].client() {
@@ -158,6 +163,9 @@ impl<D: Door, K: Desk> Core<D, K> {
     }
 
     fn attach(&mut self, client: u32, server: u32) {
+        if self.replicates(client) {
+            return self.make_place(client, server);
+        }
         let now = self.now;
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return };
         let waited = if peer.ticket.take().is_some() { now.saturating_sub(peer.waits_since) } else { 0 };
@@ -453,6 +461,7 @@ impl ServerPeer {
             leg: false,
             suspect: false,
             cancel_again: false,
+            heir: None,
         }
     }
 }

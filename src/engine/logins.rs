@@ -17,6 +17,7 @@ use crate::wire::server;
 use super::core::Core;
 use super::guard::guard;
 use super::peers::{ClientCounts, ClientPeer, NOBODY, Peer, Stage};
+use super::replication::pool_of;
 use super::report::Making;
 use super::timers::{Timer, ns};
 use super::{CLIENTS_MAX, CORES_MAX};
@@ -63,6 +64,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             told: None,
             told_number: 0,
             version: 0,
+            replicates: None,
             server: NOBODY,
             ticket: None,
             waits_since: 0,
@@ -181,7 +183,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                     words,
                 );
             }
-            let identity = match published.find(&login.database, &login.user) {
+            let identity = match pool_of(&published, login) {
                 Some(pool) => Identity { known: true, secrets: pool.spec.client.clone(), verifier: pool.verifier.load_full() },
                 None => Identity::default(),
             };
@@ -220,7 +222,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         if login.database == published.snapshot.admin.database {
             return Some((published.admin_verifier.clone(), admin_secrets(&published.snapshot.admin), login.user.clone()));
         }
-        let pool = published.find(&login.database, &login.user)?;
+        let pool = pool_of(&published, login)?;
         Some((pool.verifier.clone(), pool.spec.client.clone(), login.user.clone()))
     }
 
@@ -239,8 +241,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         if !self.links.is_open(slot, generation) {
             return;
         }
-        if matches!(self.peers[slot as usize], Peer::Server(_)) {
-            return self.server_keys_made(slot);
+        match &self.peers[slot as usize] {
+            Peer::Server(_) => return self.server_keys_made(slot),
+            Peer::Sender(_) => return self.sender_keys_made(slot),
+            _ => {}
         }
         let verifier = cell.and_then(|cell| cell.load_full());
         let random = self.random_18();
@@ -256,21 +260,27 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Stage::Login(login) = std::mem::replace(&mut peer.stage, Stage::Greeted) else { return };
         self.shared.tallies[self.id].logins.add(1);
         peer.user = login.user.clone();
-        peer.database = login.database.clone();
+        peer.database.clone_from(&login.database);
         peer.secret_length = login.key_length() as u8;
         let operator = login.database == published.snapshot.admin.database;
         if peer.operator != operator {
             // A reload has renamed the admin database meanwhile: what was proved was proved for something else.
             return self.client_fatal(slot, "57P03", "the configuration has changed during the login; connect again", None);
         }
+        if operator && login.replication.is_some() {
+            return self.client_fatal(slot, "0A000", "the admin database does not speak the replication protocol", None);
+        }
         if operator {
             peer.stage = Stage::Admin { busy: false, skipping: false };
             self.clients -= 1;
             return self.greet_admin(slot);
         }
-        let Some(pool) = published.find(&login.database, &login.user).cloned() else {
+        let Some(pool) = pool_of(&published, &login).cloned() else {
             return self.client_fatal(slot, "3D000", "this database is no longer configured", None);
         };
+        if !self.may_replicate(slot, &login, &pool) {
+            return;
+        }
         if pool.state.ledger.disabled() {
             let hint = "An operator has said DISABLE; ENABLE on the admin database lets clients in again.";
             return self.client_fatal(slot, "57P03", "this database takes no new clients at the moment", Some(hint));
@@ -298,7 +308,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         if published.snapshot.general.log_connections {
             tracing::info!(%user, %database, address = ?address, "client connected");
         }
-        if pool.state.parameters.load().is_some() {
+        if self.replicates(slot) {
+            self.checkout(slot);
+        } else if pool.state.parameters.load().is_some() {
             self.greet(slot);
         } else if self.checkout(slot) {
             self.begin(slot);

@@ -19,6 +19,7 @@ mod peers;
 mod pools;
 mod post;
 mod quote;
+mod replication;
 mod report;
 mod rush;
 mod servers;

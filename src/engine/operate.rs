@@ -131,7 +131,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             (Order::Closing(scope), Peer::Server(server)) => of(scope, server) && is_closing(server),
             (Order::Drop(scope), Peer::Client(client)) => {
-                let dropped = matches!(client.stage, Stage::Ready | Stage::Greeted) && scope.covers(&client.user, &client.database);
+                let dropped =
+                    matches!(client.stage, Stage::Ready | Stage::Greeted | Stage::Replicating) && scope.covers(&client.user, &client.database);
                 if dropped {
                     self.dismiss(slot);
                 }
@@ -139,11 +140,11 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             (Order::Drop(scope), Peer::Server(server)) if of(scope, server) => self.drop_server(slot),
             (Order::Suspend, Peer::Client(client)) if matches!(client.stage, Stage::Admin { .. } | Stage::Login(_)) => false,
-            (Order::Suspend, Peer::Client(_) | Peer::Server(_)) => {
+            (Order::Suspend, Peer::Client(_) | Peer::Server(_) | Peer::Sender(_)) => {
                 self.links.sleep(slot);
                 false
             }
-            (Order::Wake, Peer::Client(_) | Peer::Server(_)) => {
+            (Order::Wake, Peer::Client(_) | Peer::Server(_) | Peer::Sender(_)) => {
                 self.links.wake(slot);
                 false
             }

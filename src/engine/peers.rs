@@ -6,9 +6,11 @@ use std::sync::Arc;
 use crate::mail::{Quota, ServerLink, SharedPool};
 use crate::pool::queue::Ticket;
 use crate::session::client::Client;
-use crate::session::greeting::{Greeting, Reported};
+use crate::session::greeting::{CancelKey, Greeting, Reported};
 use crate::session::login::{LONG_KEY, Login};
 use crate::session::parameters::Profile;
+use crate::session::relay::Relay;
+use crate::wire::startup::Replication;
 
 use super::accounts::{Pace, Told};
 use super::quote::Quoter;
@@ -24,6 +26,8 @@ pub enum Peer {
     Client(Box<ClientPeer>),
     /// inline: a server that changes cores brings its own box, and needs no other
     Server(ServerPeer),
+    /// a server that is one client's alone, because that client replicates
+    Sender(Box<Sender>),
     Leg(Box<CancelLeg>),
 }
 
@@ -35,6 +39,8 @@ pub enum Stage {
     Greeted,
     /// in its conversation
     Ready,
+    /// replicates, with a server that is its alone
+    Replicating,
     /// talks to the admin console; `busy` while an answer is outstanding
     Admin { busy: bool, skipping: bool },
 }
@@ -57,6 +63,8 @@ pub struct ClientPeer {
     pub told_number: u64,
     /// of the snapshot that `pool` was found in
     pub version: u64,
+    /// what it wants to replicate
+    pub replicates: Option<Box<Replicates>>,
     /// the server at hand
     pub server: u32,
     /// its place in the queue
@@ -137,6 +145,49 @@ pub struct ServerPeer {
     pub suspect: bool,
     /// and another should follow it
     pub cancel_again: bool,
+    /// slot and generation of the client that its permit is for when it has left
+    pub heir: Option<(u32, u32)>,
+}
+
+/// What a client that replicates has asked for.
+#[derive(Clone)]
+pub struct Replicates {
+    pub kind: Replication,
+    /// what it wants set, which goes into the startup packet of its server
+    pub wishes: Vec<(String, String)>,
+}
+
+/// Where a server is that is one client's alone.
+pub enum SenderStage {
+    Connecting,
+    Greeting(Box<Greeting>),
+    /// with its client
+    Relaying,
+    /// told goodbye; the other end has still to let go
+    Leaving,
+}
+
+/// A server that is one client's alone: PostgreSQL's walsender, whatever it is asked to do.
+pub struct Sender {
+    pub pool: Arc<SharedPool>,
+    pub stage: SenderStage,
+    /// whose it is
+    pub client: u32,
+    pub relay: Relay,
+    /// pid and secret for cancel requests
+    pub key: CancelKey,
+    /// a cancel request is on its way, and another should follow it
+    pub leg: bool,
+    pub cancel_again: bool,
+    /// its client is told that pg_dog ends as soon as the message at hand has passed
+    pub ending: bool,
+    /// nanoseconds (monotonic) and milliseconds since 1970 when it was connected
+    pub connected_at: u64,
+    pub connected_wall: u64,
+    pub received: u64,
+    pub sent: u64,
+    /// of these, what its pool knows of: requests, received, sent
+    pub told: (u64, u64, u64),
 }
 
 /// A connection that carries one cancel request to a server.
@@ -161,5 +212,9 @@ impl Peer {
 
     pub fn server(&mut self) -> Option<&mut ServerPeer> {
         if let Peer::Server(server) = self { Some(server) } else { None }
+    }
+
+    pub fn sender(&mut self) -> Option<&mut Sender> {
+        if let Peer::Sender(sender) = self { Some(sender) } else { None }
     }
 }

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
-use crate::admin::report::{ClientRow, Lists, MemoryRow, PoolRow, Report, Role, ServerRow, State, Wants};
+use crate::admin::report::{ClientRow, Lists, MemoryRow, PoolRow, Replication, Report, Role, ServerRow, State, Wants};
 use crate::io::Door;
 use crate::mail::{Desk, ServerLink, Word};
 use crate::session::exchange::Status;
+use crate::wire::startup;
 
 use crate::session::suspicion::Pins;
 
@@ -14,7 +15,7 @@ use super::core::Core;
 use super::lend::Pool;
 use super::logins::pid;
 use super::operate::is_closing;
-use super::peers::{ClientPeer, NOBODY, Peer, ServerPeer, ServerStage, Stage};
+use super::peers::{ClientPeer, NOBODY, Peer, Sender, SenderStage, ServerPeer, ServerStage, Stage};
 
 /// Peers, or pools, that one turn puts into a report: a few dozen microseconds, so that ten thousand clients stop nobody while they are listed.
 const SLICE: usize = 128;
@@ -110,6 +111,13 @@ impl<D: Door, K: Desk> Core<D, K> {
                     making.report.servers.push(self.server_row(slot as u32, server));
                 }
             }
+            Peer::Sender(sender) => {
+                tally.servers += 1;
+                tally.busy_servers += 1;
+                if making.wants.servers {
+                    making.report.servers.push(self.sender_row(slot as u32, sender));
+                }
+            }
             _ => {}
         }
     }
@@ -146,6 +154,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             (Stage::Admin { busy: true, .. }, _) => State::Active,
             _ if client.ticket.is_some() => State::Waiting,
             (_, Some(Peer::Server(server))) => server_state(server),
+            (_, Some(Peer::Sender(sender))) => sender_state(sender),
             _ if client.client.has_begun() => State::IdleInTransaction,
             _ => State::Idle,
         }
@@ -155,6 +164,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let waiting = if client.ticket.is_some() { self.now.saturating_sub(client.waits_since) } else { 0 };
         let server_pid = match self.peers.get(client.server as usize) {
             Some(Peer::Server(server)) => server.link.server.key.as_ref().map(|(pid, _)| *pid as u32),
+            Some(Peer::Sender(sender)) => sender.key.as_ref().map(|(pid, _)| *pid as u32),
             _ => None,
         };
         let pins = match self.peers.get(client.server as usize) {
@@ -168,6 +178,11 @@ impl<D: Door, K: Desk> Core<D, K> {
             addr: client.address.map(|address| address.ip().to_string()).unwrap_or_default(),
             port: client.address.map_or(0, |address| address.port()),
             state: self.client_state(client),
+            replication: match client.replicates.as_ref().map(|replicates| replicates.kind) {
+                None => Replication::None,
+                Some(startup::Replication::Logical) => Replication::Logical,
+                Some(startup::Replication::Physical) => Replication::Physical,
+            },
             connect_ms: client.connected_wall,
             last_request_ms: (client.counts.last_request_wall > 0).then_some(client.counts.last_request_wall),
             queries: client.client.requests,
@@ -218,6 +233,28 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
     }
 
+    fn sender_row(&self, slot: u32, sender: &Sender) -> ServerRow {
+        let spec = &sender.pool.spec;
+        ServerRow {
+            pool_id: u64::from(sender.pool.id),
+            database: spec.database.clone(),
+            user: spec.user.clone(),
+            addr: spec.host.clone(),
+            port: spec.port,
+            state: sender_state(sender),
+            connect_ms: sender.connected_wall,
+            remote_pid: sender.key.as_ref().map_or(0, |(pid, _)| *pid as u32),
+            client_id: (sender.client != NOBODY).then(|| pid(self.id, sender.client) as u32),
+            queries: sender.relay.requests,
+            bytes_received: sender.received,
+            bytes_sent: sender.sent,
+            age_s: self.now.saturating_sub(sender.connected_at) / 1_000_000_000,
+            close_needed: matches!(sender.stage, SenderStage::Leaving),
+            fd: self.links.fd(slot),
+            ..ServerRow::default()
+        }
+    }
+
     fn pool_row(&self, pool: &Pool, tally: &Tally) -> PoolRow {
         let spec = &pool.shared.spec;
         let sv_idle_xact = tally.in_transaction.get(&pool.shared.id).copied().unwrap_or_default();
@@ -231,9 +268,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             role: Role::Primary,
             cl_waiting: u64::from(slice.waiting()),
             sv_idle: u64::from(slice.idle()),
-            sv_active: u64::from(slice.active()).saturating_sub(sv_idle_xact),
+            sv_active: u64::from(slice.active() + slice.alone()).saturating_sub(sv_idle_xact),
             sv_idle_xact,
-            sv_total: u64::from(slice.idle() + slice.active() + slice.opening() + slice.leaving()),
+            sv_total: u64::from(slice.idle() + slice.active() + slice.alone() + slice.opening() + slice.leaving()),
             maxwait_us: slice.oldest_wait(self.now) / 1000,
             mode: spec.mode,
             paused: pool.shared.state.ledger.paused(),
@@ -245,6 +282,15 @@ impl<D: Door, K: Desk> Core<D, K> {
             online: !pool.retired,
             ..PoolRow::default()
         }
+    }
+}
+
+fn sender_state(sender: &Sender) -> State {
+    match sender.stage {
+        SenderStage::Connecting | SenderStage::Greeting(_) => State::Login,
+        SenderStage::Relaying if sender.relay.is_active() => State::Active,
+        SenderStage::Relaying => State::Idle,
+        SenderStage::Leaving => State::Closing,
     }
 }
 

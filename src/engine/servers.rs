@@ -38,6 +38,9 @@ struct Failure {
 impl<D: Door, K: Desk> Core<D, K> {
     /// Opens a connection for a pool; the ledger has granted the permit.
     pub(super) fn open_server(&mut self, pool: u32) {
+        if self.open_for_first(pool) {
+            return;
+        }
         let Some((shared, retire_at)) = self.pools[pool as usize].as_ref().map(|pool| (pool.shared.clone(), self.retire_at(pool))) else { return };
         let Some(address) = address(&shared) else {
             self.desk.word(crate::mail::Word::Unreachable { pool });
@@ -106,6 +109,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         match &mut self.peers[slot as usize] {
             Peer::Leg(_) => self.leg_connected(slot, completion.res),
+            Peer::Sender(_) => self.sender_connected(slot, completion.res),
             Peer::Server(_) if completion.res < 0 => {
                 let why = std::io::Error::from_raw_os_error(-completion.res);
                 self.open_failed(slot, true, "08001", &format!("could not connect to the server: {why}"));

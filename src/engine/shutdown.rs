@@ -13,6 +13,9 @@ use super::timers::{Timer, ns};
 impl<D: Door, K: Desk> Core<D, K> {
     /// The client of this server has gone: the server is brought back to a clean state, or dropped when that cannot be.
     pub(super) fn client_left(&mut self, server: u32, client: &mut Client) {
+        if matches!(self.peers[server as usize], Peer::Sender(_)) {
+            return self.sender_orphaned(server);
+        }
         self.account(server);
         let recovery = self.published.snapshot.general.connection_recovery;
         let Some(link) = self.peers[server as usize].server() else { return };
@@ -125,6 +128,8 @@ impl<D: Door, K: Desk> Core<D, K> {
                     !waits && peer.client.at_boundary() && (peer.server == NOBODY || self.is_between_transactions(peer.server))
                 }
                 Stage::Login(_) | Stage::Greeted => true,
+                // A stream has no end that could be waited for.
+                Stage::Replicating => self.ends_between_messages(slot),
                 Stage::Admin { .. } => false,
             };
             if idle {

@@ -8,7 +8,7 @@ use crate::io::Door;
 use crate::mail::Desk;
 
 use super::core::Core;
-use super::peers::{Peer, ServerStage, Stage};
+use super::peers::{Peer, SenderStage, ServerStage, Stage};
 
 /// What a timer was set for.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +66,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             Timer::Connect { slot, generation } if self.links.is_open(slot, generation) => match &self.peers[slot as usize] {
                 Peer::Server(server) if matches!(server.stage, ServerStage::Connecting | ServerStage::Greeting(_)) => {
                     self.open_failed(slot, false, "08001", "the server did not answer within connect_timeout");
+                }
+                Peer::Sender(sender) if matches!(sender.stage, SenderStage::Connecting | SenderStage::Greeting(_)) => {
+                    self.sender_failed(slot, false, "08001", "the server did not answer within connect_timeout");
                 }
                 Peer::Leg(_) => self.leg_given_up(slot),
                 _ => {}

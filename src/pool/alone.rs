@@ -81,8 +81,8 @@ impl Slice {
         self.queue.first().map(|first| first.client)
     }
 
-    /// The core to which we owe a free permit though a client waits here since `ours`, because one waits there who has waited longer by more than X. What
-    /// a permit opens may stay with one client for ever, so that the order is not left to servers that are given back.
+    /// The core to which we owe a free permit though a client waits here since `ours`, because one waits there who has waited longer by more than
+    /// X. What a permit opens may stay with one client for ever, so that the order is not left to servers that are given back.
     pub(super) fn owes_permit(&self, ours: u64) -> Option<usize> {
         let (core, since) = self.ledger.neediest(self.me)?;
         (since.saturating_add(self.rules.fair) < ours && self.ledger.line(core).wants_permit()).then_some(core)

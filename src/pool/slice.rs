@@ -4,8 +4,8 @@
 //! the engine must carry it out or say why it could not (`refunded`, `undeliverable`, `open_failed`).
 //!
 //! Invariants (`check` tests those that one core can see):
-//! - Every server of this core is idle here, busy, being opened, leaving (closed by us, the other end still has to let go), or one client's alone (see
-//!   `alone`), and holds one permit in each. A server handed over is nobody's until it arrives and keeps its permit meanwhile:
+//! - Every server of this core is idle here, busy, being opened, leaving (closed by us, the other end still has to let go), or one client's alone
+//!   (see `alone`), and holds one permit in each. A server handed over is nobody's until it arrives and keeps its permit meanwhile:
 //!   open = idle + busy + opening + leaving + alone over all cores + in flight.
 //! - `shown` = the semaphore `idle` + takes on their way to us. It equals the idle servers, unless more are promised than are left (some
 //!   died): the next idle one then fills the gap, or a take ends `Broken`.

@@ -8,10 +8,11 @@ use crate::auth::md5;
 use crate::auth::scram::{ClientKeys, nonce};
 use crate::config::snapshot::PoolSpec;
 use crate::wire::client;
-use crate::wire::frame::{self, HEADER};
+use crate::wire::frame::{self, EncodeError, HEADER};
 use crate::wire::server::{
     Authentication, error_fields, parse_authentication, parse_backend_key_data, parse_negotiate_protocol_version, parse_parameter_status,
 };
+use crate::wire::startup::Replication;
 
 /// No message of a login is larger in good faith.
 const MESSAGE_MAX: usize = 64 * 1024;
@@ -121,6 +122,22 @@ impl Greeting {
         // Names with zero bytes cannot come out of a TOML file that was checked; the server would refuse what is cut.
         let _ = client::startup(words, minor, &parameters);
         Greeting { state: State::Asked, password: 0, minor, key: None, parameters: Vec::new() }
+    }
+
+    /// Begins for a client that replicates: the packet says so, and says what that client wants set, since some of these connections take no SQL to
+    /// set it later. What the client says comes last and counts.
+    pub fn replicating(
+        spec: &PoolSpec,
+        minor: u16,
+        kind: Replication,
+        wishes: &[(String, String)],
+        words: &mut Vec<u8>,
+    ) -> Result<Greeting, EncodeError> {
+        let mut parameters = vec![("user", spec.server_user.as_str()), ("database", spec.server_database.as_str()), ("replication", kind.word())];
+        parameters.extend(spec.parameters.iter().map(|(name, value)| (*name, value.as_str())));
+        parameters.extend(wishes.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        client::startup(words, minor, &parameters)?;
+        Ok(Greeting { state: State::Asked, password: 0, minor, key: None, parameters: Vec::new() })
     }
 
     /// The same with another of the pool's passwords than the first.

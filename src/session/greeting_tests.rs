@@ -49,6 +49,32 @@ fn welcome() -> Vec<u8> {
     })
 }
 
+#[test]
+fn a_client_that_replicates_says_all_it_wants_in_the_first_packet() {
+    let mut spec = spec(None);
+    spec.parameters = vec![("statement_timeout", "5".into())];
+    let wishes = [("application_name".to_string(), "standby".to_string()), ("statement_timeout".to_string(), "0".to_string())];
+    let bytes = words(|out| {
+        Greeting::replicating(&spec, 0, Replication::Physical, &wishes, out).map(drop).expect("short");
+    });
+    let expected = words(|out| {
+        let all = [
+            ("user", "bob"),
+            ("database", "store"),
+            ("replication", "true"),
+            ("statement_timeout", "5"),
+            ("application_name", "standby"),
+            ("statement_timeout", "0"),
+        ];
+        client::startup(out, 0, &all).expect("short");
+    });
+    assert_eq!(bytes, expected);
+    let long = [("a".to_string(), "x".repeat(10_000))];
+    let mut bytes = Vec::new();
+    assert!(Greeting::replicating(&spec, 0, Replication::Logical, &long, &mut bytes).is_err());
+    assert!(bytes.is_empty(), "nothing of it goes out");
+}
+
 /// A server's side of a login.
 struct Desk {
     greeting: Greeting,

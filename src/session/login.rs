@@ -16,7 +16,7 @@ use crate::auth::{md5, secrets};
 use crate::config::snapshot::{AuthType, ClientSecrets, Hash};
 use crate::wire::client::{password_message, sasl_initial_response};
 use crate::wire::frame::{self, FrameError};
-use crate::wire::startup::{CANCEL_KEY, First, LONG_KEYS_MINOR, NEWEST_MINOR, Startup, StartupError, first, options};
+use crate::wire::startup::{CANCEL_KEY, First, LONG_KEYS_MINOR, NEWEST_MINOR, Replication, Startup, StartupError, first, options};
 use crate::wire::{frame::HEADER, server};
 
 /// Startup parameters a client may name; PostgreSQL bounds only their bytes (10000).
@@ -97,6 +97,8 @@ pub struct Login {
     pub minor: u16,
     /// what the client wants set in its sessions
     pub parameters: Vec<(String, String)>,
+    /// what it wants to replicate
+    pub replication: Option<Replication>,
 }
 
 impl Default for Login {
@@ -109,6 +111,7 @@ impl Default for Login {
             database: String::new(),
             minor: 0,
             parameters: Vec::new(),
+            replication: None,
         }
     }
 }
@@ -175,13 +178,10 @@ impl Login {
             let (name, value) = (text(name), text(value));
             match name.as_str() {
                 "user" | "database" => {}
-                "replication" if matches!(value.as_str(), "false" | "off" | "no" | "0") => {}
-                "replication" => {
-                    return Step::Refused {
-                        code: "0A000",
-                        message: "replication connections do not pass through pg_dog yet; connect to the server".into(),
-                    };
-                }
+                "replication" => match Replication::read(&value) {
+                    Some(replication) => self.replication = replication,
+                    None => return Step::Refused { code: "22023", message: format!("invalid value for parameter \"replication\": \"{value}\"") },
+                },
                 "options" => match options(&value) {
                     Ok(more) => self.parameters.extend(more),
                     Err(error) => return Step::Refused { code: error.code(), message: error.to_string() },

@@ -104,13 +104,29 @@ fn a_startup_packet_tells_who_and_what() {
 }
 
 #[test]
+fn a_startup_packet_tells_what_is_to_be_replicated() {
+    let told = |parameters: &[(&str, &str)]| {
+        let bytes = words(|out| startup(out, 0, &[&[("user", "ann")], parameters].concat()).expect("short"));
+        let mut desk = Desk::new();
+        assert!(matches!(desk.say(&bytes), Step::Who));
+        assert!(desk.login.parameters.is_empty(), "it is no parameter of a session");
+        desk.login.replication
+    };
+    assert_eq!(told(&[]), None);
+    assert_eq!(told(&[("replication", "0")]), None);
+    assert_eq!(told(&[("replication", "database")]), Some(Replication::Logical));
+    assert_eq!(told(&[("replication", "on")]), Some(Replication::Physical));
+    assert_eq!(told(&[("replication", "on"), ("replication", "database")]), Some(Replication::Logical), "the last one counts");
+}
+
+#[test]
 fn what_cannot_be_served_is_refused() {
     let refused = |parameters: &[(&str, &str)]| {
         let bytes = words(|out| startup(out, 0, &[&[("user", "ann")], parameters].concat()).expect("short"));
         refusal(Desk::new().say(&bytes)).0
     };
-    assert_eq!(refused(&[("replication", "database")]), "0A000");
-    assert_eq!(refused(&[("replication", "true")]), "0A000");
+    assert_eq!(refused(&[("replication", "perhaps")]), "22023");
+    assert_eq!(refused(&[("replication", "")]), "22023");
     assert_eq!(refused(&[("options", "-x")]), "42601");
     let many: Vec<String> = (0..=PARAMETERS_MAX).map(|number| format!("p{number}")).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "1")).collect();

@@ -187,6 +187,38 @@ fn parameters(minor: u16, body: &[u8]) -> Result<Startup<'_>, StartupError> {
     if startup.user().is_empty() { Err(StartupError::NoUser) } else { Ok(startup) }
 }
 
+/// What a connection replicates that asks for it in its startup packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replication {
+    /// the write-ahead log of the whole server; such a connection belongs to no database and takes no SQL but SHOW
+    Physical,
+    /// changes of one database, which takes SQL as well
+    Logical,
+}
+
+impl Replication {
+    /// Reads the startup parameter `replication`, as ProcessStartupPacket and parse_bool (src/backend/utils/adt/bool.c) do: `database`, or something
+    /// true, or something false (`Some(None)`). None = a value that PostgreSQL does not take.
+    pub fn read(value: &str) -> Option<Option<Replication>> {
+        let word = value.to_ascii_lowercase();
+        let begins = |whole: &str, least: usize| word.len() >= least && whole.starts_with(&word);
+        match word.as_str() {
+            _ if value == "database" => Some(Some(Replication::Logical)),
+            _ if word == "1" || word == "on" || begins("true", 1) || begins("yes", 1) => Some(Some(Replication::Physical)),
+            _ if word == "0" || begins("off", 2) || begins("false", 1) || begins("no", 1) => Some(None),
+            _ => None,
+        }
+    }
+
+    /// The value that asks for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Replication::Physical => "true",
+            Replication::Logical => "database",
+        }
+    }
+}
+
 /// Why the `options` of a startup packet are refused; the client's fault, FATAL 42601.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum OptionsError {

@@ -162,3 +162,15 @@ fn damaged_packets_and_options_are_survived() {
         let _ = options(&String::from_utf8_lossy(bytes));
     });
 }
+
+#[test]
+fn what_is_to_be_replicated_is_read_as_postgresql_reads_it() {
+    let all = |values: &[&str], meaning| values.iter().for_each(|value| assert_eq!(Replication::read(value), meaning, "{value:?}"));
+    all(&["database"], Some(Some(Replication::Logical)));
+    all(&["true", "TRUE", "tr", "t", "Yes", "y", "on", "ON", "1"], Some(Some(Replication::Physical)));
+    all(&["false", "F", "no", "N", "off", "of", "0"], Some(None));
+    all(&["", "o", "2", "10", "truex", "Database", "databas", "ja", " on", "offf"], None);
+    for kind in [Replication::Physical, Replication::Logical] {
+        assert_eq!(Replication::read(kind.word()), Some(Some(kind)));
+    }
+}

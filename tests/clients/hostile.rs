@@ -61,7 +61,7 @@ fn openings() -> Vec<Vec<u8>> {
         raw::cancel_request(&(1, vec![0; 5_000])),
         // A startup packet of 1 MB.
         raw::startup(&[("user", "app"), ("database", "app"), ("options", &"x".repeat(1 << 20))]),
-        raw::startup(&[("user", "app"), ("replication", "database")]),
+        raw::startup(&[("user", "app"), ("replication", "perhaps")]),
         raw::startup(&[("user", "app"), ("options", "-c")]),
         raw::query("SELECT 1"),
     ];

@@ -158,7 +158,7 @@ fn is_anns(packet: &[u8]) -> bool {
         match name {
             b"user" => user = value,
             b"database" => database = value,
-            b"replication" if ![&b"false"[..], b"off", b"no", b"0"].contains(&value) => return false,
+            b"replication" if !replicates_or_not(value) => return false,
             b"replication" => {}
             b"options" => match options(&String::from_utf8_lossy(value)) {
                 Ok(more) => wishes += more.len(),
@@ -168,6 +168,13 @@ fn is_anns(packet: &[u8]) -> bool {
         }
     }
     reader.0.is_empty() && user == b"ann" && database == b"shop" && wishes <= 256
+}
+
+/// A value that PostgreSQL takes for `replication`, whatever it means.
+fn replicates_or_not(value: &[u8]) -> bool {
+    const WORDS: &str = "0 1 t tr tru true f fa fal fals false y ye yes n no on of off";
+    let word = String::from_utf8_lossy(value).to_ascii_lowercase();
+    value == b"database" || WORDS.split(' ').any(|known| known == word)
 }
 
 /// `md5` and the digest of the digest of password and user, and the salt, in hexadecimal digits.
@@ -212,7 +219,8 @@ pub fn corpus() -> Vec<(&'static str, Vec<u8>)> {
                 .concat(),
         ),
         ("hostile-query-for-password", [startup.clone(), raw::query("SELECT 1")].concat()),
-        ("hostile-replication", raw::startup(&[("user", "ann"), ("database", "shop"), ("replication", "database")])),
+        ("replication", [raw::startup(&[("user", "ann"), ("database", "shop"), ("replication", "database")]), proof(b"secret\0")].concat()),
+        ("hostile-replication", raw::startup(&[("user", "ann"), ("database", "shop"), ("replication", "perhaps")])),
         ("hostile-many-parameters", raw::startup(&vec![("a", "b"); 300])),
         ("cancel", raw::cancel_request(&(1, vec![1, 2, 3, 4]))),
     ]
