@@ -16,6 +16,8 @@ mod cancel;
 mod checkout;
 #[path = "clients/drivers.rs"]
 mod drivers;
+#[path = "clients/dump.rs"]
+mod dump;
 #[path = "clients/faults.rs"]
 mod faults;
 #[path = "clients/gauge.rs"]
@@ -46,6 +48,10 @@ mod pressure;
 mod programs;
 #[path = "clients/reload.rs"]
 mod reload;
+#[path = "clients/replicate.rs"]
+mod replicate;
+#[path = "clients/replication.rs"]
+mod replication;
 #[path = "clients/rust_driver.rs"]
 mod rust_driver;
 #[path = "clients/settings.rs"]

@@ -191,6 +191,14 @@ pub fn pgbench(login: &Login, arguments: &[&str], bound: Duration) -> Output {
     run(&mut command, bound)
 }
 
+/// Starts another program of the operating system's PostgreSQL (pg_dump, pg_basebackup, ...) and leaves it running.
+pub fn start_program(login: &Login, name: &str, arguments: &[&str]) -> Running {
+    let mut command = Command::new(system_postgres().join(name));
+    command.args(arguments).current_dir(root());
+    login.give_to(&mut command);
+    Running::start(&mut command)
+}
+
 /// Runs Python with psycopg 3 and asyncpg; `arguments` are a script (relative to the package) or `-c` and code.
 pub fn python(login: &Login, arguments: &[&str], bound: Duration) -> Output {
     let program = folder().join("venv/bin/python");
