@@ -496,8 +496,8 @@ impl Client {
     }
 }
 
-/// A text asks for what a sequence has given before. In the transaction that used the sequence this server knows; outside of it another client's value
-/// may be there, which goes, so that PostgreSQL says that there is none. From then on the client keeps this server, and its values.
+/// A text asks for what a sequence has given before. In the transaction that used it this server knows; outside of it another client's value may be
+/// there, which goes, so that PostgreSQL says that there is none. From then on the client keeps this server, and its values.
 #[inline]
 pub(super) fn asks_sequences(traits: &Traits, link: &mut Exchange, out: &mut Verdicts) {
     if !traits.may.contains(May::SEQUENCES) {

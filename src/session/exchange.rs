@@ -83,6 +83,10 @@ pub struct Exchange {
     pub(super) ours_failed: bool,
     /// which unnamed statement the server holds, as its replies have told so far (see `unnamed`); 0 = none
     pub unnamed: u128,
+    /// what the client at hand has made of it, had there been no queries of ours
+    pub theirs: u128,
+    /// simple queries of ours so far, each of which drops it
+    pub our_queries: u32,
     /// what belongs to those messages in `expected` that have something, in order
     pub(super) marks: VecDeque<Mark>,
     /// which statements of ours the server holds
@@ -124,6 +128,8 @@ impl Default for Exchange {
             committing: false,
             ours_failed: false,
             unnamed: 0,
+            theirs: 0,
+            our_queries: 0,
             marks: VecDeque::with_capacity(4),
             shelf: Shelf::default(),
             batch: 0,
@@ -244,6 +250,7 @@ impl Exchange {
             }
             b'Q' | b'F' | OUR_QUERY | REFUSED_QUERY | OUR_ASK | OUR_BEGIN | OUR_RESTORE => {
                 self.unsynced = false;
+                self.our_queries = self.our_queries.wrapping_add(u32::from(is_our_query(kind)));
                 self.expected.push_back(kind);
             }
             b'P' | OUR_PARSE => {
@@ -340,7 +347,6 @@ impl Exchange {
         self.pop();
         self.copying = false;
         self.committing &= !self.expected.is_empty();
-        self.barrier &= !self.expected.is_empty();
         // Ends of copies that never were lie in front of nothing now.
         self.head_past_copy_ends();
         if head.is_some_and(is_ours) { Reply::Swallow } else { Reply::Forward }
@@ -399,6 +405,7 @@ impl Exchange {
 
     pub(super) fn pop(&mut self) {
         self.expected.pop_front();
+        self.barrier &= !self.expected.is_empty();
     }
 
     /// A Parse or Close has been carried out.
@@ -408,8 +415,8 @@ impl Exchange {
             b'P' | OUR_PARSE => {
                 if let Some(Mark::Unnamed(tag)) = self.marks.pop_front() {
                     self.unnamed = tag;
+                    self.note_theirs(head == b'P');
                 }
-                self.changed |= head == b'P';
             }
             NAMED_PARSE | OUR_PREPARE => {
                 if let Some(Mark::Named(id, _)) = self.marks.pop_front() {
@@ -422,16 +429,24 @@ impl Exchange {
             EVICT => _ = self.marks.pop_front(),
             FORGET | OUR_FORGET => {
                 self.unnamed = 0;
-                self.changed |= head == FORGET;
+                self.note_theirs(head == FORGET);
             }
             _ => {}
+        }
+    }
+
+    /// The unnamed statement has changed, by the client's doing or by ours.
+    fn note_theirs(&mut self, theirs: bool) {
+        if theirs {
+            self.theirs = self.unnamed;
+            self.changed = true;
         }
     }
 
     /// A simple query has dropped the unnamed statement. One that failed has done so too, unless PostgreSQL could not read it at all.
     fn queried(&mut self, theirs: bool) {
         self.unnamed = if std::mem::take(&mut self.head_failed) { UNKNOWN } else { 0 };
-        self.changed |= theirs;
+        self.note_theirs(theirs);
     }
 
     fn error(&mut self, head: u8) -> Reply {
@@ -446,7 +461,7 @@ impl Exchange {
                 if matches!(head, b'P' | OUR_PARSE) {
                     // A Parse that fails has dropped the one before, unless PostgreSQL could not read it at all.
                     self.unnamed = UNKNOWN;
-                    self.changed |= head == b'P';
+                    self.note_theirs(head == b'P');
                 }
                 self.barrier = false;
                 let skipped = self.skip();

@@ -75,6 +75,11 @@ impl Exchange {
         self.expected.contains(&OUR_DESCRIBE)
     }
 
+    /// A simple query of ours has not been answered yet.
+    pub fn has_our_query(&self) -> bool {
+        self.expected.iter().any(|&kind| is_our_query(kind))
+    }
+
     /// Nothing of a client's is outstanding.
     pub fn is_quiet_but_for_ours(&self) -> bool {
         !self.unsynced && !self.copying && self.extra == 0 && self.expected.iter().all(|&kind| is_ours(kind))

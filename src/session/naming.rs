@@ -167,7 +167,7 @@ impl Client {
             Has::Unsure => return Err(self.wait(link, out)),
             // In a failed transaction most texts are refused, and only the server says which.
             Has::Yes(_) if link.has_earlier() => return Err(self.wait(link, out)),
-            Has::Yes(_) => link.status() != Status::Failed || ends_transaction(text),
+            Has::Yes(_) => true,
             Has::Old => {
                 evict(statement.id, link, out);
                 link.shelf.is_gone(statement.id);
@@ -195,7 +195,9 @@ impl Client {
         let Some(front) = &self.front else { return super::statements::alone(behind, traits) };
         let mut front = front.borrow_mut();
         // What its literals mean depends on when it is parsed, or on parameters that nobody knows now.
-        if look.may.contains(May::NOW) || link.suspicion.parameters() {
+        // In a failed transaction only the server says what is refused: under a name that it surely has not.
+        let refused = link.status() == Status::Failed && !ends_transaction(text);
+        if look.may.contains(May::NOW) || link.suspicion.parameters() || refused {
             return front.library().private(behind, traits);
         }
         let folds = Folds { parameters: self.profile.folds().clone(), schema: link.schema };
@@ -235,9 +237,11 @@ impl Client {
     fn named_use(&mut self, (header, rest, at): At<'_>, name: &[u8], link: &mut Exchange, out: &mut Verdicts) -> Result<usize, Stop> {
         let anonymous = self.caching == PreparedStatements::ExtendedAnonymous;
         if name.is_empty() && !anonymous {
-            asks_sequences(&self.unnamed_traits, link, out);
+            if header.kind == b'B' {
+                asks_sequences(&self.unnamed_traits, link, out);
+                link.suspicion.add(&self.unnamed_traits);
+            }
             self.unnamed.meet(link, out);
-            link.suspicion.add(&self.unnamed_traits);
             return Ok(self.plain(header, at, link, out, UNKNOWN));
         }
         if link.is_unsure() {
@@ -251,7 +255,9 @@ impl Client {
             // The server says that there is none, or has it by PREPARE.
             return Ok(self.plain(header, at, link, out, UNKNOWN));
         };
-        asks_sequences(&statement.traits, link, out);
+        if header.kind == b'B' {
+            asks_sequences(&statement.traits, link, out);
+        }
         self.unnamed.meet(link, out);
         if let Some(stop) = self.ensure(&statement, shape, link, out) {
             return stop.map_or_else(|| Ok(self.refuse(header, Refusal::Changed, link, out)), Err);

@@ -50,15 +50,19 @@ pub struct Unnamed {
     /// a buffer that is free, so that the steady state allocates nothing
     spare: Vec<u8>,
     met: Met,
-    /// a simple query went to the server at hand
+    /// a simple query went to the server at hand, behind all Parses
     queried: bool,
+    /// the last Parse that went there; 0 = none has
+    last: u128,
+    /// queries of ours that the server at hand had been sent when it was made to agree
+    seen: u32,
 }
 
 impl Unnamed {
     /// `number` is unlike every other client's in the process.
     pub fn new(number: u64) -> Unnamed {
         let next = (u128::from(number) << 64) | 1;
-        Unnamed { tag: 0, next, versions: Vec::new(), spare: Vec::new(), met: Met::No, queried: false }
+        Unnamed { tag: 0, next, versions: Vec::new(), spare: Vec::new(), met: Met::No, queried: false, last: 0, seen: 0 }
     }
 
     /// Bytes kept of its texts.
@@ -72,8 +76,11 @@ impl Unnamed {
             forget(link, out);
         }
         self.met = Met::Yes;
+        self.seen = link.our_queries;
+        self.queried = false;
         let tag = self.next;
         self.next += 1;
+        self.last = tag;
         if parse.len() == whole && whole <= UNNAMED_MAX {
             let mut kept = self.room(whole, link);
             kept.extend_from_slice(parse);
@@ -84,7 +91,7 @@ impl Unnamed {
 
     /// An empty buffer, and room for one more version of so many bytes.
     fn room(&mut self, bytes: usize, link: &Exchange) -> Vec<u8> {
-        let now = if link.has_changed() { link.unnamed } else { self.tag };
+        let now = if link.has_changed() { link.theirs } else { self.tag };
         let all = |versions: &[Version]| versions.iter().map(|version| version.parse.len()).sum::<usize>();
         while self.versions.len() >= VERSIONS_MAX || all(&self.versions) + bytes > VERSIONS_BYTES_MAX {
             // The one that is there now is the likeliest to be left.
@@ -116,17 +123,27 @@ impl Unnamed {
     /// A message goes to the server that may use the statement, or make the server skip what follows.
     #[inline]
     pub fn meet(&mut self, link: &mut Exchange, out: &mut Verdicts) {
-        if self.met != Met::Yes {
+        if self.met != Met::Yes || self.seen != link.our_queries {
             self.bring(link, out);
         }
     }
 
     #[cold]
     fn bring(&mut self, link: &mut Exchange, out: &mut Verdicts) {
-        let cleared = std::mem::replace(&mut self.met, Met::Yes) == Met::Cleared;
+        let before = std::mem::replace(&mut self.met, Met::Yes);
+        let cleared = before == Met::Cleared;
+        // A query of ours has dropped it since, or will have.
+        let dropped = before != Met::No && self.seen != link.our_queries || link.has_our_query();
+        self.seen = link.our_queries;
         // A simple query that is still at work will have dropped it.
-        let tag = if self.queried { 0 } else { self.tag };
-        if tag == link.unnamed && !cleared {
+        let tag = match (self.queried, link.has_changed(), self.last) {
+            (true, ..) => 0,
+            (false, true, _) if link.theirs == UNKNOWN => 0,
+            (false, true, _) => link.theirs,
+            (false, false, 0) => self.tag,
+            (false, false, last) => last,
+        };
+        if tag == link.unnamed && !cleared && !dropped || tag == 0 && dropped {
             return;
         }
         match self.versions.iter().find(|version| version.tag == tag && tag != 0) {
@@ -148,8 +165,9 @@ impl Unnamed {
     pub fn settle(&mut self, link: &mut Exchange) {
         self.met = Met::No;
         self.queried = false;
+        self.last = 0;
         if link.take_changed() {
-            self.tag = if link.unnamed == UNKNOWN { 0 } else { link.unnamed };
+            self.tag = if link.theirs == UNKNOWN { 0 } else { link.theirs };
         }
         while let Some(at) = self.versions.iter().position(|version| version.tag != self.tag) {
             self.spare = self.versions.swap_remove(at).parse;
