@@ -11,7 +11,8 @@ use super::pools::Pools;
 use super::problem::{At, Findings, Problem, What, printed};
 use super::shown;
 use super::snapshot::{
-    Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PERIOD_MIN, PreparedStatements, Recovery, SAMPLE_MAX, Snapshot, Tcp, Watch,
+    Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PERIOD_MIN, PreparedStatements, QUEUE_MAX, Recovery, SAMPLE_MAX, Snapshot,
+    Tcp, Watch,
 };
 use super::table::section_named;
 use super::urls;
@@ -193,6 +194,7 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
         query_wait_notify: Some(limit("query_wait_notify")).filter(|time| !time.is_zero()).unwrap_or(NEVER),
         query_size_limit: block.unsigned("query_size_limit").unwrap_or(usize::MAX),
         query_size_block: block.words("query_size_limit_action") == Some("block"),
+        pub_sub_channel_size: block.unsigned("pub_sub_channel_size").unwrap_or(QUEUE_MAX).min(QUEUE_MAX),
         config_watch: block.flag("config_watch"),
         memory_limit: 0,
         log_level: block.owned("log_level").unwrap_or_default(),

@@ -123,6 +123,8 @@ pub struct General {
     /// bytes of a Query or Parse message, its header included, beyond which it is logged, or refused when `query_size_block`
     pub query_size_limit: usize,
     pub query_size_block: bool,
+    /// notifications of one channel that are kept for one client; 0 = LISTEN is the server's business
+    pub pub_sub_channel_size: usize,
     /// the files are looked at every second
     pub config_watch: bool,
     /// bytes of unfinished requests and unread replies, over all cores, beyond which no more clients get in; 0 = half of what the machine has
@@ -169,6 +171,7 @@ impl Default for General {
             query_wait_notify: NEVER,
             query_size_limit: usize::MAX,
             query_size_block: false,
+            pub_sub_channel_size: 0,
             config_watch: false,
             memory_limit: 0,
             log_level: "info".into(),
@@ -203,6 +206,8 @@ pub struct Watch {
 
 /// A shorter `stats_period` counts as this: the control core takes a look at every pool for each.
 pub const PERIOD_MIN: Duration = Duration::from_millis(100);
+/// The most notifications of one channel that are kept for one client, whatever `pub_sub_channel_size` says.
+pub const QUEUE_MAX: usize = 1 << 20;
 /// The longest text in the query log.
 pub const SAMPLE_MAX: usize = 64 * 1024;
 

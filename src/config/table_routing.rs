@@ -14,6 +14,8 @@ const BALANCING: Type = Type::Choice(&["random", "round_robin", "least_active_co
 const SPLIT: Type = Type::Choice(&["include_primary", "exclude_primary", "include_primary_if_replica_banned", "prefer_primary"]);
 const CATALOGS: Type = Type::Choice(&["omnisharded", "omnisharded_sticky", "sharded"]);
 
+const PUB_SUB: &str = "Notifications of a channel kept for a client that reads slowly, so that clients can LISTEN and share servers; 0 is off.";
+
 pub(super) static KEYS: &[Setting] = &[
     // Statements.
     built("prepared_statements", PREPARED, Text("extended"), "Which prepared statements clients may share.").env("PGDOG_PREPARED_STATEMENTS"),
@@ -27,8 +29,7 @@ pub(super) static KEYS: &[Setting] = &[
     harmless("query_parser_engine", PARSER_ENGINES, Text("pg_query_protobuf"), "Which entrance to the parser PgDog takes."),
     harmless("regex_parser_limit", BYTES, Int(1_000), "Longest query that PgDog looks at before parsing."),
     harmless("query_cache_limit", COUNT, Int(1_000), "Parsed statements kept.").env("PGDOG_QUERY_CACHE_LIMIT"),
-    needed("pub_sub_channel_size", COUNT, Int(0), "Messages kept per channel so that LISTEN works in transaction mode; 0 is off.")
-        .env("PGDOG_PUB_SUB_CHANNEL_SIZE"),
+    built("pub_sub_channel_size", COUNT, Int(0), PUB_SUB).env("PGDOG_PUB_SUB_CHANNEL_SIZE"),
     harmless("dry_run", Type::Bool, Bool(false), "Works out routes and does not use them.").env("PGDOG_DRY_RUN"),
     harmless("expanded_explain", Type::Bool, Bool(false), "Adds the route to the output of EXPLAIN.").env("PGDOG_EXPANDED_EXPLAIN"),
     // Replicas.
