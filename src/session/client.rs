@@ -202,6 +202,18 @@ impl Client {
         }
     }
 
+    /// The text of a statement that it has prepared under this name.
+    pub fn text_of_name(&self, name: &[u8]) -> Option<&[u8]> {
+        let entry = self.names.as_ref()?.get(name)?;
+        entry.statement.rest.split(|byte| *byte == 0).next()
+    }
+
+    /// A whole request was answered without a server and without being read here.
+    pub fn was_answered(&mut self) {
+        self.requests += 1;
+        self.unnamed.query();
+    }
+
     /// The server goes back: what it tells about our statements is taken note of.
     pub fn detached(&mut self, link: &mut Exchange) {
         self.attached = false;

@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod greeting;
 pub mod inquiry;
 pub mod kinds;
+pub mod listener;
 pub mod login;
 mod marks;
 pub mod names;
@@ -24,6 +25,7 @@ pub mod shelf;
 pub mod statements;
 pub mod suspicion;
 pub mod unnamed;
+pub mod wishes;
 
 use std::ops::Range;
 
