@@ -12,9 +12,10 @@ use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 use crate::admin::counts::CoreTally;
 use crate::admin::report::MemoryRow;
 use crate::config::Line;
-use crate::config::snapshot::{Snapshot, Tcp};
+use crate::config::snapshot::Snapshot;
 use crate::control::helpers;
 use crate::control::inbox::{Heard, Inbox};
+use crate::control::listening::socket_options;
 use crate::control::logs::Logs;
 use crate::control::metrics::Ports;
 use crate::control::publish::{Files, Publisher, read_files};
@@ -305,15 +306,4 @@ fn unix_listener(snapshot: &Snapshot, listeners: &mut [Vec<Fd>]) -> Result<Optio
     socket::close(socket);
     let file = socket::file_of(&path).map_err(failed)?;
     Ok(Some((path, file)))
-}
-
-fn socket_options(tcp: &Tcp) -> SocketOptions {
-    SocketOptions {
-        keepalive: tcp.keepalive,
-        keepalive_time: tcp.time,
-        keepalive_interval: tcp.interval,
-        keepalive_retries: tcp.retries,
-        user_timeout: tcp.user_timeout,
-        congestion_control: tcp.congestion_control.clone(),
-    }
 }

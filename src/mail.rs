@@ -212,6 +212,46 @@ pub struct ServerLink {
     pub checks: u64,
 }
 
+/// A channel as the clients of one pool name it; lives as long as one of them listens. They count together what the control core counts apart.
+#[derive(Debug, Default)]
+pub struct Topic {
+    /// never given to another
+    pub id: u64,
+    /// the pool's, as clients say them
+    pub database: String,
+    pub user: String,
+    /// as PostgreSQL keeps it
+    pub channel: Box<[u8]>,
+    /// clients that listen
+    pub listeners: AtomicU64,
+    /// notifications that came
+    pub received: AtomicU64,
+    /// and those that were not given to one of the clients, because it read too slowly
+    pub dropped: AtomicU64,
+}
+
+/// What a listening client has asked for.
+pub struct ListenTo {
+    pub asker: Asker,
+    pub pool: Arc<SharedPool>,
+    pub channel: Box<[u8]>,
+    /// the encoding in which it reads, where that is not the one that its servers begin with
+    pub encoding: Option<String>,
+}
+
+/// The number of a topic, and a whole message for all who listen to it.
+pub type Notification = (u64, Arc<[u8]>);
+
+/// News of channels. A data core reads them one after the other, as they came.
+pub enum Airmail {
+    /// the answer to `Word::Listen`: from here on the client listens; else SQLSTATE and message
+    Listening { slot: u32, generation: u32, heard: Result<Arc<Topic>, (String, String)> },
+    /// notifications, each a whole message, by the number of their topic. Whoever has sent them counts the tickets that are left.
+    Notified { notifications: Vec<Notification>, ticket: Arc<()> },
+    /// nobody listened for these topics between two moments
+    Gap { topics: Arc<[u64]>, since: Arc<str>, until: Arc<str> },
+}
+
 /// To a data core.
 pub enum Mail {
     /// a server changes cores for good
@@ -242,6 +282,8 @@ pub enum Mail {
     Order { request: u64, asker: Asker, order: Arc<Order> },
     /// take no more clients, let the others finish; then say `Drained`
     Drain,
+    /// news of channels
+    Air(Airmail),
 }
 
 /// What the operator wants done to clients and servers. Each core answers with a number, of which the sum over all cores means something.
@@ -301,6 +343,10 @@ pub enum Word {
     Unreachable { pool: u32 },
     /// a snapshot that this core no longer looks at; to free it may take long
     Outdated(Arc<Published>),
+    /// a client wants to listen; `Airmail::Listening` answers
+    Listen(Box<ListenTo>),
+    /// of each of these topics, one client of this core listens no more
+    Unlisten { core: usize, topics: Vec<u64> },
     /// the last client of a draining core has gone
     Drained { core: usize },
     /// a data core cannot go on

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use super::counts::{Average, COUNTERS, Counter, Counts, Period, Refusal};
 use super::histogram::Durations;
+use super::report::ListenerRow;
 
 /// Bounds of the printed buckets, as powers of two of nanoseconds: 16 us to 34 s, which `Durations` knows exactly.
 const BOUNDS: std::ops::RangeInclusive<u32> = 14..=35;
@@ -104,6 +105,8 @@ pub struct Scrape {
     pub cores: Vec<CoreFigures>,
     /// of the last full stats period, all pools together, ns; in the orders of `TIMED` and `QUANTILES`
     pub lately: [Option<[u64; QUANTILES.len()]>; TIMED.len()],
+    /// channels that clients listen to
+    pub listeners: Vec<ListenerRow>,
     /// lines that the query log could not write
     pub query_log_failed: u64,
 }
@@ -132,10 +135,19 @@ impl Form {
     }
 }
 
-/// The labels of a pool. Values may hold anything that a name may.
+/// The labels of a pool.
 pub fn pool_labels(user: &str, database: &str, host: &str, port: u16) -> String {
+    // Until shards and roles are built there is one of each.
+    labels([("user", user), ("database", database), ("host", host), ("port", &port.to_string()), ("shard", "0"), ("role", "primary")])
+}
+
+/// Names and values as they are printed. Values may hold anything that a name may.
+fn labels<const N: usize>(pairs: [(&str, &str); N]) -> String {
     let mut labels = String::new();
-    for (name, value) in [("user", user), ("database", database), ("host", host)] {
+    for (name, value) in pairs {
+        if !labels.is_empty() {
+            labels.push(',');
+        }
         labels.push_str(name);
         labels.push_str("=\"");
         for char in value.chars() {
@@ -146,10 +158,8 @@ pub fn pool_labels(user: &str, database: &str, host: &str, port: u16) -> String 
                 char => labels.push(char),
             }
         }
-        labels.push_str("\",");
+        labels.push('"');
     }
-    // Until shards and roles are built there is one of each.
-    let _ = write!(labels, "port=\"{port}\",shard=\"0\",role=\"primary\"");
     labels
 }
 
@@ -335,11 +345,7 @@ impl Page<'_> {
             let value = if name.ends_with("_time") { Value::Millis(0) } else { Value::Int(0) };
             self.single(name, kind, &format!("{what}; 0 until that is built."), value);
         }
-        for (name, kind) in
-            [("pub_sub_listeners", Kind::Gauge), ("pub_sub_listener_received", Kind::Counter), ("pub_sub_listener_dropped", Kind::Counter)]
-        {
-            self.family(name, kind, "Channels listened to through pg_dog; none until that is built.");
-        }
+        self.listeners(&scrape.listeners);
         self.family("build_info", Kind::Gauge, "1, with the version as label.");
         self.sample("build_info", &format!("version=\"{}\"", scrape.version), Value::Int(1));
         self.single("uptime_seconds", Kind::Gauge, "Time since the start.", Value::Int(scrape.uptime_s));
@@ -352,6 +358,22 @@ impl Page<'_> {
             self.family(&name, Kind::Gauge, &format!("In the last full stats period, over all pools: {help}"));
             for (part, ns) in QUANTILES.iter().zip(quantiles.iter().flatten()) {
                 self.sample(&name, &format!("quantile=\"{part}\""), Value::Exact(*ns));
+            }
+        }
+    }
+
+    fn listeners(&mut self, rows: &[ListenerRow]) {
+        type Read = fn(&ListenerRow) -> u64;
+        let each: [(&str, Kind, &str, Read); 3] = [
+            ("pub_sub_listeners", Kind::Gauge, "Clients that listen to the channel and share servers.", |row| row.listeners),
+            ("pub_sub_listener_received", Kind::Counter, "Notifications of the channel that came.", |row| row.received),
+            ("pub_sub_listener_dropped", Kind::Counter, "Notifications that a client was not given because it read too slowly.", |row| row.dropped),
+        ];
+        for (name, kind, help, value) in each {
+            self.family(name, kind, help);
+            for row in rows {
+                let names = labels([("database", row.database.as_str()), ("user", &row.user), ("shard", "0"), ("channel", &row.channel)]);
+                self.sample(name, &names, Value::Int(value(row)));
             }
         }
     }

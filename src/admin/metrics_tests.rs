@@ -32,6 +32,10 @@ fn scrape() -> Scrape {
         pools: vec![pool, idle],
         cores: vec![core.clone(), core],
         lately: [Some([5; 5]), None, None, None],
+        listeners: vec![
+            ListenerRow { database: "d".into(), user: "u".into(), channel: "new \"s\"".into(), listeners: 2, received: 30, dropped: 4 },
+            ListenerRow { database: "d".into(), user: "u".into(), channel: "old".into(), ..ListenerRow::default() },
+        ],
         ..Scrape::default()
     }
 }
@@ -105,7 +109,13 @@ fn every_name_of_pgdog_is_there() {
         sharding_lookup_cache_evictions sharding_lookup_queries sharding_lookup_query_time two_pc_recovered_total";
     words(gauges).for_each(|name| assert_eq!((type_of(name), of(name)), (Some("gauge"), 1), "{name}"));
     words(counters).for_each(|name| assert_eq!((type_of(name), of(name)), (Some("counter"), 1), "{name}"));
-    assert_eq!([type_of("pub_sub_listeners"), type_of("pub_sub_listener_received")], [Some("gauge"), Some("counter")]);
+    for (name, kind, value) in
+        [("pub_sub_listeners", "gauge", 2), ("pub_sub_listener_received", "counter", 30), ("pub_sub_listener_dropped", "counter", 4)]
+    {
+        assert_eq!((type_of(name), of(name)), (Some(kind), 2), "{name}");
+        let line = format!("ns_{name}{{database=\"d\",user=\"u\",shard=\"0\",channel=\"new \\\"s\\\"\"}} {value}\n");
+        assert!(page(&scrape(), Form::Text).contains(&line), "{line}");
+    }
 }
 
 #[test]
@@ -132,7 +142,7 @@ fn openmetrics_counters_end_in_total_and_pgdogs_names_stay() {
         let name = if kind == "counter" { format!("{family}_total") } else { family.clone() };
         assert!(kind != "counter" || !family.ends_with("_total"), "{family}");
         let found = samples.iter().any(|sample| sample.0 == name || kind == "histogram" && sample.0 == format!("{name}_bucket"));
-        assert!(found || family.contains("pub_sub") || family.contains("recent_"), "{family} {kind} has no sample {name}");
+        assert!(found || family.contains("recent_"), "{family} {kind} has no sample {name}");
     }
     for (name, kind) in
         [("total_xact_count", "unknown"), ("errors", "unknown"), ("two_pc_recovered", "counter"), ("waits", "counter"), ("sv_idle", "gauge")]

@@ -6,6 +6,7 @@ mod bouncer;
 pub mod console;
 pub mod counts;
 pub mod histogram;
+mod listeners;
 pub mod metrics;
 mod nothing;
 pub mod report;

@@ -26,9 +26,6 @@ const BANS: &[Column] = &[
     ("ban_time_left", Numeric),
 ];
 
-const LISTENERS: &[Column] =
-    &[("database", Text), ("user", Text), ("shard", Numeric), ("channel", Text), ("listeners", Numeric), ("received", Numeric), ("dropped", Numeric)];
-
 const MIRRORS: &[Column] = &[
     ("database", Text),
     ("user", Text),
@@ -99,9 +96,8 @@ const PEER_POOLS: &[Column] =
 
 /// See the head of this file.
 pub(super) const SHOWS: &[ShowDef] = &[
-    // Nothing is ever banned, mirrored, moved, or listened to for others.
+    // Nothing is ever banned, mirrored or moved.
     empty("bans", BANS),
-    empty("listeners", LISTENERS),
     empty("mirrors", MIRRORS),
     empty("tasks", TASKS),
     empty("table_copies", TABLE_COPIES),

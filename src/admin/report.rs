@@ -346,6 +346,20 @@ pub struct HostRow {
     pub address: Option<String>,
 }
 
+/// One channel that clients of a pool listen to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListenerRow {
+    /// the pool's
+    pub database: String,
+    pub user: String,
+    pub channel: String,
+    /// clients
+    pub listeners: u64,
+    /// notifications that came, and those that a client was not given because it read too slowly
+    pub received: u64,
+    pub dropped: u64,
+}
+
 /// All that the SHOW commands print. Its size is bounded by what it lists: clients, server connections and pools have their limits elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -364,6 +378,7 @@ pub struct Report {
     pub databases: Vec<DatabaseRow>,
     pub users: Vec<UserRow>,
     pub hosts: Vec<HostRow>,
+    pub listeners: Vec<ListenerRow>,
     /// (key, value) in the order of SHOW STATE
     pub state: Vec<(&'static str, String)>,
 }

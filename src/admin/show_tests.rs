@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::admin::console::parse;
-use crate::admin::report::{ClientRow, Counts, Lists, MemoryRow, Period, PoolRow, Replication, Role, ServerRow, State, StatsRow};
+use crate::admin::report::{ClientRow, Counts, ListenerRow, Lists, MemoryRow, Period, PoolRow, Replication, Role, ServerRow, State, StatsRow};
 
 /// An answer, taken apart.
 #[derive(Debug, Default)]
@@ -350,6 +350,15 @@ fn memory_is_shown_as_pgbouncer_shows_it_and_adds_up_over_cores() {
     check(&answer, &columns("name size used free memtotal", &["size", "used", "free", "memtotal"], &["name"], &[]));
     let expected = [["client", "8", "5", "2", "70"], ["server", "8", "1", "1", "10"], ["pool", "8", "1", "1", "5"]];
     assert_eq!(answer.rows, expected.map(|row| row.map(|value| Some(value.to_owned())).to_vec()));
+}
+
+#[test]
+fn listeners_are_shown_with_pgdogs_columns() {
+    let row = ListenerRow { database: "d".into(), user: "u".into(), channel: "news".into(), listeners: 2, received: 30, dropped: 4 };
+    let answer = ask(&Report { listeners: vec![row], ..Report::default() }, "SHOW LISTENERS");
+    check(&answer, &columns("database user shard channel listeners received dropped", &[], &["database", "user", "channel"], &[]));
+    let values = ["database", "user", "shard", "channel", "listeners", "received", "dropped"].map(|name| value(&answer, 0, name).unwrap_or("NULL"));
+    assert_eq!(values, ["d", "u", "0", "news", "2", "30", "4"]);
 }
 
 #[test]

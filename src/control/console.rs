@@ -81,6 +81,7 @@ impl Control {
         match name {
             "databases" | "lists" => report.databases = self.databases(&published),
             "users" => report.users = users(&published),
+            "listeners" => report.listeners = self.metrics.topics.rows(),
             "dns_hosts" => report.hosts = hosts(&published),
             "state" => report.state = self.state(&published),
             "pools" => add_counts(&published, &mut report.pools),

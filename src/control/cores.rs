@@ -1,19 +1,22 @@
 //! The way from control to the data cores: post, and wake whoever sleeps.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::io::ring::Waker;
 use crate::mail::{Mail, Poster};
 
-/// Where control posts to data cores.
+/// Where control posts to data cores; all its tasks by one waker.
+#[derive(Clone)]
 pub struct Cores {
     outside: Arc<dyn Poster>,
-    waker: Waker,
+    waker: Rc<RefCell<Waker>>,
 }
 
 impl Cores {
     pub fn new(outside: Arc<dyn Poster>, waker: Waker) -> Cores {
-        Cores { outside, waker }
+        Cores { outside, waker: Rc::new(RefCell::new(waker)) }
     }
 
     pub fn count(&self) -> usize {
@@ -22,7 +25,7 @@ impl Cores {
 
     pub fn post(&mut self, core: usize, mail: Mail) {
         if self.outside.post(core, mail) {
-            self.waker.wake(core);
+            self.waker.borrow_mut().wake(core);
         }
     }
 

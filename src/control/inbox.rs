@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::task::{Poll, Waker};
 
+use crate::admin::console::Scope;
 use crate::mail::Word;
 
 use super::reload::Outcome;
@@ -27,6 +28,8 @@ pub enum Heard {
     Loaded(Box<Outcome>),
     /// a command that waits may look again
     Again(u64),
+    /// RECONNECT: connections that listen for these pools are made anew
+    Relisten(Scope),
 }
 
 #[derive(Default)]

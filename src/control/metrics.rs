@@ -16,6 +16,8 @@ use crate::admin::metrics::{Bars, CoreFigures, Form, PARTS, PoolFigures, QUANTIL
 use crate::io::{clock, socket};
 use crate::mail::{Shared, SharedPool};
 
+use super::pubsub::Topics;
+
 use super::endpoint::{Answer, Answering, Request, bind, serve};
 
 /// How often it is looked whether a period is over: a reload may have made it shorter.
@@ -43,6 +45,8 @@ pub struct Metrics {
     ending: AtomicBool,
     /// lines that the query log could not write
     unwritten: Arc<AtomicU64>,
+    /// channels that clients listen to
+    pub topics: Topics,
 }
 
 /// The ports that others look at pg_dog by, bound.
@@ -66,7 +70,7 @@ impl Metrics {
     pub fn new(shared: Arc<Shared>, unwritten: Arc<AtomicU64>) -> Metrics {
         let started = clock::monotonic_ns();
         let lately = ArcSwap::from_pointee(Lately { at: started, ..Lately::default() });
-        Metrics { shared, started, lately, ending: AtomicBool::new(false), unwritten }
+        Metrics { shared, started, lately, ending: AtomicBool::new(false), unwritten, topics: Topics::default() }
     }
 
     /// From now on nobody new should come.
@@ -147,6 +151,7 @@ impl Metrics {
             pools: pools.collect(),
             cores: self.shared.tallies.iter().enumerate().map(core).collect(),
             lately: lately.quantiles,
+            listeners: self.topics.rows(),
             query_log_failed: self.unwritten.load(Ordering::Relaxed),
         }
     }

@@ -59,6 +59,7 @@ impl Control {
         let (order, until) = match command {
             Command::Reconnect(scope) => {
                 self.must_exist(scope)?;
+                self.inbox.post(Heard::Relisten(scope.clone()));
                 (Order::Replace(scope.clone()), Until::Done)
             }
             Command::WaitClose(scope) => {

@@ -25,6 +25,7 @@ use super::logs::Logs;
 use super::metrics::{Metrics, Ports};
 use super::operate::Ordered;
 use super::publish::{Files, Publisher, resolve};
+use super::pubsub::Hubs;
 use super::reload::{By, Reloads};
 use super::standing::Standing;
 use super::watch::watch;
@@ -132,6 +133,7 @@ impl Control {
     /// Runs until all data cores have drained, `shutdown_timeout` is over, or one of them fails.
     pub async fn run(mut self, waker: Waker) -> Result<(), String> {
         let mut cores = Cores::new(self.outside.clone(), waker);
+        let hubs = Hubs::new(self.shared.clone(), self.metrics.clone(), cores.clone());
         self.metrics.start(std::mem::take(&mut self.ports));
         if let Some(logs) = self.logs.clone() {
             logs.start();
@@ -145,7 +147,13 @@ impl Control {
                 Heard::Drain => self.drain(&mut cores),
                 Heard::Reload => self.want_reload(By::Signal, None),
                 Heard::Changed => self.want_reload(By::Watch, None),
-                Heard::Loaded(outcome) => self.loaded(*outcome, &mut cores),
+                Heard::Loaded(outcome) => {
+                    self.loaded(*outcome, &mut cores);
+                    hubs.published(clock::wall_ms());
+                }
+                Heard::Relisten(scope) => hubs.replace(&scope),
+                Heard::Word(Word::Listen(listen)) => hubs.listen(*listen),
+                Heard::Word(Word::Unlisten { core, topics }) => hubs.unlisten(core, &topics),
                 Heard::Again(request) => self.ask_cores(request, &mut cores),
                 Heard::Word(Word::Command { asker, text }) => self.command(asker, &text, &mut cores),
                 Heard::Word(Word::Report { request, report }) => self.reported(request, *report, &mut cores),

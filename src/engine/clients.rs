@@ -57,7 +57,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Stage::Greeted => false,
             Stage::Admin { busy, .. } => !busy,
             Stage::Replicating => !self.is_being_cancelled(peer.server),
-            Stage::Ready if peer.ticket.is_some() => false,
+            Stage::Ready if peer.ticket.is_some() || self.asks_to_listen(slot) => false,
             Stage::Ready if peer.server == NOBODY => true,
             Stage::Ready => match &self.peers[peer.server as usize] {
                 // A cancel request that is still on its way is for what was asked before: it must not hit what is asked next.
@@ -139,11 +139,10 @@ impl<D: Door, K: Desk> Core<D, K> {
             match stop {
                 Stop::More => break,
                 Stop::Want if self.draining && self.refuse_while_draining(slot) => return at,
-                Stop::Want => {
-                    if !self.checkout(slot) || !self.fit_at_hand(slot) {
-                        return at;
-                    }
-                }
+                Stop::Want => match self.want_server(slot, bytes.part(at..bytes.view().len())) {
+                    Ok(taken) => at += taken,
+                    Err(taken) => return at + taken,
+                },
                 Stop::Full => {
                     self.links.pause(slot);
                     return at;
@@ -165,6 +164,21 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         self.release_if_free(slot);
         at
+    }
+
+    /// The message at the start of `rest` needs a server, or is one that the control core answers. Ok: the client goes on; Err: later; both with how
+    /// many bytes are consumed.
+    fn want_server(&mut self, slot: u32, rest: Bytes) -> Result<usize, usize> {
+        let taken = self.take_listen(slot, rest);
+        if let (Some(taken), Some(sample)) = (taken, self.query_sample) {
+            self.quote(slot, rest.part(0..taken), 0, sample);
+        }
+        match taken {
+            Some(taken) if taken > 0 && !self.asks_to_listen(slot) => Ok(taken),
+            Some(taken) => Err(taken),
+            None if self.checkout(slot) && self.fit_at_hand(slot) => Ok(0),
+            None => Err(0),
+        }
     }
 
     /// A Query or Parse message above `query_size_limit`; true when the client is closed for it.
@@ -410,6 +424,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         if let Some(ticket) = peer.ticket.take() {
             self.leave_queue(&peer, ticket);
         }
+        self.silence(slot);
         if peer.server != NOBODY {
             self.client_left(peer.server, &mut peer.client);
         }

@@ -23,6 +23,7 @@ use super::lend::Pool;
 use super::operate::Operate;
 use super::peers::{NOBODY, Peer, ServerPeer, Stage};
 use super::post::Post;
+use super::pubsub::PubSub;
 use super::rush::Rush;
 use super::timers::{Timer, ns};
 
@@ -121,6 +122,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) rush: Rush,
     /// what the operator has asked for
     pub(super) operate: Operate,
+    /// who listens to channels
+    pub(super) pubsub: PubSub,
 }
 
 impl<D: Door, K: Desk> Core<D, K> {
@@ -173,6 +176,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             verifying: HashMap::new(),
             rush: Rush::default(),
             operate: Operate::default(),
+            pubsub: PubSub::default(),
         };
         core.note_settings();
         core.accept_again();
@@ -235,6 +239,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.serve_rush();
         self.report_slice();
         self.order_slice();
+        self.air_slice();
         self.completions = completions;
         if self.draining {
             self.tell_if_drained();
@@ -247,7 +252,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let parting = self.parting && !self.drained;
         // A promised server that is in the middle of something goes when that is over, of which the core hears.
         let settling = self.lending.iter().any(|&(slot, _, _)| self.links.is_settling(slot) || self.may_leave(slot));
-        let asked = self.operate.has_work() || self.rush.has_work();
+        let asked = self.operate.has_work() || self.rush.has_work() || self.pubsub.has_work();
         let failed = !self.unopened.is_empty() || !self.unsent.is_empty();
         !parting && !settling && !asked && !failed && self.barred.is_empty() && self.granted.is_empty() && self.again.is_empty()
     }
@@ -339,7 +344,12 @@ impl<D: Door, K: Desk> Core<D, K> {
             return;
         }
         match self.peers.get(completion.token.slot() as usize) {
-            Some(Peer::Client(client)) if client.server != NOBODY => self.links.resume(client.server),
+            Some(Peer::Client(client)) => {
+                if client.server != NOBODY {
+                    self.links.resume(client.server);
+                }
+                self.hear_again(completion.token.slot());
+            }
             Some(&Peer::Server(ServerPeer { client, .. })) if client != NOBODY => self.go_on_with(client),
             Some(Peer::Sender(sender)) if sender.client != NOBODY => self.go_on_with(sender.client),
             _ => {}

@@ -22,6 +22,7 @@ struct Nobody {
     dice: RefCell<Dice>,
     reports: Rc<RefCell<Vec<Report>>>,
     obeyed: Rc<RefCell<Vec<(u64, u64, bool)>>>,
+    words: Rc<RefCell<Vec<Word>>>,
 }
 
 impl Desk for Nobody {
@@ -29,6 +30,7 @@ impl Desk for Nobody {
         match word {
             Word::Report { report, .. } => self.reports.borrow_mut().push(*report),
             Word::Obeyed { request, count, orphaned } => self.obeyed.borrow_mut().push((request, count, orphaned)),
+            Word::Listen(_) | Word::Unlisten { .. } => self.words.borrow_mut().push(word),
             _ => {}
         }
     }
@@ -52,6 +54,8 @@ pub struct House {
     outside: crate::engine::Outside,
     reports: Rc<RefCell<Vec<Report>>>,
     obeyed: Rc<RefCell<Vec<(u64, u64, bool)>>>,
+    /// what was said about channels
+    pub words: Rc<RefCell<Vec<Word>>>,
     pub servers: Vec<FakeServer>,
     /// bodies of the cancel requests that came
     pub cancels: Vec<Vec<u8>>,
@@ -100,7 +104,8 @@ impl House {
         let (mut posts, outside) = mailboxes(1);
         let reports = Rc::new(RefCell::new(Vec::new()));
         let obeyed = Rc::new(RefCell::new(Vec::new()));
-        let desk = Nobody { dice: RefCell::new(Dice::new(1)), reports: reports.clone(), obeyed: obeyed.clone() };
+        let words = Rc::new(RefCell::new(Vec::new()));
+        let desk = Nobody { dice: RefCell::new(Dice::new(1)), reports: reports.clone(), obeyed: obeyed.clone(), words: words.clone() };
         let (post, listeners) = (posts.remove(0), vec![world.listen(0)]);
         let core = Core::new(Parts { id: 0, door: world.door(0), desk, post, shared: shared.clone(), listeners });
         House {
@@ -110,6 +115,7 @@ impl House {
             outside,
             reports,
             obeyed,
+            words,
             servers: Vec::new(),
             cancels: Vec::new(),
             greeting: Vec::new(),

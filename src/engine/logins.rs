@@ -380,6 +380,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 Mail::Answer { slot, generation, bytes } => self.answer_admin(slot, generation, &bytes),
                 Mail::Order { request, asker, order } => self.ordered(request, asker, order),
                 Mail::Drain => self.drain(),
+                Mail::Air(letter) => self.air(letter),
             }
         }
     }

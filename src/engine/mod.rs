@@ -18,6 +18,7 @@ mod operate;
 mod peers;
 mod pools;
 mod post;
+mod pubsub;
 mod quote;
 mod replication;
 mod report;

@@ -133,6 +133,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         };
         let (clients, servers) = (tally.clients, tally.servers);
         let links = self.links.memory();
+        let (listeners, notifications) = self.pubsub.memory();
         let pools = self.pools.iter().flatten().count();
         let (slot, client, server, pool) =
             (links.slot_bytes + size_of::<Peer>(), size_of::<ClientPeer>(), size_of::<ServerLink>(), size_of::<Pool>());
@@ -142,6 +143,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             row("server", server, servers, 0, servers * server),
             row("pool", pool, pools, 0, pools * pool),
             row("unnamed_statement", 0, tally.statements, 0, tally.statement_bytes),
+            row("listener", 0, listeners, 0, notifications),
             row("received", 0, links.held, 0, links.held_bytes),
             row("unsent", 0, links.backlogs, 0, links.backlog_bytes),
             row("spare_block", 0, 0, 0, links.kept),

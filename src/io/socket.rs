@@ -78,6 +78,13 @@ fn apply(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives an open TCP socket the operator's settings.
+pub fn tune(fd: Fd, options: &SocketOptions) -> io::Result<()> {
+    // SAFETY: only borrowed for this call; the caller owns the descriptor and has not closed it.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+    apply(&SockRef::from(&borrowed), options)
+}
+
 /// A listener for ordinary tasks of the executor that this is called on.
 pub fn on_this_executor(listener: std::net::TcpListener) -> glommio::net::TcpListener {
     // SAFETY: the descriptor listens, and is nobody else's from here on.
