@@ -36,6 +36,8 @@ mod limits;
 mod metrics;
 #[path = "clients/network.rs"]
 mod network;
+#[path = "clients/notify.rs"]
+mod notify;
 #[path = "clients/operate.rs"]
 mod operate;
 #[path = "clients/outage.rs"]
