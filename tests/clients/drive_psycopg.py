@@ -1,34 +1,177 @@
-"""psycopg 3 through pg_dog in transaction mode. Asserts by itself; the login is in the environment."""
+"""psycopg 3 with its defaults through pg_dog. Asserts by itself; the login is in the environment."""
 
+import asyncio
 import datetime
 import decimal
 import threading
 
 import psycopg
+import psycopg_pool
 from psycopg import errors
+
+from drive_house import MANY, direct, in_threads, sessions_keep_their_parameters
 
 
 def connect(**more):
-    return psycopg.connect("", prepare_threshold=None, autocommit=True, **more)
+    return psycopg.connect("", autocommit=True, **more)
 
 
-def in_threads(count, work):
-    """Runs work(number) in that many threads; the first failure fails everything."""
-    failures = []
+def names_it_gave(conn):
+    """How many statements the driver has prepared by itself: it does so when a text comes for the sixth time."""
+    return len(conn._prepared._names)
 
-    def run(number):
-        try:
-            work(number)
-        except BaseException as failure:
-            failures.append(failure)
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+def the_same_names_for_other_statements():
+    """Every connection calls its first statement _pg3_0, and each means another one."""
+    def work(number):
+        with connect() as conn:
+            for round in range(12):
+                for kind in range(5):
+                    tag = f"{number}-{kind}-{round}"
+                    row = conn.execute(f"SELECT {number * 100 + kind} AS n_{number}, %s::text, '{number}'", [tag]).fetchone()
+                    assert row == (number * 100 + kind, tag, str(number)), row
+                    plain = conn.execute(f"SELECT 'plain {number} {kind}'").fetchone()
+                    assert plain == (f"plain {number} {kind}",), plain
+            assert names_it_gave(conn) >= 5
+            with conn.cursor(binary=True) as cursor:
+                assert [cursor.execute("SELECT %s + %s", [number, i]).fetchone() for i in range(10)] == [(number + i,) for i in range(10)]
+
+    in_threads(MANY, work)
+
+
+def more_statements_than_it_keeps():
+    """It keeps a hundred, and gives up the oldest."""
+    def work(number):
+        with connect() as conn:
+            for kind in range(105):
+                for round in range(6):
+                    assert conn.execute(f"SELECT {kind} + %s::int", [round]).fetchone() == (kind + round,)
+            assert names_it_gave(conn) >= conn.prepared_max and conn._prepared._prepared_idx > conn.prepared_max
+            assert conn.execute("SELECT 0 + %s::int", [7]).fetchone() == (7,)
+            # It forgets all of them when the session is cleaned by hand.
+            conn.execute("DEALLOCATE ALL")
+            for round in range(8):
+                assert conn.execute("SELECT 1 + %s::int", [round]).fetchone() == (1 + round,)
+            conn.execute("DISCARD ALL")
+            for round in range(8):
+                assert conn.execute("SELECT 2 + %s::int", [round]).fetchone() == (2 + round,)
+
+    in_threads(4, work)
+
+
+def errors_of_statements_it_prepared():
+    def work(number):
+        with connect() as conn:
+            conn.execute("INSERT INTO items VALUES (%s, 'there')", [1000 + number])
+            for round in range(8):
+                try:
+                    conn.execute("INSERT INTO items VALUES (%s, 'twice')", [1000 + number])
+                    raise AssertionError("the key is there already")
+                except errors.UniqueViolation as failure:
+                    assert failure.diag.constraint_name == "items_pkey"
+                try:
+                    conn.execute("SELEC %s", [round])
+                    raise AssertionError("that is no statement")
+                except errors.SyntaxError:
+                    pass
+                try:
+                    conn.execute("SELECT %s::int FROM there_is_none", [round], prepare=True)
+                    raise AssertionError("there is no such table")
+                except errors.UndefinedTable:
+                    pass
+                with conn.transaction(), conn.cursor() as cursor:
+                    cursor.execute("SELECT %s::int / 1", [round])
+                    try:
+                        with conn.transaction():
+                            cursor.execute("SELECT 1 / %s::int", [0])
+                        raise AssertionError("the division should have failed")
+                    except errors.DivisionByZero:
+                        pass
+                    assert cursor.execute("SELECT name FROM items WHERE id = %s", [1000 + number]).fetchone() == ("there",)
+            conn.execute("DELETE FROM items WHERE id = %s", [1000 + number])
+
+    in_threads(MANY, work)
+
+
+def a_table_that_changes():
+    """A statement that was prepared for other columns fails as without pg_dog, or is prepared anew; it never answers with old columns."""
+    with connect() as conn, connect() as other:
+        other.execute("DROP TABLE IF EXISTS shape")
+        other.execute("CREATE TABLE shape AS SELECT 1 AS a")
+        for columns in range(1, 4):
+            for _ in range(7):
+                try:
+                    assert conn.execute("SELECT * FROM shape").fetchone() == (1,) * columns
+                except errors.FeatureNotSupported as failure:
+                    assert "cached plan must not change result type" in str(failure), failure
+                    conn.execute("DEALLOCATE ALL")
+            other.execute(f"ALTER TABLE shape ADD COLUMN b_{columns} int DEFAULT 1")
+        other.execute("DROP TABLE shape")
+
+
+def pools():
+    """The driver's own pools, which look at a connection when it comes back."""
+    with psycopg_pool.ConnectionPool("", min_size=2, max_size=MANY, open=True, timeout=60, check=psycopg_pool.ConnectionPool.check_connection) as pool:
+        def work(number):
+            for round in range(10):
+                with pool.connection() as conn:
+                    conn.execute("INSERT INTO items VALUES (%s, %s)", [2000 + number * 10 + round, f"pool {number}"])
+                    if round % 2:
+                        conn.rollback()
+                # A transaction that fails is rolled back when the connection goes back.
+                try:
+                    with pool.connection() as conn:
+                        conn.execute("INSERT INTO items VALUES (%s, 'gone')", [3000 + number])
+                        conn.execute("SELECT 1 / %s", [0])
+                    raise AssertionError("the division should have failed")
+                except errors.DivisionByZero:
+                    pass
+
+        in_threads(MANY, work)
+        with pool.connection() as conn:
+            assert conn.execute("SELECT count(*) FROM items WHERE id >= 2000").fetchone() == (MANY * 5,)
+            conn.execute("DELETE FROM items WHERE id >= 2000")
+
+    async def in_tasks():
+        async with psycopg_pool.AsyncConnectionPool("", min_size=2, max_size=MANY, timeout=60) as pool:
+            async def work(number):
+                for round in range(10):
+                    async with pool.connection() as conn:
+                        cursor = await conn.execute("SELECT %s::text, pg_backend_pid()", [f"{number}-{round}"])
+                        first = await cursor.fetchone()
+                        await cursor.execute("SELECT %s::text, pg_backend_pid()", [f"{number}-{round}"])
+                        assert first[0] == f"{number}-{round}" and await cursor.fetchone() == first
+
+            await asyncio.gather(*(work(number) for number in range(MANY)))
+
+    asyncio.run(in_tasks())
+
+
+def notifications_come():
+    with connect() as listener:
+        listener.execute("LISTEN news")
+        listener.execute('LISTEN "Other News"')
+
+        def work(number):
+            with connect() as conn:
+                conn.execute("NOTIFY news, %s" % f"'{number}'")
+                conn.execute("SELECT pg_notify('Other News', %s)", [f"other {number}"])
+                try:
+                    with conn.transaction():
+                        conn.execute("SELECT pg_notify('news', 'never')")
+                        raise KeyError
+                except KeyError:
+                    pass
+
+        in_threads(5, work)
+        # Some may come together with the answer to a query.
+        assert listener.execute("SELECT 'meanwhile'").fetchone() == ("meanwhile",)
+        got = {(note.channel, note.payload) for note in listener.notifies(timeout=20, stop_after=10)}
+        assert got == {("news", str(i)) for i in range(5)} | {("Other News", f"other {i}") for i in range(5)}, got
+        listener.execute("UNLISTEN *")
+        in_threads(1, work)
+        assert list(listener.notifies(timeout=0.2)) == []
+        assert listener.execute("SELECT count(*) FROM pg_listening_channels()").fetchone() == (0,)
 
 
 def transactions_stay_on_one_server():
@@ -58,6 +201,8 @@ def values_come_back():
             got = conn.cursor(binary=binary).execute("SELECT " + ", ".join(holes), given).fetchone()
             for value, expected in zip(got, given, strict=True):
                 assert value == expected, (binary, str(value)[:200], str(expected)[:200])
+            with psycopg.connect("", **direct) as other:
+                assert other.cursor(binary=binary).execute("SELECT " + ", ".join(holes), given).fetchone() == got
         many = conn.execute("SELECT ARRAY[" + ", ".join(["%s"] * 65535) + "]", list(range(65535))).fetchone()[0]
         assert [int(value) for value in many] == list(range(65535))
 
@@ -141,7 +286,7 @@ def rollbacks():
                 pass
             conn.execute("INSERT INTO items VALUES (4, 'kept')")
         assert conn.execute("SELECT id, name FROM items ORDER BY id").fetchall() == [(2, "kept"), (4, "kept")]
-    with psycopg.connect("", prepare_threshold=None) as conn:
+    with psycopg.connect("") as conn:
         conn.execute("INSERT INTO items VALUES (5, 'gone')")
         assert conn.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
         conn.rollback()
@@ -174,7 +319,7 @@ def cancels():
 
 def cursors():
     def work(number):
-        with psycopg.connect("", prepare_threshold=None) as conn:
+        with psycopg.connect("") as conn:
             with conn.cursor(name="same", scrollable=True) as cursor:
                 cursor.itersize = 100
                 cursor.execute("SELECT i, %s::int, pg_backend_pid() FROM generate_series(1, 1000) i", [number])
@@ -196,17 +341,15 @@ def notices_arrive():
         assert said == [f"notice {i}" for i in range(1, 21)], said
 
 
-def named_statements_are_refused():
-    with psycopg.connect("", prepare_threshold=0, autocommit=True) as conn:
-        try:
-            conn.execute("SELECT %s::int", [1])
-            raise AssertionError("a named statement should have been refused")
-        except errors.FeatureNotSupported as refusal:
-            assert "session" in refusal.diag.message_hint
-        conn.prepare_threshold = None
-        assert conn.execute("SELECT %s::int", [2]).fetchone() == (2,)
+def ask(conn, sql, values):
+    cursor = conn.execute(sql, values)
+    return cursor.fetchall() if cursor.description else []
 
 
+the_same_names_for_other_statements()
+more_statements_than_it_keeps()
+errors_of_statements_it_prepared()
+a_table_that_changes()
 transactions_stay_on_one_server()
 values_come_back()
 pipelines()
@@ -215,5 +358,7 @@ rollbacks()
 cancels()
 cursors()
 notices_arrive()
-named_statements_are_refused()
+pools()
+notifications_come()
+sessions_keep_their_parameters(lambda number: connect(), ask)
 print("all is well")

@@ -18,7 +18,7 @@ pub use fake::Fake;
 pub use postgres::{Postgres, Version};
 pub use raw::Raw;
 pub use shim::{Cut, Shim};
-pub use tools::{Login, Output, node, pgbench, psql, python, query};
+pub use tools::{Login, Output, go, java, node, pgbench, psql, python, query};
 
 use std::time::{Duration, Instant};
 

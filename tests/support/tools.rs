@@ -199,7 +199,7 @@ pub fn start_program(login: &Login, name: &str, arguments: &[&str]) -> Running {
     Running::start(&mut command)
 }
 
-/// Runs Python with psycopg 3 and asyncpg; `arguments` are a script (relative to the package) or `-c` and code.
+/// Runs Python with its drivers; `arguments` are a script (relative to the package) or `-c` and code.
 pub fn python(login: &Login, arguments: &[&str], bound: Duration) -> Output {
     let program = folder().join("venv/bin/python");
     assert!(program.exists(), "the Python drivers are not here: `bash tests/run` installs them");
@@ -209,7 +209,7 @@ pub fn python(login: &Login, arguments: &[&str], bound: Duration) -> Output {
     run(&mut command, bound)
 }
 
-/// Runs node.js with node-postgres; `arguments` are a script (relative to the package) or `-e` and code.
+/// Runs node.js with its drivers; `arguments` are a script (relative to the package) or `-e` and code.
 pub fn node(login: &Login, arguments: &[&str], bound: Duration) -> Output {
     let modules = folder().join("node/node_modules");
     assert!(modules.join("pg").exists(), "node-postgres is not here: `bash tests/run` installs it");
@@ -217,4 +217,44 @@ pub fn node(login: &Login, arguments: &[&str], bound: Duration) -> Output {
     command.args(arguments).current_dir(root()).env("NODE_PATH", modules);
     login.give_to(&mut command);
     run(&mut command, bound)
+}
+
+/// Where the operating system's package puts the JDBC driver.
+const JDBC: &str = "/usr/share/java/postgresql.jar";
+
+/// Where the operating system's packages put Go's drivers.
+const GO: &str = "/usr/share/gocode";
+
+/// Whether a large language runtime and its driver are here. `PG_DOG_DRIVERS=all` says that they have to be.
+fn is_here(what: &str, program: &str, driver: &Path) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let here = driver.exists() && std::env::split_paths(&path).any(|folder| folder.join(program).exists());
+    let all = std::env::var_os("PG_DOG_DRIVERS").is_some_and(|drivers| drivers == "all");
+    assert!(here || !all, "{what} is not here: `bash tests/run` installs it");
+    if !here {
+        eprintln!("{what} is not here, so it is not tested: `PG_DOG_DRIVERS=all bash tests/run` installs it");
+    }
+    here
+}
+
+/// Runs a Java file (and arguments) with the JDBC driver; None where a JDK or the driver are not installed.
+pub fn java(login: &Login, arguments: &[&str], bound: Duration) -> Option<Output> {
+    is_here("JDBC", "javac", Path::new(JDBC)).then(|| {
+        let mut command = Command::new("java");
+        command.args(["-XX:TieredStopAtLevel=1", "-cp", JDBC]).args(arguments).current_dir(root());
+        login.give_to(&mut command);
+        run(&mut command, bound)
+    })
+}
+
+/// Runs a Go file (and arguments) with lib/pq and pgx; None where Go or they are not installed.
+pub fn go(login: &Login, arguments: &[&str], bound: Duration) -> Option<Output> {
+    let drivers = Path::new(GO).join("src/github.com/jackc/pgx/v4");
+    is_here("Go with pgx", "go", &drivers).then(|| {
+        let mut command = Command::new("go");
+        command.arg("run").args(arguments).current_dir(root());
+        login.give_to(&mut command);
+        command.env("GO111MODULE", "off").env("GOPATH", GO).env("GOCACHE", folder().join("go")).env("GOFLAGS", "");
+        run(&mut command, bound)
+    })
 }
