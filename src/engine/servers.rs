@@ -222,7 +222,12 @@ impl<D: Door, K: Desk> Core<D, K> {
                     sent += range.len() as u64;
                     self.links.forward(client, bytes.part(range.clone()));
                 }
-                Verdict::ToClient(range) => self.links.say(client, &verdicts.words[range.clone()]),
+                Verdict::ToClient(range) => {
+                    let words = &verdicts.words[range.clone()];
+                    let own = self.peers[client as usize].client().filter(|_| words.first() == Some(&b'E'));
+                    let own = own.and_then(|peer| peer.client.in_its_words(words));
+                    self.links.say(client, own.as_deref().unwrap_or(words));
+                }
                 Verdict::ToServer(range) => self.links.say(server, &verdicts.words[range.clone()]),
             }
         }

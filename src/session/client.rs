@@ -25,7 +25,7 @@ use super::control::{Begins, LOOK_MAX, begins_transaction};
 use super::exchange::{Due, EVICT, Exchange, OUR_BEGIN, OUR_QUERY, OUR_RESTORE, OUR_SYNC, REFUSED_QUERY, Refusal, Status, UNKNOWN, refused_query};
 use super::names::Names;
 use super::parameters::Profile;
-use super::statements::{Front, Traits};
+use super::statements::{Front, PREFIX, Traits};
 use super::suspicion::{Pins, traits};
 use super::unnamed::Unnamed;
 use crate::wire::client::{close_statement, sync};
@@ -244,6 +244,20 @@ impl Client {
             }
         }
         read
+    }
+
+    /// An error of the server's that names a statement of ours, with the client's own name in its place.
+    #[cold]
+    pub fn in_its_words(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let at = message.windows(PREFIX.len()).position(|window| window == PREFIX)?;
+        let digits = message[at + PREFIX.len()..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let end = at + PREFIX.len() + digits;
+        let id = std::str::from_utf8(&message[at + PREFIX.len()..end]).ok()?.parse().ok()?;
+        let name = self.names.as_ref()?.of(id)?;
+        let mut said = [&message[..at], name, &message[end..]].concat();
+        let length = u32::try_from(said.len() - 1).ok()?;
+        said[1..HEADER].copy_from_slice(&length.to_be_bytes());
+        Some(said)
     }
 
     /// The first words to a server that has just come: what it holds too much goes, and the BEGIN that the client has been answered.

@@ -506,21 +506,23 @@ impl Exchange {
     /// The server passes over everything in front of the next Sync: so many messages.
     fn skip(&mut self) -> usize {
         let mut skipped = 0;
+        let mut undone = Vec::new();
         while let Some(kind) = self.head().filter(|&kind| !matches!(kind, b'S' | OUR_SYNC)) {
             skipped += usize::from(kind != COPY_END);
             if has_mark(kind)
                 && let Some(Mark::Named(id, batch)) = self.marks.pop_front()
+                && matches!(kind, NAMED_PARSE | OUR_PREPARE | EVICT)
             {
-                match kind {
-                    NAMED_PARSE | OUR_PREPARE => self.shelf.is_gone(id),
-                    EVICT => self.shelf.is_back(id, batch),
-                    _ => {}
-                }
+                undone.push((kind, id, batch));
             }
             if matches!(kind, NAMED_PARSE | HAD_PARSE | HAD_CLOSE | NAMED_DESCRIBE) {
                 self.outcomes.push_back(Outcome::Undone);
             }
             self.pop();
+        }
+        // Backwards: a statement that went and came again in what was skipped is there as before.
+        for (kind, id, batch) in undone.into_iter().rev() {
+            if kind == EVICT { self.shelf.is_back(id, batch) } else { self.shelf.is_gone(id) }
         }
         skipped
     }

@@ -58,7 +58,9 @@ const PIN: &str = "pgdog.pin";
 /// What there is to ask; None: nothing. `profile` is what the session was given, `pins` why the client stays already.
 pub fn question(suspicion: &Suspicion, pins: Pins, profile: &Profile) -> Option<Question> {
     let may = suspicion.may;
-    let again = !pins.is_empty() && may.contains(May::FREES) || pins.contains(Pins::UNKNOWN);
+    // A function may give back what keeps the client here, as well as a text that says so.
+    let ends = may.meets(May::FREES.with(May::CALLS).with(May::SETS));
+    let again = !pins.is_empty() && ends || pins.contains(Pins::UNKNOWN);
     let all = may.contains(May::SETS) || pins.contains(Pins::UNKNOWN);
     let mut names: Vec<(String, Why)> = Vec::new();
     for (name, set) in &suspicion.names {

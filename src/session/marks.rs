@@ -80,6 +80,11 @@ impl Exchange {
         self.expected.iter().any(|&kind| is_our_query(kind))
     }
 
+    /// The server answers a query of ours that makes its session fit.
+    pub fn is_fitting(&self) -> bool {
+        self.head() == Some(OUR_QUERY)
+    }
+
     /// Nothing of a client's is outstanding.
     pub fn is_quiet_but_for_ours(&self) -> bool {
         !self.unsynced && !self.copying && self.extra == 0 && self.expected.iter().all(|&kind| is_ours(kind))

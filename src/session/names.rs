@@ -28,6 +28,8 @@ struct Change {
     name: Box<[u8]>,
     /// what the name stood for before; None in a Describe, which changes nothing
     before: Option<Option<Entry>>,
+    /// which statement it stands for from then on
+    id: u64,
 }
 
 /// A client's statements.
@@ -45,6 +47,11 @@ impl Names {
     #[inline]
     pub fn get(&self, name: &[u8]) -> Option<&Entry> {
         self.known.get(name)
+    }
+
+    /// The name that stands for statement `id`.
+    pub fn of(&self, id: u64) -> Option<&[u8]> {
+        self.known.iter().find(|(_, entry)| entry.statement.id == id).map(|(name, _)| &**name)
     }
 
     /// How many names there are.
@@ -69,19 +76,21 @@ impl Names {
 
     /// A Parse of `name` was sent, or is answered by us.
     pub fn parse(&mut self, name: &[u8], statement: Arc<Statement>) {
+        let id = statement.id;
         let before = self.put(name, Some(Entry { statement, shape: None }));
-        self.pending.push_back(Change { name: name.into(), before: Some(before) });
+        self.pending.push_back(Change { name: name.into(), before: Some(before), id });
     }
 
     /// A Close of `name` is answered by us in its turn.
     pub fn close(&mut self, name: &[u8]) {
         let before = self.put(name, None);
-        self.pending.push_back(Change { name: name.into(), before: Some(before) });
+        self.pending.push_back(Change { name: name.into(), before: Some(before), id: 0 });
     }
 
     /// A Describe of `name` was sent.
     pub fn describe(&mut self, name: &[u8]) {
-        self.pending.push_back(Change { name: name.into(), before: None });
+        let id = self.get(name).map_or(0, |entry| entry.statement.id);
+        self.pending.push_back(Change { name: name.into(), before: None, id });
     }
 
     /// The name stands for nothing any more, at once.
@@ -106,7 +115,8 @@ impl Names {
                 Outcome::Done => {}
                 Outcome::Undone => undone.push(change),
                 Outcome::Shape(shape) => {
-                    if let Some(entry) = self.known.get_mut(&change.name) {
+                    // It may stand for another by now.
+                    if let Some(entry) = self.known.get_mut(&change.name).filter(|entry| entry.statement.id == change.id) {
                         entry.shape = Some(shape);
                     }
                 }

@@ -14,6 +14,7 @@ use super::greeting::{Reported, report};
 use super::inquiry::{Answer, Question, question};
 use super::parameters::{Given, Profile};
 use super::shelf::Keep;
+use super::statements::PREFIX;
 use super::suspicion::Pins;
 use crate::sql::may::May;
 
@@ -250,7 +251,7 @@ impl Server {
         if header.kind == b'Z' {
             return self.ready(body, client, out);
         }
-        let (ours, asked) = (self.exchange.is_ours(), self.exchange.is_asked());
+        let (ours, asked, in_front) = (self.exchange.is_ours(), self.exchange.is_asked(), self.exchange.is_fitting());
         if matches!(header.kind, b'T' | b'n') && self.exchange.is_describing() {
             self.exchange.described(if header.kind == b'n' { Some(0) } else { shape_of_rows(body) });
         }
@@ -272,9 +273,17 @@ impl Server {
             Reply::Forward => {
                 match header.kind {
                     b'C' if matters(body) => self.note_tag(body),
+                    b'S' if in_front => return (self.note_canonical(body, client), None),
                     b'S' if !ours => self.note_parameter(body, client),
                     b'S' if self.fitting => self.note_default(body),
-                    b'E' => return (true, self.note_error(body, false)),
+                    b'E' => {
+                        let end = self.note_error(body, false);
+                        let ours = client != 0 && body.windows(PREFIX.len()).any(|window| window == PREFIX);
+                        if ours {
+                            out.to_client(|words| repeat(header, body, words));
+                        }
+                        return (!ours, end);
+                    }
                     b'1' => self.counts.parses += 1,
                     b'2' => self.counts.binds += 1,
                     b'3' => self.counts.closes += 1,
@@ -388,6 +397,20 @@ impl Server {
         }
     }
 
+    /// A client's parameter is set in front of its messages. What it comes to is news when it is spelled otherwise than the client had asked for.
+    fn note_canonical(&mut self, body: &[u8], client: u64) -> bool {
+        let Some((name, value)) = parse_parameter_status(body) else { return false };
+        let asked = self.given.profile().get(name);
+        if asked.is_none() && self.fitting {
+            report(&mut self.reported, name, value);
+        }
+        let news = client != 0 && asked.is_some_and(|asked| asked != value) && self.changed.len() < CHANGED_MAX;
+        if news {
+            self.changed.push((name.to_string(), value.to_string()));
+        }
+        news
+    }
+
     fn note_parameter(&mut self, body: &[u8], client: u64) {
         if let Some((name, value)) = parse_parameter_status(body) {
             // What a client's statement changes is reported before its last reply. Between statements nothing changes but the configuration.
@@ -401,6 +424,13 @@ impl Server {
             }
         }
     }
+}
+
+/// Appends a message again.
+fn repeat(header: Header, body: &[u8], words: &mut Vec<u8>) {
+    words.push(header.kind);
+    words.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+    words.extend_from_slice(body);
 }
 
 /// Whether a command's tag tells of anything but rows. The commonest are told apart by their first bytes.
