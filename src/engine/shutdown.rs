@@ -20,7 +20,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let recovery = self.published.snapshot.general.connection_recovery;
         let Some(link) = self.peers[server as usize].server() else { return };
         let exchange = &link.link.server.exchange;
-        let unknown = !exchange.pins.is_empty() || !exchange.suspicion.is_empty() || exchange.is_asked();
+        let unknown = !exchange.pins.is_empty() || !exchange.suspicion.is_empty() || exchange.is_asked() || link.link.server.has_unlearned();
         if let Err(why) = guard(|| client.detached(&mut link.link.server.exchange)) {
             return self.server_panicked(server, &why);
         }

@@ -173,6 +173,11 @@ impl Server {
         now
     }
 
+    /// There is something that `learn` has not been told.
+    pub fn has_unlearned(&self) -> bool {
+        !self.learned.is_empty() || !self.changed.is_empty()
+    }
+
     /// The session is what `profile` says, by the client's own doing.
     pub fn adopt(&mut self, profile: Arc<Profile>) {
         profile.prove();
