@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::snapshot::PoolerMode;
 use crate::wire::frame::{self, Header};
-use crate::wire::server::{ErrorFields, error, error_fields, parse_parameter_status, shape_of_rows};
+use crate::wire::server::{ErrorFields, error, error_fields, parameter_status, parse_parameter_status, shape_of_rows};
 
 use super::Verdicts;
 use super::client::say_due;
@@ -69,6 +69,8 @@ pub struct Server {
     body_goes_on: bool,
     /// parameters reported since the client at hand came
     changed: Vec<(String, String)>,
+    /// what was reported of parameters that a client asked for, while they were set for it
+    fitted: Vec<(String, String)>,
     /// a query of ours is at work that changes nothing but to reset, or to set what the client asked for
     fitting: bool,
     /// values that sessions begin with, reported because the server's configuration was reloaded
@@ -278,9 +280,11 @@ impl Server {
             Reply::Forward => {
                 match header.kind {
                     b'C' if matters(body) => self.note_tag(body),
-                    b'S' if in_front => return (self.note_canonical(body, client), None),
+                    b'S' if in_front => {
+                        self.note_fitted(body);
+                        return (false, None);
+                    }
                     b'S' if !ours => self.note_parameter(body, client),
-                    b'S' if self.fitting => self.note_default(body),
                     b'E' => {
                         let end = self.note_error(body, false);
                         let ours = client != 0 && body.windows(PREFIX.len()).any(|window| window == PREFIX);
@@ -307,6 +311,9 @@ impl Server {
         let reply = self.exchange.ready(status);
         if reply == Reply::OutOfStep {
             return (false, Some(Heard::OutOfStep(b'Z')));
+        }
+        if !self.fitted.is_empty() {
+            self.tell_fitted(client, out);
         }
         if asked {
             self.learned.extend(self.asking.take());
@@ -397,23 +404,32 @@ impl Server {
 
     /// What a session has when it is reset, but for what is set at once for its client, it would have had from the start.
     fn note_default(&mut self, body: &[u8]) {
-        if let Some((name, value)) = parse_parameter_status(body).filter(|(name, _)| !self.given.asks(name)) {
+        if let Some((name, value)) = parse_parameter_status(body).filter(|_| self.fitting) {
             report(&mut self.reported, name, value);
         }
     }
 
-    /// A client's parameter is set in front of its messages. What it comes to is news when it is spelled otherwise than the client had asked for.
-    fn note_canonical(&mut self, body: &[u8], client: u64) -> bool {
-        let Some((name, value)) = parse_parameter_status(body) else { return false };
-        let asked = self.given.profile().get(name);
-        if asked.is_none() && self.fitting {
-            report(&mut self.reported, name, value);
+    /// A query of ours is at work that makes the session fit, and this is what it comes to, so far.
+    fn note_fitted(&mut self, body: &[u8]) {
+        let Some((name, value)) = parse_parameter_status(body) else { return };
+        if !self.given.asks(name) {
+            self.note_default(body);
+        } else if self.fitted.len() < CHANGED_MAX {
+            self.fitted.retain(|(known, _)| known != name);
+            self.fitted.push((name.to_string(), value.to_string()));
         }
-        let news = client != 0 && asked.is_some_and(|asked| asked != value) && self.changed.len() < CHANGED_MAX;
-        if news {
-            self.changed.push((name.to_string(), value.to_string()));
+    }
+
+    /// The session fits. A value that PostgreSQL spells otherwise than the client did is news to the client.
+    #[cold]
+    fn tell_fitted(&mut self, client: u64, out: &mut Verdicts) {
+        for (name, value) in self.fitted.drain(..).filter(|_| client != 0) {
+            if self.given.profile().get(&name) != Some(&value) {
+                // It came in one message.
+                out.to_client(|words| _ = parameter_status(words, name.as_bytes(), value.as_bytes()));
+                self.changed.push((name, value));
+            }
         }
-        news
     }
 
     fn note_parameter(&mut self, body: &[u8], client: u64) {
