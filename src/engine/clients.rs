@@ -236,6 +236,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         let free = matches!(&self.peers[server as usize],
             Peer::Server(peer) if matches!(peer.stage, ServerStage::Busy) && peer.link.server.exchange.is_free());
+        let suspected = free && matches!(&self.peers[server as usize], Peer::Server(peer) if peer.link.server.is_suspected());
+        if suspected && self.ask(slot, server) {
+            return;
+        }
         if free {
             self.learn(slot, server);
         }
@@ -243,6 +247,24 @@ impl<D: Door, K: Desk> Core<D, K> {
         if free && (!pinned || self.draining) {
             self.release(slot, server);
         }
+    }
+
+    /// Asks a server what its client has left, if that could not be done in the middle of the client's message.
+    #[cold]
+    fn ask(&mut self, client: u32, server: u32) -> bool {
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        verdicts.clear();
+        let link = self.peers[server as usize].server();
+        let asked = guard(|| link.is_some_and(|link| link.link.server.ask(link.client_number, &mut verdicts)));
+        if !verdicts.words.is_empty() {
+            self.count_sent_to_server(server, verdicts.words.len());
+            self.links.say(server, &verdicts.words);
+        }
+        self.verdicts = verdicts;
+        asked.unwrap_or_else(|why| {
+            self.client_panicked(client, &why);
+            true
+        })
     }
 
     /// Takes over what the client's own doing has made of its session's parameters.
@@ -373,7 +395,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Err(why) => return self.client_panicked(slot, &why),
         };
         if consumed > 0 {
-            ready(&mut words, b'I');
+            ready(&mut words, peer.client.status());
         }
         self.links.say(slot, &words);
         self.verdicts.words = words;

@@ -193,8 +193,8 @@ impl<D: Door, K: Desk> Core<D, K> {
                     self.unfit(slot);
                     return len;
                 }
-                Heard::Fatal => {
-                    self.server_fatal(slot);
+                Heard::Fatal(told) => {
+                    self.server_fatal(slot, told);
                     return len;
                 }
                 Heard::OutOfStep(kind) => {
@@ -464,11 +464,11 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
     }
 
-    /// The server said FATAL, which has been forwarded: its client ends as it would with the server itself.
-    fn server_fatal(&mut self, slot: u32) {
+    /// The server said FATAL. If that has been forwarded (`told`) its client ends as it would with the server itself.
+    fn server_fatal(&mut self, slot: u32, told: bool) {
         let Some(peer) = self.peers[slot as usize].server() else { return };
         let (client, granted) = (peer.client, matches!(peer.stage, ServerStage::Granted | ServerStage::Fitting));
-        if client != NOBODY && !granted {
+        if client != NOBODY && !granted && told {
             peer.client = NOBODY;
             if let Some(client) = self.peers[client as usize].client() {
                 client.server = NOBODY;

@@ -70,6 +70,8 @@ pub struct Client {
     startup: Arc<Profile>,
     /// its BEGIN, answered and not sent yet
     begun: Option<Box<[u8]>>,
+    /// a request in that transaction was answered with an error of ours: the server is to refuse all else in it
+    failed: bool,
     /// it has used the server at hand
     attached: bool,
     /// parameters that a RESET has taken have to be given back behind the next Sync
@@ -101,6 +103,7 @@ impl Client {
             profile: Arc::default(),
             startup: Arc::default(),
             begun: None,
+            failed: false,
             attached: false,
             restoring: false,
             skipping: false,
@@ -158,6 +161,15 @@ impl Client {
         self.names.as_ref().map_or(0, |names| names.len())
     }
 
+    /// What ReadyForQuery says while no server is at hand.
+    pub fn status(&self) -> u8 {
+        match (self.has_begun(), self.failed) {
+            (false, _) => b'I',
+            (_, false) => b'T',
+            (_, true) => b'E',
+        }
+    }
+
     /// It is in a transaction of which no server knows yet.
     pub fn has_begun(&self) -> bool {
         self.begun.is_some()
@@ -185,9 +197,9 @@ impl Client {
 
     /// The request at the start of `held` is answered with an error of ours. A simple one is passed over and its ReadyForQuery is due: returns how
     /// many bytes are consumed. One of the extended protocol (0): everything is skipped to its Sync, whose ReadyForQuery comes then. A transaction
-    /// that no server knows of is over.
+    /// that no server knows of has failed.
     pub fn refuse_request(&mut self, held: &[u8]) -> usize {
-        self.begun = None;
+        self.failed = self.has_begun();
         match frame::client_header(held) {
             Ok(Some(header)) if matches!(header.kind, b'Q' | b'F') => {
                 self.requests += 1;
@@ -275,6 +287,11 @@ impl Client {
             // A client's text that was whole.
             out.to_server(|words| _ = query_message(words, &text));
             link.sent(OUR_BEGIN);
+            if std::mem::take(&mut self.failed) {
+                // Fixed and short; it is made to fail, which is no news to anybody.
+                out.to_server(|words| _ = query_message(words, b"pg_dog fails a transaction that it had no server for"));
+                link.sent(OUR_RESTORE);
+            }
         }
     }
 
@@ -324,7 +341,7 @@ impl Client {
             b'S' => {
                 self.skipping = false;
                 self.requests += 1;
-                let status = if self.has_begun() { b'T' } else { b'I' };
+                let status = self.status();
                 out.to_client(|words| ready(words, status));
             }
             // PostgreSQL ignores these outside COPY, and a Flush with nothing to flush.
@@ -359,14 +376,16 @@ impl Client {
                 self.begun = Some(text.into());
                 (if text[0].eq_ignore_ascii_case(&b'b') { "BEGIN" } else { "START TRANSACTION" }, b'T')
             }
-            (Text::Commit, true) => ("COMMIT", b'I'),
+            (Text::Commit, true) if !self.failed => ("COMMIT", b'I'),
+            (Text::Commit, true) => ("ROLLBACK", b'I'),
             (Text::Rollback, true) => ("ROLLBACK", b'I'),
             _ => return Err(Stop::Want),
         };
         if status == b'I' {
-            self.begun = None;
+            (self.begun, self.failed) = (None, false);
         }
         self.requests += 1;
+        self.unnamed.dropped();
         out.to_client(|words| {
             // Fixed and short.
             let _ = command_complete(words, tag);

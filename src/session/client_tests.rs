@@ -188,6 +188,33 @@ fn a_refused_request_is_passed_over() {
     assert_eq!(desk.to_client, b"Z\0\0\0\x05I");
 }
 
+/// A transaction that no server knows of fails like any other: what follows in it must not be carried out by itself.
+#[test]
+fn a_refused_request_fails_its_transaction() {
+    let said = |text: &str| words(|out| query(out, text.as_bytes()).expect("short"));
+    let mut desk = Desk::new(PoolerMode::Transaction, None);
+    assert_eq!(desk.say(&[said("BEGIN"), said("SELECT 1")].concat()), Stop::Want);
+    let consumed = desk.client.refuse_request(&desk.held.clone());
+    desk.held.drain(..consumed);
+    assert_eq!((desk.client.status(), desk.say(&synced())), (b'E', Stop::More));
+    assert!(desk.to_client.ends_with(b"Z\0\0\0\x05E"));
+    assert_eq!(desk.say(&said("SELECT 2")), Stop::Want);
+    desk.link = Some(Exchange::default());
+    assert_eq!((desk.say(b""), desk.sent()), (Stop::More, "QQQ".to_string()), "the transaction fails there first");
+    for (replies, status) in [("C", Status::InTransaction), ("E", Status::Failed)] {
+        let link = desk.link.as_mut().expect("a server");
+        replies.bytes().for_each(|kind| assert_eq!(link.received(kind), Reply::Swallow));
+        assert_eq!(link.ready(status), Reply::Swallow);
+    }
+    // At its end nothing is left of it.
+    let mut desk = Desk::new(PoolerMode::Transaction, None);
+    desk.say(&[said("BEGIN"), unnamed("SELECT 1")].concat());
+    assert_eq!(desk.client.refuse_request(&desk.held.clone()), 0);
+    desk.say(&[synced(), said("COMMIT")].concat());
+    assert!(desk.to_client.ends_with(b"Z\0\0\0\x05EC\0\0\0\rROLLBACK\0Z\0\0\0\x05I"));
+    assert_eq!(desk.client.status(), b'I');
+}
+
 #[test]
 fn the_unnamed_statement_follows_its_client() {
     let mut desk = Desk::attached();

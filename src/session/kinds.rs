@@ -25,7 +25,7 @@ pub const EVICT: u8 = b'v';
 pub const OUR_ASK: u8 = b'a';
 /// A client's BEGIN that it has been answered already.
 pub const OUR_BEGIN: u8 = b'b';
-/// A simple query of our own that gives back parameters a client's RESET has taken, or fails with the transaction it is in.
+/// A simple query of our own that gives back parameters a client's RESET has taken, or fails with the transaction it is in, or makes one fail.
 pub const OUR_RESTORE: u8 = b'i';
 /// A message that stands in for one we refuse: made to fail, so that the server skips what it would have skipped and its transaction fails.
 pub const REFUSED: u8 = b'r';

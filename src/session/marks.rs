@@ -90,9 +90,9 @@ impl Exchange {
         !self.unsynced && !self.copying && self.extra == 0 && self.expected.iter().all(|&kind| is_ours(kind))
     }
 
-    /// A query of our own failed that a client's messages stand behind.
+    /// A query of our own failed that goes in front of a client's messages, whether any have been sent yet or not.
     pub fn ours_failed_in_front(&self) -> bool {
-        self.ours_failed && self.is_active()
+        self.ours_failed
     }
 
     /// A message about a statement with a name of ours goes to the server.

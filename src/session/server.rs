@@ -36,8 +36,8 @@ pub enum Heard {
     LeftOpen,
     /// a query of our own in front of the client's messages failed: they were not meant for this session
     Unfit,
-    /// the server said FATAL: it is closing this connection
-    Fatal,
+    /// the server said FATAL: it is closing this connection; whether its client was told
+    Fatal(bool),
     /// the server said what it cannot say here; the connection is worthless
     OutOfStep(u8),
 }
@@ -105,7 +105,11 @@ impl Server {
         self.exchange.meets();
         self.exchange.schema = schema;
         self.exchange.shelf.meets(keep, now);
-        self.learned.clear();
+        if !self.learned.is_empty() {
+            // What the last client had left was told after it had gone, or too late for it.
+            self.learned.clear();
+            self.given.spoil();
+        }
     }
 
     /// Makes the session fit for a client. True: the client's messages may follow at once; otherwise they wait until the exchange is quiet again.
@@ -149,6 +153,7 @@ impl Server {
     pub fn clean(&mut self, out: &mut Verdicts) {
         let Server { given, exchange, fitting, .. } = self;
         *fitting = true;
+        self.learned.clear();
         out.to_server(|words| given.clean(exchange, words));
     }
 
@@ -338,16 +343,23 @@ impl Server {
         if !self.exchange.is_free() {
             return (forward, None);
         }
-        let suspected = !self.exchange.suspicion.is_empty() || self.exchange.pins.contains(Pins::UNKNOWN);
-        if client != 0 && suspected && self.asks(client, out) {
+        // Once it has been asked there is nothing new; what could not be told is asked about when the client has done something else.
+        let suspected = self.is_suspected() || self.exchange.pins.contains(Pins::UNKNOWN);
+        if client != 0 && suspected && !asked && !self.exchange.cut && self.ask(client, out) {
             return (forward, None);
         }
         (forward, Some(Heard::Free))
     }
 
+    /// The client's transactions may have left something that the server has not been asked about: in the middle of a client's message it cannot be.
+    #[inline]
+    pub fn is_suspected(&self) -> bool {
+        !self.exchange.suspicion.is_empty()
+    }
+
     /// The client's transaction is over, and it may have left something: the server is asked what, behind the client's last answer.
     #[cold]
-    fn asks(&mut self, client: u64, out: &mut Verdicts) -> bool {
+    pub fn ask(&mut self, client: u64, out: &mut Verdicts) -> bool {
         let exchange = &mut self.exchange;
         // Parameters whose names nobody knows are gone before another client comes.
         if exchange.suspicion.may.meets(May::CALLS.with(May::SETS)) {
@@ -399,7 +411,7 @@ impl Server {
         if ours {
             self.ours_error = Some((parsed.sqlstate().to_string(), parsed.text().into_owned()));
         }
-        parsed.is_fatal().then_some(Heard::Fatal)
+        parsed.is_fatal().then_some(Heard::Fatal(!ours))
     }
 
     /// What a session has when it is reset, but for what is set at once for its client, it would have had from the start.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::session::Verdict;
-use crate::session::exchange::{OUR_QUERY, REFUSED, Refusal};
+use crate::session::exchange::{OUR_BEGIN, OUR_QUERY, REFUSED, Refusal};
 use crate::wire::server as write;
 
 const CLIENT: u64 = 5;
@@ -46,7 +46,7 @@ impl Desk {
             match heard {
                 Heard::More => return,
                 Heard::Free | Heard::LeftOpen => self.heard.push(heard),
-                Heard::Fatal | Heard::Unfit | Heard::OutOfStep(_) => return self.heard.push(heard),
+                Heard::Fatal(_) | Heard::Unfit | Heard::OutOfStep(_) => return self.heard.push(heard),
             }
         }
     }
@@ -175,12 +175,12 @@ fn a_fatal_error_ends_the_server_after_it_was_forwarded() {
     for (sent, severity) in [(&b"Q"[..], "FATAL"), (b"Q", "PANIC"), (b"", "FATAL"), (b"BES", "FATAL"), (b"S", "FATAL")] {
         let mut desk = Desk::sent(sent);
         desk.hear(&[report(severity, "57P01"), ready(b'I')].concat(), CLIENT);
-        assert_eq!((desk.heard.as_slice(), &desk.to_client), (&[Heard::Fatal][..], &report(severity, "57P01")));
+        assert_eq!((desk.heard.as_slice(), &desk.to_client), (&[Heard::Fatal(true)][..], &report(severity, "57P01")));
     }
     // Of a query of our own it is nobody's.
     let mut desk = Desk::sent(&[OUR_QUERY]);
     desk.hear(&report("FATAL", "57P01"), CLIENT);
-    assert_eq!((desk.heard.as_slice(), desk.to_client.len()), (&[Heard::Fatal][..], 0));
+    assert_eq!((desk.heard.as_slice(), desk.to_client.len()), (&[Heard::Fatal(false)][..], 0));
     // Without fields, or too long to be looked at, it is an ordinary one.
     for body in [&b""[..], b"\0", b"no end", &[b'M'; 9000]] {
         let mut desk = Desk::sent(b"Q");
@@ -321,4 +321,57 @@ fn a_statement_lost_by_a_client_that_has_gone_is_not_the_next_ones() {
     assert!(desk.server.exchange.has_changed());
     desk.server.meets(PoolerMode::Transaction, Keep::default(), 0, 0);
     assert!(!desk.server.exchange.has_changed());
+}
+
+/// What is sent in front of a client's first message may fail before any of that message has gone out.
+#[test]
+fn what_fails_in_front_of_a_client_is_never_passed_over() {
+    for (ours, behind) in [(OUR_QUERY, &b""[..]), (OUR_BEGIN, b""), (OUR_QUERY, b"Q"), (OUR_BEGIN, b"PBES")] {
+        let mut desk = Desk::sent(&[&[ours], behind].concat());
+        desk.hear(&[report("ERROR", "57014"), ready(b'I')].concat(), CLIENT);
+        assert_eq!((desk.heard.as_slice(), desk.to_client.len()), (&[Heard::Unfit][..], 0));
+    }
+}
+
+/// A server whose client has sent a SET as a simple query.
+fn suspected() -> Desk {
+    let mut desk = Desk::sent(b"Q");
+    desk.server.exchange.suspicion.names.push((b"work_mem"[..].into(), true));
+    desk
+}
+
+#[test]
+fn nothing_is_asked_in_the_middle_of_a_clients_message() {
+    let mut desk = suspected();
+    desk.server.exchange.cut = true;
+    desk.hear(&[tag("SET"), ready(b'I')].concat(), CLIENT);
+    assert_eq!((desk.heard.as_slice(), desk.to_server.len(), desk.server.is_suspected()), (&[Heard::Free][..], 0, true));
+    let mut out = Verdicts::default();
+    assert!(desk.server.ask(CLIENT, &mut out) && !desk.server.is_suspected() && desk.server.exchange.is_asked());
+}
+
+#[test]
+fn a_question_without_an_answer_is_asked_again_when_the_client_has_done_more() {
+    let mut desk = suspected();
+    desk.hear(&[tag("SET"), ready(b'I'), report("ERROR", "57014"), ready(b'I')].concat(), CLIENT);
+    let asked = desk.to_server.len();
+    assert_eq!((desk.heard.as_slice(), asked > 0), (&[Heard::Free][..], true));
+    desk.server.learn(&Profile::default(), &Profile::default(), &[]);
+    assert_eq!(desk.server.exchange.pins, Pins::UNKNOWN);
+    desk.server.exchange.sent(b'Q');
+    desk.hear(&[tag("SELECT 1"), ready(b'I'), framed(b'T', b"\0\0"), tag("SELECT 0"), ready(b'I')].concat(), CLIENT);
+    assert_eq!((desk.heard.len(), desk.to_server.len() > asked), (2, true));
+    desk.server.learn(&Profile::default(), &Profile::default(), &[]);
+    assert!(desk.server.exchange.pins.is_empty());
+}
+
+#[test]
+fn what_was_told_too_late_spoils_the_session() {
+    let mut desk = suspected();
+    desk.hear(&[tag("SET"), ready(b'I'), framed(b'T', b"\0\0"), tag("SELECT 0"), ready(b'I')].concat(), CLIENT);
+    let (profile, mut out) = (Arc::new(Profile::default()), Verdicts::default());
+    desk.server.meets(PoolerMode::Transaction, Keep::default(), 0, 0);
+    assert!(!desk.server.fits(&profile, CLIENT + 1));
+    desk.server.bring_to(&profile, CLIENT + 1, &mut out);
+    assert!(out.words.windows(11).any(|words| words == b"DISCARD ALL"));
 }

@@ -161,6 +161,11 @@ impl Unnamed {
         link.unnamed != 0 && link.unnamed != self.tag
     }
 
+    /// A query answered by us, as a server would answer it, drops it.
+    pub fn dropped(&mut self) {
+        self.tag = 0;
+    }
+
     /// The server goes back, and nothing is outstanding on it.
     pub fn settle(&mut self, link: &mut Exchange) {
         self.met = Met::No;

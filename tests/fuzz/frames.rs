@@ -229,7 +229,7 @@ fn server(pieces: &[&[u8]], sent: &[u8]) -> (Vec<u8>, usize, Vec<Heard>) {
             match heard {
                 Heard::More => break,
                 Heard::Free | Heard::LeftOpen => ends.push(heard),
-                Heard::Fatal | Heard::Unfit | Heard::OutOfStep(_) => {
+                Heard::Fatal(_) | Heard::Unfit | Heard::OutOfStep(_) => {
                     ends.push(heard);
                     break 'pieces;
                 }

@@ -308,7 +308,7 @@ impl House {
                 Heard::Free => self.became_free(),
                 Heard::LeftOpen => unreachable!("nobody here is in statement mode"),
                 Heard::Unfit => unreachable!("what is sent in front here is what a server has taken before"),
-                Heard::Fatal => return self.lost(false),
+                Heard::Fatal(_) => return self.lost(false),
                 Heard::OutOfStep(kind) => {
                     let excused = self.model.failed_copies > self.failed_before || self.model.ended;
                     assert!(excused, "out of step at {}: {:?}", char::from(kind), self.server.exchange);
