@@ -2,15 +2,19 @@
 //! cleaning), with bytes on their way in both directions. The server is the model; every client has a model of its own besides, which gets the same
 //! messages directly: what it says is what the client must get.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use pg_dog::config::snapshot::PoolerMode;
+use pg_dog::config::snapshot::{PoolerMode, PreparedStatements};
 use pg_dog::session::client::{Client, Stop};
 use pg_dog::session::exchange::Status;
 use pg_dog::session::parameters::Profile;
 use pg_dog::session::server::{Heard, Server};
 use pg_dog::session::shelf::Keep;
+use pg_dog::session::statements::{Front, Library};
+use pg_dog::session::suspicion::Pins;
 use pg_dog::session::{Verdict, Verdicts};
 
 use crate::bytes::messages;
@@ -21,6 +25,8 @@ use crate::model::Model;
 pub struct Side {
     pub client: Client,
     number: u64,
+    /// what it wants of the parameters
+    profile: Arc<Profile>,
     /// sent and not read by pg_dog yet
     coming: VecDeque<u8>,
     held: Vec<u8>,
@@ -33,14 +39,17 @@ pub struct Side {
 }
 
 impl Side {
-    fn new(mode: PoolerMode, number: u64) -> Side {
+    fn new(mode: PoolerMode, number: u64, front: &Rc<RefCell<Front>>) -> Side {
+        let mut client = Client::new(mode, number);
+        client.share(PreparedStatements::Extended, front.clone());
         Side {
-            client: Client::new(mode, number),
+            client,
             number,
+            profile: Arc::default(),
             coming: VecDeque::new(),
             held: Vec::new(),
             got: Vec::new(),
-            direct: Model::new(mode == PoolerMode::Transaction),
+            direct: Model::default(),
             closed: false,
             refused: false,
         }
@@ -55,6 +64,9 @@ enum Stage {
     Cleaning { discarded: bool },
 }
 
+/// Few statements per server, so that they have to go.
+const KEEP: Keep = Keep { limit: 2, ttl: 0, jitter: 0 };
+
 pub struct House {
     mode: PoolerMode,
     pub sides: [Side; 2],
@@ -67,7 +79,7 @@ pub struct House {
     pub owner: Option<usize>,
     stage: Stage,
     queue: VecDeque<usize>,
-    profile: Arc<Profile>,
+    front: Rc<RefCell<Front>>,
     verdicts: Verdicts,
     next_number: u64,
     /// COPYs that had failed when the server was last free
@@ -88,9 +100,11 @@ impl Drop for House {
 
 impl House {
     pub fn new(mode: PoolerMode) -> House {
+        let front = Rc::new(RefCell::new(Front::new(Arc::new(Library::default()))));
         House {
             mode,
-            sides: [Side::new(mode, 1), Side::new(mode, 2)],
+            sides: [Side::new(mode, 1, &front), Side::new(mode, 2, &front)],
+            front,
             server: Server::default(),
             model: Model::default(),
             asked: VecDeque::new(),
@@ -99,7 +113,6 @@ impl House {
             owner: None,
             stage: Stage::Idle,
             queue: VecDeque::new(),
-            profile: Arc::default(),
             verdicts: Verdicts::default(),
             next_number: 3,
             failed_before: 0,
@@ -134,7 +147,7 @@ impl House {
         assert!(self.sides[who].closed);
         let number = self.next_number;
         self.next_number += 1;
-        std::mem::replace(&mut self.sides[who], Side::new(self.mode, number))
+        std::mem::replace(&mut self.sides[who], Side::new(self.mode, number, &self.front))
     }
 
     /// One thing happens: bytes of a client arrive, the server reads some, bytes of the server arrive. False: nothing is on its way.
@@ -193,7 +206,8 @@ impl House {
         if exchange.is_free() && !self.cut() {
             assert!(self.model.is_idle() && !on_its_way, "free, and the server is not: {exchange:?}");
         } else if !on_its_way && self.model.is_idle() && !self.model.ended && !self.cut() {
-            let lost = self.model.failed_copies > self.failed_before;
+            // What was answered by us may stand without a Sync, too.
+            let lost = self.model.failed_copies > self.failed_before || self.owner.is_some() && exchange.is_unsynced();
             assert!(exchange.is_free() || lost, "the server is idle, and the exchange does not know: {exchange:?}");
         }
         if exchange.is_free() {
@@ -262,30 +276,19 @@ impl House {
     }
 
     fn fit(&mut self, who: usize) {
-        let number = self.sides[who].number;
+        let (number, profile) = (self.sides[who].number, self.sides[who].profile.clone());
         self.stage = Stage::Busy;
-        self.server.meets(self.mode, Keep::default(), 0, 0);
-        if !self.server.fits(&self.profile, number) {
+        assert!(self.model.is_idle(), "a client gets a server that is at work");
+        self.server.meets(self.mode, KEEP, 0, 0);
+        if !self.server.fits(&profile, number) {
             let mut verdicts = std::mem::take(&mut self.verdicts);
             verdicts.clear();
-            self.server.bring_to(&self.profile, number, &mut verdicts);
-            if !verdicts.words.is_empty() {
+            let sure = self.server.bring_to(&profile, number, &mut verdicts);
+            if !verdicts.words.is_empty() && !sure {
                 self.stage = Stage::Fitting;
             }
             self.carry_out(Some(who), &[], &verdicts, true);
             self.verdicts = verdicts;
-        }
-        if self.stage == Stage::Busy {
-            self.fitted(who);
-        }
-    }
-
-    /// The server is a client's now: nothing of another one may be left on it.
-    fn fitted(&mut self, who: usize) {
-        let letter = ["A", "B"][who];
-        assert!(self.model.is_idle(), "a client gets a server that is at work");
-        if let Some(set) = &self.model.set {
-            assert!(set.starts_with(letter), "client {letter} gets a server with a setting of another client: {set}");
         }
     }
 
@@ -330,8 +333,9 @@ impl House {
             Stage::Fitting => {
                 assert!(!self.server.exchange.take_ours_failed());
                 self.stage = Stage::Busy;
-                assert!(self.server.fits(&self.profile, self.sides[owner].number));
-                self.fitted(owner);
+                let side = &self.sides[owner];
+                assert!(self.server.fits(&side.profile, side.number));
+                side.profile.prove();
                 self.feed(owner);
             }
             Stage::Busy => {
@@ -347,10 +351,36 @@ impl House {
         let free = self.owner == Some(who) && self.stage == Stage::Busy && self.server.exchange.is_free();
         if free && self.mode == PoolerMode::Transaction && self.sides[who].client.at_boundary() {
             assert!(self.server.at_boundary());
+            let mut verdicts = std::mem::take(&mut self.verdicts);
+            verdicts.clear();
+            let asked = self.server.is_suspected() && self.server.ask(self.sides[who].number, &mut verdicts);
+            self.carry_out(Some(who), &[], &verdicts, true);
+            self.verdicts = verdicts;
+            if asked {
+                return;
+            }
+            self.learn(who);
+            if !self.server.exchange.pins.is_empty() {
+                return;
+            }
+            self.note(&format!("client {who} gives the server back"), b"");
             self.sides[who].client.detached(&mut self.server.exchange);
             self.owner = None;
             self.rest();
         }
+    }
+
+    /// What the client's own doing has made of its session.
+    fn learn(&mut self, who: usize) {
+        let side = &mut self.sides[who];
+        let startup = side.client.startup().clone();
+        if let Some(learned) = self.server.learn(&side.profile, &startup, &[]) {
+            let learned = Arc::new(learned);
+            side.client.wants(learned.clone());
+            side.profile = learned.clone();
+            self.server.adopt(learned);
+        }
+        assert!(!self.server.exchange.pins.contains(Pins::UNKNOWN), "the model answers what it is asked");
     }
 
     /// The server is free: the next one's turn.
@@ -370,12 +400,14 @@ impl House {
             return;
         }
         self.owner = None;
+        let exchange = &self.server.exchange;
+        let unknown = !exchange.pins.is_empty() || !exchange.suspicion.is_empty() || exchange.is_asked();
         let client = &mut self.sides[who].client;
         client.detached(&mut self.server.exchange);
         if !client.at_boundary() {
             return self.give_up();
         }
-        self.stage = Stage::Cleaning { discarded: self.mode == PoolerMode::Transaction };
+        self.stage = Stage::Cleaning { discarded: !unknown && self.mode == PoolerMode::Transaction };
         self.go_on_cleaning();
     }
 

@@ -7,6 +7,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "the clock is read to tell how long a target took")]
 
+#[path = "../support/own_words.rs"]
+mod own_words;
 #[path = "../support/raw.rs"]
 #[allow(dead_code, reason = "the fuzz targets write messages with it and open no connection")]
 mod raw;

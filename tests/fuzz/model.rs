@@ -6,11 +6,15 @@
 //! - During COPY FROM STDIN it ignores Sync and Flush, and ends the connection on anything but CopyData, CopyDone,
 //!   CopyFail. Outside it ignores those.
 //! - A simple query ends the unnamed statement and the unnamed portal; a Parse of the unnamed one, too, before it can fail; portals end with their
-//!   transaction. Bodies are PostgreSQL's, statements a small language of their own: `row x n`, `put x`, `fail`, `copyin`, `copyout`, ...
+//!   transaction. Named statements stay until they are closed, whatever becomes of the transaction; what was SET goes with it.
+//!
+//! Bodies are PostgreSQL's, statements a small language of their own: `row x n`, `put x`, `fail`, `copyin`, `copyout`, `show x`, ... Where a message
+//! has two faults it is left open which of them is told: the model says first what pg_dog says, that a name exists.
 
 use std::collections::BTreeMap;
 
 use crate::bytes::{Reader, messages, word};
+use crate::own_words::{self, Own};
 use crate::raw::frame;
 
 /// Where a COPY FROM STDIN was begun.
@@ -43,10 +47,9 @@ pub struct Model {
     /// `put` in the transaction at work, and for good
     pending: Vec<String>,
     pub stored: Vec<String>,
-    /// a SET of the session
-    pub set: Option<String>,
-    /// pg_dog in transaction mode: named statements are refused
-    refuses_names: bool,
+    /// what was SET in the session, now and before the transaction at work
+    pub settings: BTreeMap<String, String>,
+    saved: BTreeMap<String, String>,
     /// it closed the connection
     pub ended: bool,
     /// COPYs from the client that have failed
@@ -57,11 +60,6 @@ pub struct Model {
 }
 
 impl Model {
-    /// A server that has just started; `refuses_names`: as pg_dog in transaction mode.
-    pub fn new(refuses_names: bool) -> Model {
-        Model { refuses_names, ..Model::default() }
-    }
-
     /// Reads bytes and answers every whole message.
     pub fn read(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
@@ -108,6 +106,9 @@ impl Model {
         self.error_words("ERROR", code, what);
         self.pending.clear();
         self.portals.clear();
+        if !self.open {
+            self.settings = self.saved.clone();
+        }
         self.failed = self.open;
         self.skipping = extended;
         if self.copying.take().is_some() {
@@ -121,6 +122,7 @@ impl Model {
 
     fn commit(&mut self) {
         self.stored.append(&mut self.pending);
+        self.saved = self.settings.clone();
         self.portals.clear();
     }
 
@@ -155,7 +157,7 @@ impl Model {
             b'F' => {
                 let oid = word(body).unwrap_or_default();
                 if self.failed {
-                    return self.fail(false, "25P02", "current transaction is aborted");
+                    return self.fail(false, "25P02", ABORTED);
                 }
                 if oid % 2 == 1 {
                     return self.fail(false, "42883", "no such function");
@@ -182,22 +184,15 @@ impl Model {
         let what = if matches!(kind, b'D' | b'C') { reader.byte().ok_or_else(malformed)? } else { 0 };
         let first = reader.text().ok_or_else(malformed)?.to_vec();
         let second = if matches!(kind, b'P' | b'B') { reader.text().ok_or_else(malformed)?.to_vec() } else { Vec::new() };
-        let named = match kind {
-            b'P' => !first.is_empty(),
-            b'B' => !second.is_empty(),
-            _ => what == b'S' && kind == b'D' && !first.is_empty(),
-        };
-        if self.refuses_names && named {
-            return Err(("0A000", "named prepared statements".to_string()));
-        }
-        let aborted = || ("25P02", "current transaction is aborted".to_string());
+        let aborted = || ("25P02", ABORTED.to_string());
         match kind {
             b'P' => {
                 let text = String::from_utf8_lossy(&second).into_owned();
                 if first.is_empty() {
                     self.statements.remove(&first);
                 } else if self.statements.contains_key(&first) {
-                    return Err(("42P05", "that statement exists already".to_string()));
+                    let exists = || ("42P05", format!("prepared statement \"{}\" already exists", String::from_utf8_lossy(&first)));
+                    return Err(if self.failed { aborted() } else { exists() });
                 }
                 if text == "SELEC" {
                     return Err(("42601", "syntax error".to_string()));
@@ -209,7 +204,7 @@ impl Model {
                 self.say(b'1', b"");
             }
             b'B' => {
-                let statement = self.statements.get(&second).cloned().ok_or(("26000", "no such statement".to_string()))?;
+                let statement = self.known(&second)?;
                 if self.failed && !ends_transaction(&statement) {
                     return Err(aborted());
                 }
@@ -223,7 +218,7 @@ impl Model {
                 self.say(b'2', b"");
             }
             b'D' if what == b'S' => {
-                let statement = self.statements.get(&first).cloned().ok_or(("26000", "no such statement".to_string()))?;
+                let statement = self.known(&first)?;
                 self.say(b't', b"\0\0");
                 self.describe(&statement);
             }
@@ -248,8 +243,16 @@ impl Model {
         Ok(())
     }
 
+    fn known(&self, name: &[u8]) -> Result<String, (&'static str, String)> {
+        let unknown = || match name {
+            b"" => "unnamed prepared statement does not exist".to_string(),
+            name => format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(name)),
+        };
+        self.statements.get(name).cloned().ok_or_else(|| ("26000", unknown()))
+    }
+
     fn describe(&mut self, statement: &str) {
-        match statement.starts_with("row") {
+        match has_rows(statement) {
             true => self.say(b'T', b"\0\x01x\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"),
             false => self.say(b'n', b""),
         }
@@ -259,20 +262,20 @@ impl Model {
         let portal = self.portals.get_mut(name).ok_or(("34000", "no such portal".to_string()))?;
         let statement = portal.statement.clone();
         if self.failed && !ends_transaction(&statement) {
-            return Err(("25P02", "current transaction is aborted".to_string()));
+            return Err(("25P02", ABORTED.to_string()));
         }
         if statement.is_empty() {
             self.say(b'I', b"");
             return Ok(());
         }
-        let mut words = statement.split(' ');
-        if words.next() == Some("row") {
-            let (text, rows) = (words.next().unwrap_or_default(), number(words.next()));
+        if has_rows(&statement) {
+            let (text, rows) = rows_of(&statement, &self.settings);
+            let portal = self.portals.get_mut(name).ok_or(("34000", "no such portal".to_string()))?;
             let given = portal.given.unwrap_or(rows);
             let now = if limit == 0 { rows - given } else { limit.min(rows - given) };
             let suspended = limit > 0 && now == limit;
             portal.given = if suspended { Some(given + now) } else { None };
-            (0..now).for_each(|_| self.row(text));
+            (0..now).for_each(|_| self.row(&text));
             match suspended {
                 true => self.say(b's', b""),
                 false => self.complete(&format!("SELECT {now}")),
@@ -310,14 +313,13 @@ impl Model {
     fn simple(&mut self, all: Vec<String>) {
         for (at, statement) in all.iter().enumerate() {
             if self.failed && !ends_transaction(statement) {
-                return self.fail(false, "25P02", "current transaction is aborted");
+                return self.fail(false, "25P02", ABORTED);
             }
             match statement.split(' ').next() {
-                Some("row") => {
-                    let mut words = statement.split(' ').skip(1);
-                    let (text, rows) = (words.next().unwrap_or_default(), number(words.next()));
+                Some("row" | "show") => {
+                    let (text, rows) = rows_of(statement, &self.settings);
                     self.describe(statement);
-                    (0..rows).for_each(|_| self.row(text));
+                    (0..rows).for_each(|_| self.row(&text));
                     self.complete(&format!("SELECT {rows}"));
                 }
                 Some("copyin" | "guard") => {
@@ -353,6 +355,7 @@ impl Model {
             "COMMIT" | "ROLLBACK" => {
                 if self.failed || verb == "ROLLBACK" {
                     self.pending.clear();
+                    self.settings = self.saved.clone();
                 }
                 if !self.open {
                     self.say(b'N', b"SWARNING\0VWARNING\0C25P01\0Mthere is no transaction in progress\0\0");
@@ -369,14 +372,10 @@ impl Model {
                 self.say(b'N', format!("SNOTICE\0VNOTICE\0C00000\0M{rest}\0\0").as_bytes());
                 self.complete("UPDATE 0");
             }
-            "SET" => {
-                self.set = Some(rest.to_string());
+            "SET" if rest.contains(" TO ") => {
+                let (name, value) = rest.split_once(" TO ").unwrap_or_default();
+                self.settings.insert(name.to_string(), value.to_string());
                 self.complete("SET");
-            }
-            "DISCARD" => {
-                self.statements.clear();
-                self.set = None;
-                self.complete("DISCARD ALL");
             }
             "copyout" => {
                 self.say(b'H', b"\0\0\x01\0\0");
@@ -384,7 +383,54 @@ impl Model {
                 self.say(b'c', b"");
                 self.complete("COPY 3");
             }
-            _ => return Err(("22012", format!("{statement} fails"))),
+            _ => match own_words::read(statement) {
+                Some(own) => return self.own(own),
+                None => return Err(("22012", format!("{statement} fails"))),
+            },
+        }
+        Ok(())
+    }
+
+    /// What pg_dog says of its own accord; clients may say some of it, too.
+    fn own(&mut self, own: Own) -> Result<(), (&'static str, String)> {
+        match own {
+            Own::Set(all) => {
+                for (name, value) in all {
+                    match value {
+                        Some(value) => _ = self.settings.insert(name, value),
+                        None => _ = self.settings.remove(&name),
+                    }
+                }
+                self.describe("row");
+                self.row("f");
+                self.complete("SELECT 1");
+            }
+            Own::Ask(parts) => {
+                let all: Vec<(String, String)> = self.settings.clone().into_iter().collect();
+                let value = |name: &str| self.settings.get(name).cloned();
+                let rows = own_words::answer(&parts, |_| false, &all, value);
+                self.describe("row");
+                rows.iter().for_each(|row| self.say(b'D', &own_words::row_body(row)));
+                self.complete(&format!("SELECT {}", rows.len()));
+            }
+            Own::ResetAll => {
+                self.settings.clear();
+                self.complete("RESET");
+            }
+            Own::DiscardAll if self.open => return Err(("25001", "DISCARD ALL cannot run inside a transaction block".to_string())),
+            Own::DiscardAll => {
+                self.statements.clear();
+                self.settings.clear();
+                self.complete("DISCARD ALL");
+            }
+            Own::DiscardTemp => self.complete("DISCARD TEMP"),
+            Own::Deallocate(name) => {
+                self.known(name.as_bytes())?;
+                self.statements.remove(name.as_bytes());
+                self.complete("DEALLOCATE");
+            }
+            Own::Fails => return Err(("42601", "syntax error".to_string())),
+            Own::Other(tag) => self.complete(tag),
         }
         Ok(())
     }
@@ -414,6 +460,22 @@ impl Model {
 
 fn number(text: Option<&str>) -> usize {
     text.and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+const ABORTED: &str = "current transaction is aborted, commands ignored until end of transaction block";
+
+fn has_rows(statement: &str) -> bool {
+    matches!(statement.split(' ').next(), Some("row" | "show"))
+}
+
+/// What its rows say, and how many there are.
+fn rows_of(statement: &str, settings: &BTreeMap<String, String>) -> (String, usize) {
+    let mut words = statement.split(' ');
+    let (verb, text) = (words.next(), words.next().unwrap_or_default());
+    match verb {
+        Some("show") => (settings.get(text).cloned().unwrap_or_default(), 1),
+        _ => (text.to_string(), number(words.next())),
+    }
 }
 
 fn ends_transaction(statement: &str) -> bool {

@@ -153,6 +153,10 @@ pub fn act(kind: u8, variant: u8, tag: &str) -> Act {
     })
 }
 
+fn parameter(variant: u8) -> &'static str {
+    ["work_mem", "app.tag"][usize::from(variant / 12 % 2)]
+}
+
 fn other(variant: u8, tag: &str) -> Act {
     match variant % 12 {
         0 => Act::Send(terminate()),
@@ -161,9 +165,10 @@ fn other(variant: u8, tag: &str) -> Act {
         3 => Act::Vanish(batch(3, tag), usize::from(variant)),
         4 => Act::Vanish(copy_batch(variant & !128, tag), usize::from(variant)),
         5 => Act::Send(frame(b'E', b"")),
-        6 => Act::Send(query(&format!("SET {tag}"))),
-        7 => Act::Send([text(&format!("SET {tag}")), sync()].concat()),
+        6 => Act::Send(query(&format!("SET {} TO {tag}", parameter(variant)))),
+        7 => Act::Send([text(&format!("SET {} TO {tag}", parameter(variant))), sync()].concat()),
         8 | 9 => Act::Pass(usize::from(variant)),
+        10 => Act::Send(query(&format!("show {}", parameter(variant)))),
         _ => Act::Wait,
     }
 }

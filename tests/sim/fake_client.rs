@@ -32,7 +32,6 @@ const HISTORY: usize = 40;
 #[derive(Clone, Debug)]
 pub struct Habits {
     pub requests: usize,
-    pub session_mode: bool,
     /// vanishes, in mid-request or not
     pub vanishes: u32,
     /// sends a cancel request while something is outstanding
@@ -82,6 +81,8 @@ pub struct Census {
     pub cut_off: usize,
     /// the operator had all connections closed
     pub told: bool,
+    /// clients that lost their server where none goes but by `Mischief::dies_for_pool`
+    pub excused: usize,
     /// clients that waited in vain for longer than anything may take
     pub gave_up: usize,
     /// and what they waited for
@@ -100,8 +101,7 @@ enum What {
     DescribedStatement,
     Described,
     Run(Run),
-    /// this must be refused
-    NamedRefused,
+    Closed,
     /// function call result
     Value(u64),
     Ready {

@@ -130,6 +130,8 @@ pub struct FakeServer {
     pub stuck: usize,
     /// connections that ended by their own doing
     pub lost: usize,
+    /// those of them that may have had a client's words
+    pub lost_beside: usize,
     /// connections whose network stalls, or did
     stalled: Vec<PeerId>,
     /// tags of statements that were begun
@@ -157,6 +159,7 @@ impl FakeServer {
             starting: false,
             stuck: 0,
             lost: 0,
+            lost_beside: 0,
             stalled: Vec::new(),
             begun: BTreeSet::new(),
             committed: BTreeSet::new(),

@@ -72,6 +72,8 @@ impl House {
         }
         let census = self.census.borrow();
         self.servers.iter().for_each(|server| server.check_quiet(&census));
+        let beside: usize = self.servers.iter().map(|server| server.lost_beside).sum();
+        assert!(census.excused <= beside, "{} clients lost their servers, and only {beside} can have", census.excused);
         let stuck: usize = self.servers.iter().map(|server| server.stuck).sum();
         assert!(
             census.gave_up <= stuck,

@@ -1,5 +1,7 @@
 //! The toy language that simulated clients speak to simulated servers, and the little SQL that a pooler may say on its own.
 
+use crate::own_words::{self, Own};
+
 /// One statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
@@ -26,10 +28,8 @@ pub enum Statement {
     },
     /// a session parameter
     Set(String, String),
-    /// pg_catalog.set_config of several
-    SetConfig(Vec<(String, String)>),
-    ResetAll,
-    DiscardAll,
+    /// what the pooler says of its own accord
+    Own(Own),
 }
 
 /// Where a tag comes from.
@@ -48,7 +48,7 @@ impl Statement {
 
     /// Whether it answers with rows.
     pub fn has_rows(&self) -> bool {
-        matches!(self, Statement::Rows { .. } | Statement::SetConfig(_))
+        matches!(self, Statement::Rows { .. } | Statement::Own(Own::Set(_) | Own::Ask(_)))
     }
 
     /// As a client writes it.
@@ -69,7 +69,7 @@ impl Statement {
             Statement::CopyIn(tag) => format!("copyin {tag}"),
             Statement::CopyOut { tag, rows } => format!("copyout {tag} {rows}"),
             Statement::Set(name, value) => format!("set {name} to '{value}'"),
-            Statement::SetConfig(_) | Statement::ResetAll | Statement::DiscardAll => unreachable!("clients here do not say that"),
+            Statement::Own(_) => unreachable!("clients here do not say that"),
         }
     }
 
@@ -94,17 +94,14 @@ impl Statement {
             ["rollback"] => Statement::Rollback,
             ["copyin", _] => Statement::CopyIn(number(1)),
             ["copyout", _, _] => Statement::CopyOut { tag: number(1), rows: number(2) as usize },
-            ["reset", "all"] => Statement::ResetAll,
-            ["discard", "all"] => Statement::DiscardAll,
             ["set", name, "to", ..] => {
                 let value = literals(text).pop().unwrap_or_else(|| panic!("no value in {text:?}"));
                 Statement::Set(name.to_string(), value)
             }
-            ["select", ..] if lower.contains("pg_catalog.set_config(") => {
-                let all = literals(text);
-                Statement::SetConfig(all.chunks(2).map(|pair| (pair[0].to_ascii_lowercase(), pair[1].clone())).collect())
-            }
-            _ => panic!("a simulated server was told {text:?}, which nobody here says"),
+            _ => match own_words::read(text) {
+                Some(own) => Statement::Own(own),
+                None => panic!("a simulated server was told {text:?}, which nobody here says"),
+            },
         }
     }
 

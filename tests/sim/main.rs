@@ -12,6 +12,9 @@ mod proxy;
 mod relay;
 mod weather;
 
+#[path = "../support/own_words.rs"]
+mod own_words;
+
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -72,7 +75,6 @@ fn relayed(seed: u64, fault: Fault, lie: Option<Lie>) -> u64 {
     let servers = vec![FakeServer::new(&world, dice.fork(), SERVER, mischief, lie)];
     let habits = Habits {
         requests: 30,
-        session_mode: true,
         anonymous: false,
         vanishes: if dice.chance(500) { 10 } else { 0 },
         cancels: if dice.chance(500) { 50 } else { 0 },
@@ -115,7 +117,7 @@ fn pooled(seed: u64, weather: Weather, lie: Option<Lie>) -> u64 {
     let world = World::new(seed, setup.cores, faults, limits);
     let servers = vec![FakeServer::new(&world, dice.fork(), SERVER, mix.mischief(&mut dice), lie)];
     let (proxy, cores) = Proxy::start(&world, &mut dice, &setup, SERVER);
-    let habits = mix.habits(&mut dice, setup.mode);
+    let habits = mix.habits(&mut dice);
     let census = Rc::new(RefCell::new(Census::default()));
     let clients = dice.between(2, 24) as usize;
     let mut house = House {

@@ -131,12 +131,14 @@ impl FakeServer {
         true
     }
 
-    /// The pooler has said something of its own, and perhaps never hears the end of the answer. No client has anything to do with it.
-    pub(super) fn answer_pool(&mut self, at: usize, from: usize) {
+    /// The pooler has said something of its own, and perhaps never hears the end of the answer. No client has anything to do with it, unless the
+    /// pooler had said it together with a client's words, or behind them: never what cleans a session (`alone`).
+    pub(super) fn answer_pool(&mut self, at: usize, from: usize, alone: bool) {
         if !self.dice.chance(self.mischief.dies_for_pool) {
             return;
         }
         self.lost += 1;
+        self.lost_beside += usize::from(!alone);
         let backend = &mut self.backends[at];
         if self.dice.chance(400) {
             backend.out.truncate(from);

@@ -299,13 +299,15 @@ impl FakeClient {
     }
 
     fn named(&mut self) {
-        if self.habits.session_mode {
-            return self.simple();
-        }
         let tag = self.tag();
         let statement = self.rows(Tag::Is(tag));
+        put(&mut self.out, b'C', |body| {
+            body.push(b'S');
+            text(body, "mine");
+        });
+        self.expect(What::Closed, false);
         self.parse("mine", &statement);
-        self.expect(What::NamedRefused, false);
+        self.expect(What::Parsed, false);
         self.bind("mine", None);
         self.execute(Run::whole(&statement, tag), 0);
         self.sync();

@@ -3,6 +3,7 @@
 use super::{Copy, FakeServer, Lie, Portal, description};
 use crate::language::{Statement, Tag};
 use crate::message::{Fields, Message, count, put};
+use crate::own_words::{self, Own};
 
 impl FakeServer {
     pub(super) fn message(&mut self, at: usize, message: &Message) {
@@ -151,10 +152,12 @@ impl FakeServer {
     pub(super) fn run(&mut self, at: usize, statement: &Statement, bound: Option<u64>, limit: Option<usize>, extended: bool) {
         let from = self.backends[at].out.len();
         self.run_it(at, statement, bound, limit, extended);
-        // Clients here say none of these, and not these parameters.
-        let ours = matches!(statement, Statement::SetConfig(_) | Statement::ResetAll | Statement::DiscardAll);
-        if ours && !extended {
-            self.answer_pool(at, from);
+        // Clients here say none of these.
+        if let Statement::Own(own) = statement
+            && !extended
+            && *own != Own::Fails
+        {
+            self.answer_pool(at, from, *own == Own::DiscardAll);
         }
     }
 
@@ -214,29 +217,57 @@ impl FakeServer {
                 backend.settings.insert(name.clone(), value.clone());
                 self.complete(at, "SET");
             }
-            Statement::SetConfig(all) => {
-                backend.settings.extend(all.iter().cloned());
-                if !extended {
-                    description(&mut backend.out);
+            Statement::Own(own) => self.run_own(at, own),
+        }
+    }
+
+    fn run_own(&mut self, at: usize, own: &Own) {
+        let keeps = self.lie == Some(Lie::KeepsSession);
+        let backend = &mut self.backends[at];
+        match own {
+            Own::Set(all) => {
+                for (name, value) in all {
+                    match value.as_ref().or(backend.defaults.get(name)).cloned() {
+                        Some(value) => _ = backend.settings.insert(name.clone(), value),
+                        None => _ = backend.settings.remove(name),
+                    }
                 }
+                description(&mut backend.out);
                 put(&mut backend.out, b'D', |body| count(body, 0));
                 self.complete(at, "SELECT 1");
             }
-            Statement::ResetAll => {
-                if self.lie != Some(Lie::KeepsSession) {
+            Own::Ask(parts) => {
+                let set: Vec<(String, String)> = backend.settings.clone().into_iter().collect();
+                let value = |name: &str| backend.settings.get(name).cloned();
+                let rows = own_words::answer(parts, |_| false, &set, value);
+                description(&mut backend.out);
+                for row in &rows {
+                    put(&mut backend.out, b'D', |body| body.extend(own_words::row_body(row)));
+                }
+                self.complete(at, &format!("SELECT {}", rows.len()));
+            }
+            Own::ResetAll => {
+                if !keeps {
                     backend.settings = backend.defaults.clone();
                 }
                 self.complete(at, "RESET");
             }
-            Statement::DiscardAll if backend.status != b'I' => self.fail(at, "25001", "DISCARD ALL cannot run inside a transaction block"),
-            Statement::DiscardAll => {
-                if self.lie != Some(Lie::KeepsSession) {
+            Own::DiscardAll if backend.status != b'I' => self.fail(at, "25001", "DISCARD ALL cannot run inside a transaction block"),
+            Own::DiscardAll => {
+                if !keeps {
                     backend.settings = backend.defaults.clone();
                 }
                 backend.statements.clear();
                 backend.portals.clear();
                 self.complete(at, "DISCARD ALL");
             }
+            Own::DiscardTemp => self.complete(at, "DISCARD TEMP"),
+            Own::Deallocate(name) => match backend.statements.remove(name) {
+                Some(_) => self.complete(at, "DEALLOCATE"),
+                None => self.no_statement(at, name),
+            },
+            Own::Fails => self.fail(at, "42601", "syntax error"),
+            Own::Other(tag) => self.complete(at, tag),
         }
     }
 

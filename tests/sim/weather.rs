@@ -172,13 +172,12 @@ impl Mix {
         mischief
     }
 
-    pub fn habits(self, dice: &mut Dice, mode: PoolerMode) -> Habits {
+    pub fn habits(self, dice: &mut Dice) -> Habits {
         let rabble = self.rabble;
         // Long enough for a cancel request that is given up to come late.
         let slow = self.fog && dice.chance(200);
         Habits {
             requests: dice.between(5, 40) as usize,
-            session_mode: mode == PoolerMode::Session,
             anonymous: dice.chance(300),
             vanishes: dice.below(2) as u32 * dice.below(60) as u32,
             cancels: if slow { 200 } else { dice.below(2) as u32 * 50 },

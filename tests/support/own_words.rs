@@ -1,0 +1,135 @@
+//! The SQL that pg_dog says to a server of its own accord, read as a server would: what is set, cleaned and asked. For servers that are models; a
+//! client's texts are theirs to read. Shares nothing with `wire::set` or `session::inquiry`: only the text that went over the wire counts.
+
+/// One statement of pg_dog's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// parameters set for the session, or (None) set back to what it began with; one column for each
+    Set(Vec<(String, Option<String>)>),
+    /// what is left in the session
+    Ask(Vec<Part>),
+    ResetAll,
+    DiscardAll,
+    DiscardTemp,
+    /// a prepared statement is dropped
+    Deallocate(String),
+    /// what no server understands: it is to fail
+    Fails,
+    /// what changes nothing at servers that have no such things; the tag that it is answered with
+    Other(&'static str),
+}
+
+/// A part of the question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// whether there is something of this kind; its letter
+    Is(char),
+    /// all parameters that were set in the session, but those that no list has
+    Listed,
+    /// for whom the session speaks, if not for who logged in
+    Speaker,
+    /// one parameter, NULL if there is none
+    Value(String),
+}
+
+/// Three columns of an answer.
+pub type Row = [Option<String>; 3];
+
+/// Reads one statement; None: pg_dog does not say that.
+pub fn read(text: &str) -> Option<Own> {
+    let text = text.trim();
+    Some(match text {
+        "RESET ALL" => Own::ResetAll,
+        "DISCARD ALL" => Own::DiscardAll,
+        "DISCARD TEMP" => Own::DiscardTemp,
+        "DISCARD SEQUENCES" => Own::Other("DISCARD SEQUENCES"),
+        "CLOSE ALL" => Own::Other("CLOSE CURSOR ALL"),
+        "SET SESSION AUTHORIZATION DEFAULT" => Own::Other("SET"),
+        "RESET SESSION AUTHORIZATION" => Own::Other("RESET"),
+        "UNLISTEN *" => Own::Other("UNLISTEN"),
+        "SELECT pg_catalog.pg_advisory_unlock_all()" => Own::Other("SELECT 1"),
+        _ if text.starts_with("pg_dog ") => Own::Fails,
+        _ if text.starts_with("SELECT pg_catalog.set_config(") => Own::Set(settings(text)?),
+        _ if text.starts_with("SELECT '") => Own::Ask(text.split(" UNION ALL ").map(part).collect::<Option<Vec<Part>>>()?),
+        _ => Own::Deallocate(text.strip_prefix("DEALLOCATE ").filter(|name| name.starts_with("__pgdog_"))?.to_string()),
+    })
+}
+
+/// `set_config('name', 'value', false) IS NULL`, several of them.
+fn settings(text: &str) -> Option<Vec<(String, Option<String>)>> {
+    let mut all = Vec::new();
+    for call in text.strip_prefix("SELECT ")?.split(" IS NULL") {
+        let call = call.trim_start_matches([',', ' ']);
+        if call.is_empty() {
+            continue;
+        }
+        let (name, rest) = literal(call.strip_prefix("pg_catalog.set_config(")?)?;
+        let rest = rest.strip_prefix(", ")?;
+        let (value, rest) = match rest.strip_prefix("NULL") {
+            Some(rest) => (None, rest),
+            None => literal(rest).map(|(value, rest)| (Some(value), rest))?,
+        };
+        if rest != ", false)" {
+            return None;
+        }
+        all.push((name.to_ascii_lowercase(), value));
+    }
+    Some(all)
+}
+
+fn part(text: &str) -> Option<Part> {
+    let (kind, rest) = literal(text.strip_prefix("SELECT ")?)?;
+    let rest = rest.strip_prefix(',')?;
+    if kind != "p" {
+        let known = "t pg_class, h pg_cursors, a pg_locks, l pg_listening_channels, s pg_prepared_statements";
+        let table = known.split(", ").find_map(|one| one.strip_prefix(&format!("{kind} ")))?;
+        return (rest.starts_with("'',NULL WHERE EXISTS (") && rest.contains(table)).then(|| Part::Is(kind.chars().next().unwrap_or(' ')));
+    }
+    if rest.starts_with("name,") {
+        return rest.ends_with("FROM pg_catalog.pg_settings WHERE source = 'session' AND name NOT LIKE 'transaction\\_%'").then_some(Part::Listed);
+    }
+    let (name, rest) = literal(rest)?;
+    if rest.contains(" WHERE session_user <> ") {
+        return Some(Part::Speaker);
+    }
+    let quoted = format!(",pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting('{name}',true),'UTF8'),'hex')");
+    (rest == quoted).then_some(Part::Value(name.to_ascii_lowercase()))
+}
+
+/// A literal at the start, and what follows it.
+fn literal(text: &str) -> Option<(String, &str)> {
+    let rest = text.strip_prefix('\'')?;
+    let end = rest.find('\'')?;
+    // Names and values here hold neither quotes nor backslashes.
+    Some((rest[..end].to_string(), &rest[end + 1..]))
+}
+
+/// The answer: `is` says what the session has, `listed` what is set there, `value` what a parameter is.
+pub fn answer(parts: &[Part], is: impl Fn(char) -> bool, listed: &[(String, String)], value: impl Fn(&str) -> Option<String>) -> Vec<Row> {
+    let parameter = |name: &str, value: Option<String>| [Some("p".to_string()), Some(name.to_string()), value.map(|value| hex(&value))];
+    let mut rows = Vec::new();
+    for part in parts {
+        match part {
+            Part::Is(letter) if is(*letter) => rows.push([Some(letter.to_string()), Some(String::new()), None]),
+            Part::Is(_) | Part::Speaker => {}
+            Part::Listed => rows.extend(listed.iter().map(|(name, value)| parameter(name, Some(value.clone())))),
+            Part::Value(name) => rows.push(parameter(name, value(name))),
+        }
+    }
+    rows
+}
+
+fn hex(value: &str) -> String {
+    value.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A DataRow's body.
+pub fn row_body(row: &Row) -> Vec<u8> {
+    let mut body = vec![0, 3];
+    for column in row {
+        let length = column.as_ref().map_or(-1, |column| column.len() as i32);
+        body.extend_from_slice(&length.to_be_bytes());
+        body.extend_from_slice(column.as_deref().unwrap_or_default().as_bytes());
+    }
+    body
+}
