@@ -97,7 +97,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// It has not let go in time.
     pub(super) fn cut_off(&mut self, slot: u32) {
         if let Peer::Sender(_) = &self.peers[slot as usize] {
-            return self.sender_left(slot);
+            return self.sender_stays(slot);
         }
         if let Some(peer) = self.peers[slot as usize].server() {
             let spec = &peer.link.pool.spec;

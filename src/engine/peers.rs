@@ -184,6 +184,8 @@ pub struct Sender {
     /// nanoseconds (monotonic) and milliseconds since 1970 when it was connected
     pub connected_at: u64,
     pub connected_wall: u64,
+    /// when it was told goodbye
+    pub left_at: u64,
     pub received: u64,
     pub sent: u64,
     /// of these, what its pool knows of: requests, received, sent

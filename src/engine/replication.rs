@@ -27,6 +27,8 @@ use super::peers::{NOBODY, Peer, Replicates, Sender, SenderStage, ServerPeer, Se
 use super::servers::address;
 use super::timers::{Timer, ns};
 
+/// A server that does not hear that its client has gone is asked to stop again after so long, and then after twice as long.
+const STOP_NS: u64 = 250_000_000;
 /// What a client names that has no database to name: older programs for physical replication can say nothing else.
 const NO_DATABASE: &str = "replication";
 
@@ -126,6 +128,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             ending: false,
             connected_at: self.now,
             connected_wall: self.links.door.wall_ms(),
+            left_at: 0,
             received: 0,
             sent: 0,
             told: (0, 0, 0),
@@ -465,9 +468,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             SenderStage::Leaving => {}
             SenderStage::Relaying => {
                 let pool = sender.pool.id;
-                if sender.relay.is_deaf() {
-                    self.cancel_sender(slot);
-                }
+                self.stop_sender(slot);
                 self.account_sender(slot);
                 if let Some(Some(slice)) = self.pools.get_mut(pool as usize) {
                     slice.slice.alone_leaves();
@@ -479,9 +480,11 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// Says goodbye, where that can be understood, and waits for the other end to let go.
     fn sender_leaves(&mut self, slot: u32, logged_in: bool) {
+        let now = self.now;
         let Some(sender) = self.peers[slot as usize].sender() else { return };
-        sender.client = NOBODY;
+        (sender.client, sender.left_at) = (NOBODY, now);
         sender.stage = SenderStage::Leaving;
+        let again = if sender.relay.is_deaf() { STOP_NS } else { LEAVE_NS };
         if logged_in && sender.relay.client_at_boundary() {
             let mut words = Vec::new();
             crate::wire::client::terminate(&mut words);
@@ -489,7 +492,32 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         self.links.part(slot);
         let generation = self.links.generation(slot);
-        self.wheel.arm(self.now + LEAVE_NS, Timer::Leave { slot, generation });
+        self.wheel.arm(now + again, Timer::Leave { slot, generation });
+    }
+
+    /// It has not let go yet. A cancel request may have come before the query that it was for had begun: it is sent again, until the time is over.
+    pub(super) fn sender_stays(&mut self, slot: u32) {
+        let now = self.now;
+        let Some(sender) = self.peers[slot as usize].sender() else { return };
+        let (left_at, since) = (sender.left_at, now.saturating_sub(sender.left_at));
+        if since >= LEAVE_NS {
+            let spec = &sender.pool.spec;
+            let (pid, server) = (sender.key.as_ref().map(|(pid, _)| *pid), format!("{}:{}", spec.host, spec.port));
+            let what = "a server does not let go of a replication connection that pg_dog has closed";
+            tracing::warn!(database = %spec.database, user = %spec.user, server, pid, "{what}");
+            return self.sender_left(slot);
+        }
+        self.stop_sender(slot);
+        let generation = self.links.generation(slot);
+        self.wheel.arm(left_at + (since * 2).clamp(STOP_NS, LEAVE_NS), Timer::Leave { slot, generation });
+    }
+
+    /// Asks a server whose client has gone to stop what it would not look up from.
+    fn stop_sender(&mut self, slot: u32) {
+        let Some(sender) = self.peers[slot as usize].sender() else { return };
+        if let (true, Some(key), Some(address)) = (sender.relay.is_deaf(), sender.key.clone(), address(&sender.pool)) {
+            self.open_leg(slot, key, &address);
+        }
     }
 
     /// The other end has let go of a connection that we are closing, or has had its time to do so.

@@ -72,10 +72,13 @@ fn it_has_a_server_opened_with_its_own_words_that_is_nobody_elses() {
     assert_eq!(house.servers[1].packet, "user app database app replication database application_name standby  ");
     // What it says goes to its own server, which nobody else gets, whatever he waits for.
     assert_eq!(house.ask(mine, "IDENTIFY_SYSTEM").0, "CZ");
-    assert_eq!((house.ask(other, "BEGIN").0.as_str(), open_and_idle(&house)), ("CZ", (2, 0)));
+    assert_eq!((house.ask(other, "BEGIN;SELECT 1").0.as_str(), open_and_idle(&house)), ("CZ", (2, 0)));
     let third = house.login();
     assert_eq!(house.ask(third, "SELECT 3").0, "CZ");
-    assert_eq!(house.servers.iter().map(|server| server.texts.join(",")).collect::<Vec<_>>(), ["SELECT 1,BEGIN", "IDENTIFY_SYSTEM", "SELECT 3"]);
+    assert_eq!(
+        house.servers.iter().map(|server| server.texts.join(",")).collect::<Vec<_>>(),
+        ["SELECT 1,BEGIN;SELECT 1", "IDENTIFY_SYSTEM", "SELECT 3"]
+    );
     // Nor are its parameters anybody else's.
     let fresh = house.connect("app");
     assert_eq!(house.read(fresh).0, "RSKZ");
@@ -135,7 +138,7 @@ fn a_place_is_made_where_servers_rest() {
 fn it_waits_like_everybody_and_nobody_overtakes_it() {
     let mut house = House::new(PoolerMode::Transaction, 1);
     let (first, last) = (house.login(), house.login());
-    assert_eq!(house.ask(first, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(first, "BEGIN;SELECT 1").0, "CZ");
     let (mine, gone) = (replicating(&mut house, "database"), replicating(&mut house, "database"));
     house.write(last, &query("SELECT 'last'"));
     assert_eq!((house.read(mine).0.as_str(), house.read(last).0.as_str()), ("R", ""));
@@ -148,7 +151,7 @@ fn it_waits_like_everybody_and_nobody_overtakes_it() {
     house.settle();
     assert_eq!((house.read(last).0.as_str(), house.permits()), ("CZ", (1, 1)));
     // One who waits too long is told.
-    assert_eq!(house.ask(first, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(first, "BEGIN;SELECT 1").0, "CZ");
     let late = replicating(&mut house, "true");
     house.wait(6_000);
     let (tags, texts) = house.read(late);
@@ -278,7 +281,7 @@ fn bytes_go_through_as_they_are_wherever_they_are_cut() {
 fn when_pg_dog_ends_it_is_told_between_two_messages() {
     let mut house = House::new(PoolerMode::Transaction, 3);
     let (quiet, cut, other) = (standby(&mut house), standby(&mut house), house.login());
-    assert_eq!(house.ask(other, "BEGIN").0, "CZ");
+    assert_eq!(house.ask(other, "BEGIN;SELECT 1").0, "CZ");
     let stream = [copy_data(40), copy_data(40)].concat();
     says(&mut house, 1, &stream[..20]);
     house.post(Mail::Drain);

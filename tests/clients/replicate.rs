@@ -60,7 +60,7 @@ fn pg_receivewal_keeps_the_log() {
         watch.direct.rows("SELECT pg_switch_wal()");
         wait_until("the first whole file is there", SOON, || folder.0.join(&segment).exists());
     });
-    let here = format!("{:x}", md5_of(&std::fs::read(folder.0.join(&segment)).expect("our own folder")));
+    let here = format!("{:032x}", md5_of(&std::fs::read(folder.0.join(&segment)).expect("our own folder")));
     assert_eq!(one(&mut watch.direct, &format!("SELECT md5(pg_read_binary_file('pg_wal/{segment}'))")), here);
     program.signal("INT");
     assert!(program.finish(RUN).success());

@@ -12,6 +12,7 @@ crate::on_both!(
     a_standby_that_reads_slowly_fills_no_memory,
     a_server_that_reads_slowly_fills_no_memory,
     who_goes_leaves_no_walsender,
+    what_had_not_begun_when_its_client_went_is_stopped_too,
     a_server_that_ends_ends_its_client,
     places_are_shared_with_everybody_else,
     who_may_not_is_told_why,
@@ -311,9 +312,24 @@ fn who_goes_leaves_no_walsender(version: Version) {
             // Both places are free again, for anybody.
             let mut others = [house.client(), house.client()];
             for other in &mut others {
-                other.rows("BEGIN");
+                other.rows("BEGIN; SELECT 1");
             }
         }
+    }
+    watch.wait_until_settled();
+}
+
+/// A cancel request that comes before its query has begun is nobody's: PostgreSQL forgets it. Of these some always do.
+fn what_had_not_begun_when_its_client_went_is_stopped_too(version: Version) {
+    let house = house(version, 8, "");
+    let mut watch = house.watch();
+    for _ in 0..4 {
+        let mut clients: Vec<Raw> = (0..8).map(|_| standby(&house.login("app"), "database")).collect();
+        clients.iter_mut().for_each(|client| client.send(&raw::query("SELECT pg_sleep(600)")));
+        drop(clients);
+        let left = Instant::now();
+        wait_for_walsenders(&mut watch.direct, 0);
+        assert!(left.elapsed() < Duration::from_secs(4), "they stayed for {:?}", left.elapsed());
     }
     watch.wait_until_settled();
 }
@@ -357,7 +373,7 @@ fn places_are_shared_with_everybody_else(version: Version) {
     let login = house.login("app");
     // Both places are at rest, with servers that nobody can replicate with.
     let mut others = [house.client(), house.client()];
-    others.iter_mut().for_each(|other| drop(other.rows("BEGIN")));
+    others.iter_mut().for_each(|other| drop(other.rows("BEGIN; SELECT 1")));
     others.iter_mut().for_each(|other| drop(other.rows("COMMIT")));
     assert_eq!((watch.sessions("true"), walsenders(&mut watch.direct)), (2, 0));
     let first = standby(&login, "database");
@@ -381,7 +397,7 @@ fn places_are_shared_with_everybody_else(version: Version) {
     drop((second, third));
     wait_for_walsenders(&mut watch.direct, 0);
     for other in &mut others {
-        other.rows("BEGIN");
+        other.rows("BEGIN; SELECT 1");
     }
     assert_eq!(watch.sessions("true"), 2);
 }
@@ -461,7 +477,7 @@ fn the_end_of_pg_dog_waits_for_no_stream(version: Version) {
     let mut watch = house.watch();
     let login = house.login("app");
     let (mut idle, mut busy, mut open) = (standby(&login, "database"), standby(&login, "true"), house.client());
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     let from = position(&mut busy);
     stream(&mut busy, &from);
     let (writes, over) = (std::sync::atomic::AtomicBool::new(true), std::sync::atomic::Ordering::Relaxed);
