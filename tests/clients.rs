@@ -44,6 +44,8 @@ mod operate;
 mod outage;
 #[path = "clients/portals.rs"]
 mod portals;
+#[path = "clients/prepared.rs"]
+mod prepared;
 #[path = "clients/pressure.rs"]
 mod pressure;
 #[path = "clients/programs.rs"]

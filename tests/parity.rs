@@ -4,6 +4,8 @@
 
 #[path = "parity/leaving.rs"]
 mod leaving;
+#[path = "parity/named.rs"]
+mod named;
 #[path = "parity/random.rs"]
 mod random;
 #[path = "parity/script.rs"]
@@ -25,10 +27,15 @@ struct House {
 
 impl House {
     fn new(mode: &str, workers: usize, size: usize) -> House {
+        House::with(mode, workers, size, "")
+    }
+
+    /// The same with more lines for `[general]`.
+    fn with(mode: &str, workers: usize, size: usize, more: &str) -> House {
         let postgres = Postgres::start(Version::Debian);
         postgres.sql(scripts::SCHEMA);
         // Clients log in without a proof, so that thousands of logins take no time.
-        let general = format!("auth_type = \"trust\"\npooler_mode = \"{mode}\"\ndefault_pool_size = {size}\nmin_pool_size = 0");
+        let general = format!("auth_type = \"trust\"\npooler_mode = \"{mode}\"\ndefault_pool_size = {size}\nmin_pool_size = 0\n{more}");
         let text = config(&postgres, &general, "").replace("workers = 2", &format!("workers = {workers}"));
         House { dog: Dog::start(&text, &users(&postgres, &[("app", "")])), postgres }
     }
@@ -205,6 +212,61 @@ fn who_leaves_at_any_offset_leaves_a_clean_server() {
         }
     }
     println!("{cuts} clients left, the next one waited {:?} at most", next.slowest);
+}
+
+/// Two statements per server, two servers, three names: what a sequence needs has often gone.
+#[test]
+fn named_statements_are_answered_alike() {
+    let house = House::with("transaction", 2, 2, "prepared_statements_limit = 2");
+    house.same(&named::chosen());
+    house.same_at_once(&named::chosen());
+    for cached in [true, false] {
+        let scripts = named::sequences(cached);
+        assert!(scripts.len() > 9000, "{}", scripts.len());
+        let scripts = if all() { scripts } else { scripts::sample(scripts, 2500, 81) };
+        house.same(&scripts);
+        house.same_at_once(&scripts);
+    }
+}
+
+/// The same, and other clients use the servers in between: a statement is prepared at one and used at the other.
+#[test]
+fn named_statements_are_answered_alike_on_servers_that_change() {
+    let house = House::with("transaction", 2, 2, "prepared_statements_limit = 2");
+    let scripts = [named::chosen(), scripts::sample(named::sequences(true), 400, 82), scripts::sample(named::sequences(false), 400, 83)].concat();
+    let expected = house.ask(&scripts);
+    let (mut client, mut others) = (house.client(), [house.client(), house.client()]);
+    let mut seeded = Seeded(84);
+    for (script, expected) in scripts.iter().zip(&expected) {
+        // Whoever holds a server leaves the other one to the client.
+        let holder = &mut others[seeded.below(2)];
+        holder.rows("BEGIN");
+        holder.rows("SELECT 1");
+        script.same(&mut client, expected);
+        holder.rows("COMMIT");
+    }
+    at_rest(&mut client);
+}
+
+/// Chosen ones, cut at every offset.
+#[test]
+fn cuts_do_not_show_in_named_statements() {
+    let house = House::with("transaction", 1, 2, "prepared_statements_limit = 2");
+    let mut scripts = named::chosen();
+    scripts.retain(|script| script.bytes().len() < 400);
+    let expected = house.ask(&scripts);
+    let (mut client, mut clock) = (house.client(), house.client());
+    for (script, expected) in scripts.iter().zip(&expected) {
+        let bytes = script.bytes();
+        for cut in (1..bytes.len()).filter(|cut| all() || cut % 3 == script.name.len() % 3) {
+            client.send(&bytes[..cut]);
+            clock.send(&sync());
+            assert_eq!(clock.read().tag, b'Z');
+            client.send(&bytes[cut..]);
+            Script { name: format!("{} cut at {cut}", script.name), parts: Vec::new() }.hear(Vec::new(), &mut client, expected);
+        }
+    }
+    at_rest(&mut client);
 }
 
 #[test]

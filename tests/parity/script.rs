@@ -1,5 +1,5 @@
 //! Byte scripts and the two ways of running them: against PostgreSQL itself, where a mark at the end shows that nothing more comes, and through
-//! pg_dog, which has to give exactly those messages. A message is compared by type and body, every byte of it: nothing is normalised.
+//! pg_dog, which has to give exactly those messages. A message is compared by type and body, every byte of it; see `is_alike` for the one exception.
 
 use super::support::Raw;
 use super::support::raw::{self, Message};
@@ -67,9 +67,10 @@ impl Script {
             let next = client.try_read().unwrap_or_else(|error| panic!("{}: {error}, after {replies:#?} of {expected:#?}", self.name));
             replies.push(next);
             let at = replies.len() - 1;
-            assert_eq!(replies[at], expected[at], "{}: reply {at} of {replies:#?}, not {expected:#?}", self.name);
+            let alike = is_alike(&replies[at], &expected[at]);
+            assert!(alike, "{}: reply {at} is {:?}, not {:?}; {replies:#?}, not {expected:#?}", self.name, replies[at], expected[at]);
         }
-        assert_eq!(replies, expected, "{}", self.name);
+        assert_eq!(replies.len(), expected.len(), "{}: {replies:#?}, not {expected:#?}", self.name);
     }
 
     /// Runs it through pg_dog.
@@ -77,6 +78,16 @@ impl Script {
         let replies = self.send(client);
         self.hear(replies, client, expected);
     }
+}
+
+/// The same message; or pg_dog's own words about a prepared statement, which are PostgreSQL's but for the place in its source.
+fn is_alike(got: &Message, expected: &Message) -> bool {
+    if got == expected || got.tag != b'E' || expected.tag != b'E' {
+        return got == expected;
+    }
+    let (got, mut expected) = (got.fields(), expected.fields());
+    let place = ['F', 'L', 'R'].map(|field| expected.remove(&field));
+    got == expected && place.iter().all(Option::is_some) && ["26000", "42P05", "25P02", "0A000"].contains(&got[&'C'].as_str())
 }
 
 /// Nothing more has come, and the connection works.
