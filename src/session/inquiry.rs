@@ -150,6 +150,11 @@ impl Answer {
         pins
     }
 
+    /// Parameters in it that PostgreSQL does not list.
+    pub fn customs(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().map(|(name, _)| name.as_str()).filter(|name| is_custom(name))
+    }
+
     /// What the client wants from now on, given what it wanted before and what it asked for when it came; None: nothing else.
     pub fn profile(&self, question: &Question, before: &Profile, startup: &Profile) -> Option<Profile> {
         if self.bad {

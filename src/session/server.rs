@@ -1,6 +1,7 @@
 //! One server after its login: reads its messages, keeps the exchange, and says what goes to the client at hand. Like `client` it holds no bytes:
 //! a cut header or a short message that must be seen whole stays with the engine until the rest is there.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::config::snapshot::PoolerMode;
@@ -365,7 +366,13 @@ impl Server {
         if exchange.suspicion.may.meets(May::CALLS.with(May::SETS)) {
             self.given.called(client);
         }
-        let question = question(&exchange.suspicion, exchange.pins, self.given.profile());
+        // What earlier answers said, and nobody has learned yet, may be over by now.
+        let pins = self.learned.iter().fold(exchange.pins, |pins, learned| learned.1.pins(&learned.0, pins));
+        let mut wanted = Cow::Borrowed(&**self.given.profile());
+        for name in self.learned.iter().flat_map(|learned| learned.1.customs()) {
+            wanted.to_mut().set(name.to_string(), String::new());
+        }
+        let question = question(&exchange.suspicion, pins, &wanted);
         exchange.suspicion.clear();
         let Some(question) = question else { return false };
         // Names of parameters are short, and there are few.
