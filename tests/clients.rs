@@ -22,6 +22,8 @@ mod dump;
 mod faults;
 #[path = "clients/gauge.rs"]
 mod gauge;
+#[path = "clients/gucs.rs"]
+mod gucs;
 #[path = "clients/hostile.rs"]
 mod hostile;
 #[path = "clients/house.rs"]
@@ -50,6 +52,8 @@ mod prepared;
 mod pressure;
 #[path = "clients/programs.rs"]
 mod programs;
+#[path = "clients/quoting.rs"]
+mod quoting;
 #[path = "clients/reload.rs"]
 mod reload;
 #[path = "clients/replicate.rs"]
@@ -74,6 +78,8 @@ mod statements;
 mod step;
 #[path = "clients/storm.rs"]
 mod storm;
+#[path = "clients/twins.rs"]
+mod twins;
 #[path = "clients/vanish.rs"]
 mod vanish;
 #[path = "clients/versions.rs"]
