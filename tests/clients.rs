@@ -30,6 +30,8 @@ mod hostile;
 mod house;
 #[path = "clients/large.rs"]
 mod large;
+#[path = "clients/leftovers.rs"]
+mod leftovers;
 #[path = "clients/lifetimes.rs"]
 mod lifetimes;
 #[path = "clients/limits.rs"]
