@@ -56,6 +56,8 @@ mod pressure;
 mod programs;
 #[path = "clients/quoting.rs"]
 mod quoting;
+#[path = "clients/regress.rs"]
+mod regress;
 #[path = "clients/reload.rs"]
 mod reload;
 #[path = "clients/replicate.rs"]

@@ -25,7 +25,8 @@ impl Login {
         Login { host: "127.0.0.1".into(), port, user: user.into(), password: password.into(), database: database.into() }
     }
 
-    fn give_to(&self, command: &mut Command) {
+    /// The same for a program that a test starts by itself.
+    pub fn give_to(&self, command: &mut Command) {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
             command.env_remove(name);
         }
