@@ -1,14 +1,18 @@
 //! Everything at once: two hundred clients of three pools of two to eight servers on two cores do what clients do, among them some that vanish and
-//! some that cancel, while servers are ended under them and PostgreSQL is restarted, in an orderly way and as by a crash.
+//! some that cancel, while servers are ended under them, pg_dog reloads, and PostgreSQL is restarted, in an orderly way and as by a crash.
 //!
 //! Each request carries a tag of its own, and every row that comes back must carry the same. Each row that was stored is stored once if its client
 //! was told so, at most once if it heard nothing, and not at all if it was rolled back. Somebody looks at PostgreSQL directly all the time: never
 //! more sessions than the pool's size, and what a dead client began is gone within a second. In the end nothing is left over.
 //! `PG_DOG_SOAK_SECONDS` makes it longer.
 
+#[path = "soak_sessions.rs"]
+mod sessions;
+
 use super::house::{House, cancel, extended};
+use super::leftovers::{HELD, NOTHING};
 use super::support::raw::{self, Message, Raw};
-use super::support::{Login, Postgres, Version, pace, wait_until};
+use super::support::{Dog, Login, Postgres, Version, pace, wait_until};
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -18,6 +22,9 @@ const CLIENTS: usize = 200;
 
 /// Users, and the sizes of their pools.
 const POOLS: [(&str, usize); 3] = [("app", 2), ("other", 4), ("md5user", 8)];
+
+/// Statements that a server may hold; the clients use more.
+const STATEMENTS: usize = 5;
 
 /// PostgreSQL is restarted this often, or three times if that is more.
 const RESTARTS: Duration = Duration::from_secs(20);
@@ -36,6 +43,10 @@ struct Tally {
     vanished: AtomicUsize,
     cancelled: AtomicUsize,
     lost: AtomicUsize,
+    /// what needed a session and was right
+    sessions: AtomicUsize,
+    /// notifications of those who listened
+    heard: AtomicUsize,
 }
 
 /// What everybody shares.
@@ -66,6 +77,7 @@ struct Walker<'a> {
     cancels: bool,
     chance: u64,
     ledger: Ledger,
+    session: sessions::Session,
 }
 
 /// How a request ended.
@@ -73,6 +85,8 @@ struct Walker<'a> {
 enum End {
     /// the last CommandComplete
     Done(String),
+    /// it was answered, and nothing was executed
+    Nothing,
     Failed,
     Gone,
 }
@@ -82,7 +96,17 @@ impl Walker<'_> {
         let login = &scene.logins[number % POOLS.len()];
         let chance = 0x9E37_79B9_7F4A_7C15 ^ (u64::from(std::process::id()) << 20) ^ (number as u64 + 1);
         let cancels = (number / POOLS.len()).is_multiple_of(5);
-        Walker { scene, login, client: connect(login), number, request: 0, cancels, chance, ledger: Ledger::default() }
+        Walker {
+            scene,
+            login,
+            client: connect(login),
+            number,
+            request: 0,
+            cancels,
+            chance,
+            ledger: Ledger::default(),
+            session: sessions::Session::default(),
+        }
     }
 
     /// A small generator of its own (xorshift), so that each client goes its own way, and another one in the next run.
@@ -100,7 +124,7 @@ impl Walker<'_> {
 
     /// Reads until as many ReadyForQuery as given; every row's first column has to be the tag.
     fn answers(&mut self, tag: &str, mut readies: usize) -> End {
-        let mut end = End::Failed;
+        let mut end = End::Nothing;
         let mut failed = false;
         while readies > 0 {
             let message = match self.client.try_read() {
@@ -113,7 +137,7 @@ impl Walker<'_> {
             };
             match message.tag {
                 b'D' => {
-                    assert_eq!(message.text(), tag, "client {} got somebody else's row", self.number);
+                    assert_eq!(message.text(), tag, "client {}: not its row, after {:#?}", self.number, self.session.said);
                     self.scene.tally.rows.fetch_add(1, Ordering::Relaxed);
                 }
                 b'd' => {
@@ -130,7 +154,8 @@ impl Walker<'_> {
                     self.judge(tag, &message);
                 }
                 b'C' => end = End::Done(message.text()),
-                b'1' | b'2' | b'T' | b'I' | b'S' | b'H' | b'c' | b'n' | b'N' => {}
+                b'A' => self.hear(&message.body),
+                b'1' | b'2' | b'3' | b't' | b'T' | b'I' | b'S' | b'H' | b'c' | b'n' | b'N' => {}
                 _ => panic!("client {}, {tag}: {message:?}", self.number),
             }
         }
@@ -197,7 +222,7 @@ impl Walker<'_> {
                     match self.ask(&tag, &raw::query(sql), 1) {
                         End::Gone => return self.ledger.at_most_once.push(tag),
                         End::Done(_) => {}
-                        End::Failed => {
+                        End::Failed | End::Nothing => {
                             let end = self.ask(&tag, &raw::query("ROLLBACK"), 1);
                             self.leave_transaction(&tag, &end);
                             return self.ledger.never.push(tag);
@@ -213,7 +238,7 @@ impl Walker<'_> {
         let list = match end {
             End::Done(done) if done == "ROLLBACK" => &mut self.ledger.never,
             End::Done(_) => &mut self.ledger.once,
-            End::Failed => &mut self.ledger.never,
+            End::Failed | End::Nothing => &mut self.ledger.never,
             End::Gone => &mut self.ledger.at_most_once,
         };
         list.push(tag);
@@ -269,7 +294,8 @@ impl Walker<'_> {
 
     fn step(&mut self) {
         let tag = self.tag();
-        let (request, readies) = match self.dice(16) {
+        let (request, readies) = match self.dice(22) {
+            16.. => return self.session_step(&tag),
             0..3 => (raw::query(&format!("SELECT '{tag}', pg_sleep(0.0005 * {})", self.request % 5)), 1),
             3..5 => ([extended("SELECT $1, i FROM generate_series(1, 30) i", &[Some(&tag)]), raw::sync()].concat(), 1),
             5 => {
@@ -359,8 +385,8 @@ fn note(scene: &Scene, asked: u64, row: &Message, seen: &mut Seen) {
     }
 }
 
-/// Ends servers one by one, and now and then all of them with their PostgreSQL; how many times each.
-fn disturb(postgres: &mut Postgres, lasts: Duration, begun: Instant) -> (usize, usize) {
+/// Ends servers one by one, and now and then all of them with their PostgreSQL; how many times each. pg_dog reads its files again meanwhile.
+fn disturb(dog: &mut Dog, postgres: &mut Postgres, lasts: Duration, begun: Instant) -> (usize, usize) {
     let (mut ended, mut restarts) = (0, 0);
     let every = RESTARTS.min(lasts / 3);
     while begun.elapsed() < lasts {
@@ -372,6 +398,7 @@ fn disturb(postgres: &mut Postgres, lasts: Duration, begun: Instant) -> (usize, 
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename <> 'postgres' AND backend_type = 'client backend'
             ORDER BY random() LIMIT 1";
         ended += hand.rows(sql).len();
+        dog.signal("HUP");
         pace(Duration::from_millis(250));
     }
     (ended, restarts)
@@ -400,15 +427,31 @@ fn audit(postgres: &Postgres, ledgers: Vec<Ledger>) {
     assert!(once > 100, "too little was stored");
 }
 
+/// Looks into all servers of a pool at once: nobody's session is there, and no more statements than there may be.
+fn nothing_is_left(login: &Login, size: usize) {
+    let mut clients: Vec<Raw> = (0..size).map(|_| connect(login)).collect();
+    for client in &mut clients {
+        client.rows("BEGIN");
+        assert_eq!(client.rows(HELD), [NOTHING]);
+    }
+    for client in &mut clients {
+        let held = client.rows("SELECT count(*) FROM pg_prepared_statements").remove(0).remove(0);
+        assert!(held.parse::<usize>().expect("a count") <= STATEMENTS, "a server holds {held} statements");
+    }
+}
+
 fn soak(version: Version) {
     let lasts = std::env::var("PG_DOG_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).map_or(Duration::from_secs(30), Duration::from_secs);
     // What was committed must outlive a crash of the server (not of the machine).
     let postgres = Postgres::start_with(version, "synchronous_commit = on\n");
     let lines = POOLS.map(|(_, size)| format!("pool_size = {size}"));
     let users: Vec<(&str, &str)> = POOLS.iter().zip(&lines).map(|((user, _), line)| (*user, line.as_str())).collect();
-    let general = "checkout_timeout = 40000\nrollback_timeout = 800\nlog_connections = false\nlog_disconnections = false\n\
-        server_lifetime = 5000\nserver_lifetime_jitter = 2000\nidle_timeout = 2000";
-    let mut house = House::around(postgres, 1, general, &users);
+    let general = format!(
+        "prepared_statements_limit = {STATEMENTS}\n\
+        checkout_timeout = 40000\nrollback_timeout = 800\nlog_connections = false\nlog_disconnections = false\n\
+        server_lifetime = 5000\nserver_lifetime_jitter = 2000\nidle_timeout = 2000"
+    );
+    let mut house = House::around(postgres, 1, &general, &users);
     house.postgres.sql("CREATE TABLE ledger (tag text); GRANT ALL ON ledger TO PUBLIC");
     let logins = POOLS.map(|(user, _)| house.login(user)).to_vec();
     logins.iter().for_each(|login| wait_until("the first login", Duration::from_secs(20), || Raw::try_login(login, &[]).is_ok()));
@@ -427,7 +470,7 @@ fn soak(version: Version) {
         };
         let walkers: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(walk(number))).collect();
         let looks = scope.spawn(|| look(scene, &eye));
-        let disturbed = disturb(&mut house.postgres, lasts, scene.begun);
+        let disturbed = disturb(&mut house.dog, &mut house.postgres, lasts, scene.begun);
         let ledgers: Vec<_> = walkers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         scene.over.store(true, Ordering::Relaxed);
         let seen = looks.join().expect("it only looks");
@@ -435,14 +478,19 @@ fn soak(version: Version) {
         (ledgers, seen, disturbed)
     });
     let tally = &scene.tally;
-    let counts = [&tally.rows, &tally.stored, &tally.vanished, &tally.cancelled, &tally.lost].map(|count| count.load(Ordering::Relaxed));
-    println!("rows, stored, vanished, cancelled, lost: {counts:?}; servers ended: {ended}, restarts: {restarts}, looks: {}", seen.looks);
-    assert!(counts[..4].iter().all(|count| *count > 10) && ended > 5 && restarts >= 2 && seen.looks > 100, "too little happened");
+    let counts = [&tally.rows, &tally.stored, &tally.vanished, &tally.cancelled, &tally.sessions, &tally.heard, &tally.lost]
+        .map(|count| count.load(Ordering::Relaxed));
+    println!(
+        "rows, stored, vanished, cancelled, sessions, heard, lost: {counts:?}; servers ended: {ended}, restarts: {restarts}, looks: {}",
+        seen.looks
+    );
+    assert!(counts[..6].iter().all(|count| *count > 10) && ended > 5 && restarts >= 2 && seen.looks > 100, "too little happened");
     audit(&house.postgres, ledgers);
     assert!(seen.too_many.is_empty(), "more sessions than the pool may have, {} times: {:?}", seen.too_many.len(), seen.too_many.first());
     assert!(seen.too_long.is_empty(), "a dead client's transaction lived on, {} times: {:?}", seen.too_long.len(), seen.too_long.first());
     let mut watch = house.watch();
     watch.wait_until_settled();
+    scene.logins.iter().zip(POOLS).for_each(|(login, (_, size))| nothing_is_left(login, size));
     let sizes: usize = POOLS.iter().map(|(_, size)| size).sum();
     assert!(watch.sessions("true") <= sizes as u64, "a server was left over");
     assert!(watch.show("CLIENTS").iter().all(|row| row["user"] == "admin"), "a client was left over");
