@@ -63,6 +63,8 @@ struct Connection {
     heard_wall: u64,
     /// when something was said that is not answered yet
     waits_since: u64,
+    /// it has answered something
+    answered: bool,
 }
 
 /// SQLSTATE and message.
@@ -106,7 +108,11 @@ pub(super) async fn listen_for(hub: Rc<Hub>) {
                 }
                 // A server that only throws us out is not asked again at once.
                 let lived = Duration::from_nanos(clock::monotonic_ns().saturating_sub(since));
-                pause = if lived >= PAUSE_MAX { Duration::ZERO } else { (pause * 2).clamp(PAUSE, PAUSE_MAX) };
+                pause = match connection.answered {
+                    _ if lived >= PAUSE_MAX => Duration::ZERO,
+                    true => PAUSE,
+                    false => (pause * 2).clamp(PAUSE, PAUSE_MAX),
+                };
             }
             Err(failure) if failure.another => continue,
             Err(failure) => {
@@ -206,6 +212,7 @@ async fn open(hub: &Hub) -> Result<Connection, Failure> {
         heard,
         heard_wall,
         waits_since: heard,
+        answered: false,
     })
 }
 
@@ -373,6 +380,7 @@ fn hear(hub: &Rc<Hub>, connection: &mut Connection) -> Result<(), String> {
     let read = read.map_err(|error| error.to_string())?;
     bytes.drain(..read);
     (connection.heard, connection.heard_wall) = (clock::monotonic_ns(), now);
+    connection.answered |= !connection.listener.waits();
     end.map_or(Ok(()), Err)
 }
 

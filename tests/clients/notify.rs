@@ -2,9 +2,11 @@
 //! what may be missing is said.
 
 use super::house::{House, error, general_of, one, table, tags};
+use super::support::place::Port;
 use super::support::raw::{self, Message, Raw, parse};
-use super::support::{Dog, Login, Postgres, SOON, Version, config, node, poll, python, users, wait_until};
+use super::support::{Cut, Dog, Login, Postgres, SOON, Shim, Version, config, node, poll, python, users, wait_until};
 use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 crate::on_both!(
@@ -99,17 +101,18 @@ fn listeners_hear_everything_once_and_in_order(version: Version) {
     direct.rows("SELECT pg_notify('Quoted \"name\"', 'x')");
     for client in &mut clients {
         assert_eq!(heard(&client.read()), (pid, "Quoted \"name\"".to_string(), "x".to_string()));
-        assert_eq!(rest(client, &mut direct, "news"), []);
-        // The others hear that too.
-        direct.query("NOTIFY \"Quoted \"\"name\"\"\", 'the end'");
-        while heard(&client.read()).1 == "news" {}
+    }
+    // Nothing came twice.
+    direct.query("NOTIFY news, 'last'");
+    for client in &mut clients {
+        assert_eq!(next(client, 1), [pair("news", "last")]);
     }
     // Its own as well, also where it does something else meanwhile.
     let mut alone = listener(&house, &["own"]);
     assert_eq!(tags(&alone.query("NOTIFY own, 'mine'")).replace('A', ""), "CZ");
     let rows = listeners(&mut watch.admin);
     assert_eq!(rows.iter().map(|row| (row.0.as_str(), row.1, row.3)).collect::<Vec<_>>(), [("Quoted \"name\"", 5, 0), ("news", 5, 0), ("own", 1, 0)]);
-    assert_eq!((rows[0].2, rows[1].2), (6, 55));
+    assert_eq!((rows[0].2, rows[1].2), (1, 51));
     // Nobody of them keeps a server.
     wait_until("all servers rest", SOON, || watch.pools("sv_active") == 0);
     assert_eq!(watch.sessions(LISTENING), 1);
@@ -174,7 +177,9 @@ fn databases_stay_apart(version: Version) {
     );
     assert_eq!(rest(first, &mut senders[0], "c"), []);
     assert_eq!(rest(second, &mut senders[1], "c"), []);
-    assert_eq!(rest(third, &mut senders[0], "c"), [pair("c", "the end")].into_iter().take(0).collect::<Vec<_>>());
+    // It has heard the end that was sent for the first.
+    assert_eq!(next(third, 1), [pair("c", "the end")]);
+    assert_eq!(rest(third, &mut senders[0], "c"), []);
     let mut admin = Raw::login(&dog.admin_login());
     let rows = table(&admin.query("SHOW LISTENERS"));
     let of = |row: &HashMap<String, String>| (row["database"].clone(), row["user"].clone(), row["listeners"].clone());
@@ -202,33 +207,27 @@ fn a_lost_connection_is_told(version: Version) {
         assert!(fields[&'M'].ends_with(" UTC may be missing"), "{fields:?}");
     }
     let mut direct = Raw::login(&house.postgres.login("app"));
+    direct.query("NOTIFY b, 'again'");
     for client in &mut clients {
-        assert_eq!(rest(client, &mut direct, "b"), []);
-        direct.query("NOTIFY b, 'the end'");
-        while heard(&clients_other(client)).2 != "the end" {}
+        assert_eq!(next(client, 1), [pair("b", "again")]);
     }
     // By the operator's wish.
     let mut watch = house.watch();
     let before = one(&mut watch.direct, &format!("SELECT pid FROM pg_stat_activity WHERE {LISTENING}"));
     assert_eq!(tags(&watch.admin.query("RECONNECT")), "CZ");
     for client in &mut clients {
-        let mut message = client.read();
-        while message.tag == b'A' {
-            message = client.read();
-        }
-        assert!(message.tag == b'N' && message.fields()[&'M'].contains("may be missing"), "{message:?}");
+        assert!(gap(client)[&'M'].contains("may be missing"));
     }
     assert_ne!(one(&mut watch.direct, &format!("SELECT pid FROM pg_stat_activity WHERE {LISTENING}")), before);
     // Thrown out by somebody.
     watch.direct.rows(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {LISTENING}"));
     for client in &mut clients {
         assert!(gap(client)[&'M'].contains("may be missing"));
-        assert_eq!(rest(client, &mut direct, "b").iter().filter(|(_, payload)| payload != "the end").count(), 0);
     }
-}
-
-fn clients_other(client: &mut Raw) -> Message {
-    client.read()
+    direct.query("NOTIFY b, 'and again'");
+    for client in &mut clients {
+        assert_eq!(next(client, 1), [pair("b", "and again")]);
+    }
 }
 
 fn who_unlistens_or_goes_hears_nothing(version: Version) {
@@ -378,12 +377,8 @@ fn a_session_listens_itself() {
     let mut watch = house.watch();
     assert_eq!((listeners(&mut watch.admin).len(), watch.sessions(LISTENING)), (0, 0));
     assert_eq!(client.query("UNLISTEN c")[0].text(), "UNLISTEN");
-    assert_eq!(rest_of_nothing(&mut client, &mut direct), "TDCZ");
-}
-
-fn rest_of_nothing(client: &mut Raw, direct: &mut Raw) -> String {
     direct.query("NOTIFY c, 'y'");
-    tags(&client.query("SELECT 1"))
+    assert_eq!(tags(&client.query("SELECT 1")), "TDCZ");
 }
 
 /// A server that is away: the client is told why, lives, and may try again.
@@ -486,4 +481,125 @@ fn drivers_listen() {
     }
     let mut watch = house.watch();
     assert!(poll(SOON, || listeners(&mut watch.admin).is_empty()));
+}
+
+/// A pg_dog whose network can be told what to do.
+fn networked(general: &str) -> (House, Shim) {
+    let postgres = Postgres::start(Version::Newest);
+    let shim = Shim::before(postgres.port);
+    let house = House::behind(postgres, shim.port, 2, &format!("{SIZE}\n{general}"));
+    (house, shim)
+}
+
+/// The answer to LISTEN is the server's: while that one is not heard, there is none; and what is sent behind it comes.
+#[test]
+fn nobody_is_answered_before_the_server_listens() {
+    let (house, shim) = networked("");
+    let (mut first, mut client) = (listener(&house, &["a"]), house.client());
+    let mut direct = Raw::login(&house.postgres.login("app"));
+    for (channel, name) in [("b", "another channel"), ("a", "one that is listened to already")] {
+        shim.stall(true);
+        client.send(&[raw::query(&format!("LISTEN {channel}")), raw::query(";")].concat());
+        client.set_deadline(Duration::from_millis(200));
+        assert_eq!(client.try_read().map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "{name}");
+        client.set_deadline(SOON);
+        shim.stall(false);
+        assert_eq!(tags(&client.read_until_ready()), "CZ", "{name}");
+        direct.query(&format!("NOTIFY {channel}, 'behind'"));
+        assert_eq!(tags(&client.read_until(b'A')).replace("IZ", ""), "A");
+    }
+    assert_eq!(next(&mut first, 1), [pair("a", "behind")]);
+    // Many, one by one.
+    for number in 0..200 {
+        assert_eq!(client.query(&format!("LISTEN \"{number}\""))[0].text(), "LISTEN");
+        direct.query(&format!("NOTIFY \"{number}\", 'x'"));
+        assert_eq!(next(&mut client, 1), [pair(&number.to_string(), "x")]);
+        if number % 2 == 0 {
+            client.query(&format!("UNLISTEN \"{number}\""));
+        }
+    }
+}
+
+/// A network that has forgotten the connection says nothing: it is asked, and made anew.
+#[test]
+fn a_silent_network_is_noticed() {
+    let (house, shim) = networked("healthcheck_interval = 300\nhealthcheck_timeout = 400");
+    let mut client = listener(&house, &["c"]);
+    let connections = shim.connections();
+    // Healthy and quiet: asked again and again, and left alone.
+    let mut watch = house.watch();
+    let changed = "SELECT state_change FROM pg_stat_activity WHERE application_name = 'pg_dog listener'";
+    let before = one(&mut watch.direct, changed);
+    wait_until("it is asked", SOON, || one(&mut watch.direct, changed) != before);
+    assert_eq!(shim.connections(), connections);
+    shim.forget_all();
+    assert!(gap(&mut client)[&'M'].contains("may be missing"));
+    let mut direct = Raw::login(&house.postgres.login("app"));
+    assert_eq!(rest(&mut client, &mut direct, "c"), []);
+}
+
+/// Nobody answers: the client is told within the time that a server has, lives, and may try again.
+#[test]
+fn a_server_that_says_nothing_is_told() {
+    let (house, shim) = networked("healthcheck_timeout = 300\nconnect_timeout = 300");
+    let mut client = listener(&house, &["c"]);
+    shim.stall(true);
+    let fields = error(&client.query("LISTEN d"));
+    assert_eq!((fields[&'C'].as_str(), fields[&'M'].as_str()), ("08001", "cannot listen: the server did not answer within connect_timeout"));
+    shim.stall(false);
+    assert!(gap(&mut client)[&'M'].contains("channel \"c\""));
+    assert_eq!(client.query("LISTEN d")[0].text(), "LISTEN");
+    let mut direct = Raw::login(&house.postgres.login("app"));
+    assert_eq!(rest(&mut client, &mut direct, "d"), []);
+}
+
+/// The connection is cut at many places: what comes is whole, in order, and the gap is said where something is missing.
+#[test]
+fn a_cut_connection_gives_nothing_in_part() {
+    let (house, shim) = networked("");
+    let mut client = listener(&house, &["c"]);
+    let mut direct = Raw::login(&house.postgres.login("app"));
+    for (round, bytes) in [1, 4, 5, 9, 11, 60, 67, 100, 133].into_iter().enumerate() {
+        shim.cut_after(bytes, if round % 2 == 0 { Cut::Reset } else { Cut::Finish });
+        direct.rows(&format!("SELECT pg_notify('c', '{round} ' || i || repeat('x', 40)) FROM generate_series(0, 9) i"));
+        wait_until("the cut", SOON, || shim.has_cut());
+        let mut came = 0;
+        loop {
+            let message = client.read();
+            if message.tag == b'N' {
+                assert!(message.fields()[&'M'].contains("may be missing"));
+                break;
+            }
+            assert_eq!(heard(&message).2, format!("{round} {came}{}", "x".repeat(40)));
+            came += 1;
+        }
+        assert!(came < 10, "{came} in round {round}");
+        assert_eq!(rest(&mut client, &mut direct, "c"), []);
+    }
+}
+
+/// The numbers of the metrics are those of SHOW LISTENERS; the server may be reached by its Unix socket.
+#[test]
+fn metrics_and_unix_sockets() {
+    let port = Port::claim();
+    let postgres = Postgres::start(Version::Debian);
+    let general = format!("{SIZE}\nopenmetrics_host = \"127.0.0.1\"\nopenmetrics_port = {}", port.number);
+    let text = config(&postgres, &general_of(2, &general), "");
+    let socket = format!("host = \"{}\"\nport = {}", postgres.socket_folder().display(), postgres.port);
+    let text = text.replace(&format!("host = \"127.0.0.1\"\nport = {}", postgres.port), &socket);
+    assert!(text.contains(&socket), "{text}");
+    let dog = Dog::start(&text, &users(&postgres, &[("app", "")]));
+    let mut client = Raw::login(&dog.instead_of(&postgres.login("app")));
+    assert_eq!(client.query("LISTEN c")[0].text(), "LISTEN");
+    client.query("NOTIFY c, 'x'");
+    let mut direct = Raw::login(&postgres.login("app"));
+    assert!(rest(&mut client, &mut direct, "c").len() <= 1);
+    let mut stream = std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port.number)).expect("it listens");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n").expect("it reads");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).expect("a page");
+    for (name, value) in [("pub_sub_listeners", 1), ("pub_sub_listener_received", 2), ("pub_sub_listener_dropped", 0)] {
+        let line = format!("\n{name}{{database=\"app\",user=\"app\",shard=\"0\",channel=\"c\"}} {value}\n");
+        assert!(page.contains(&line), "{line} is not in\n{page}");
+    }
 }
