@@ -62,7 +62,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             Stage::Ready => match &self.peers[peer.server as usize] {
                 // A cancel request that is still on its way is for what was asked before: it must not hit what is asked next.
                 Peer::Server(server) => {
-                    let busy = matches!(server.stage, ServerStage::Busy) && (!server.leg || server.link.server.exchange.is_active());
+                    // What was asked about its last transaction has to be known before its next.
+                    let asked = server.link.server.exchange.is_asked();
+                    let busy = matches!(server.stage, ServerStage::Busy) && !asked && (!server.leg || server.link.server.exchange.is_active());
                     busy && !(self.operate.holding && is_held(peer, server))
                 }
                 _ => false,

@@ -24,6 +24,7 @@ use super::Verdicts;
 use super::control::{Begins, LOOK_MAX, begins_transaction};
 use super::exchange::{Due, EVICT, Exchange, OUR_BEGIN, OUR_QUERY, OUR_RESTORE, OUR_SYNC, REFUSED_QUERY, Refusal, Status, UNKNOWN, refused_query};
 use super::names::Names;
+use super::naming::may_drop;
 use super::parameters::Profile;
 use super::statements::{Front, PREFIX, Traits};
 use super::suspicion::{Pins, traits};
@@ -495,6 +496,7 @@ impl Client {
                     names.forget(b"");
                 }
                 asks_sequences(&traits, link, out);
+                link.barrier |= may_drop(&traits);
                 link.suspicion.add(&traits);
             }
             self.restoring |= traits.resets && !self.startup.is_empty();

@@ -463,7 +463,6 @@ impl Exchange {
                     self.unnamed = UNKNOWN;
                     self.note_theirs(head == b'P');
                 }
-                self.barrier = false;
                 let skipped = self.skip();
                 // What lies between a Sync that perhaps counted and one that does was skipped or not: its replies could pass for later ones.
                 self.lost |= self.extra > 0 && skipped > 1;

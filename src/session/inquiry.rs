@@ -87,7 +87,8 @@ pub fn question(suspicion: &Suspicion, pins: Pins, profile: &Profile) -> Option<
                 names.push((name.to_string(), Why::Unlisted));
             }
         }
-        let listed = "FROM pg_catalog.pg_settings WHERE source = 'session' AND name NOT IN ('transaction_isolation','transaction_read_only','transaction_deferrable')";
+        let listed = "FROM pg_catalog.pg_settings WHERE source = 'session' \
+            AND name NOT IN ('transaction_isolation','transaction_read_only','transaction_deferrable')";
         parts.push(format!("SELECT 'p',name,{} {listed}", hex("setting")));
         parts.push(format!("SELECT 'p','session_authorization',{} WHERE {OTHER_USER}", hex("session_user")));
     }

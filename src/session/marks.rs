@@ -62,7 +62,9 @@ impl Exchange {
 
     /// The shape of the statement at the head has come: 0 = it has no rows, None = it cannot be told. In front of `received`.
     pub fn described(&mut self, shape: Option<u64>) {
-        if let (Some(Mark::Named(id, _)), Some(shape)) = (self.marks.front(), shape) {
+        // What cannot be told is taken for changed by who was told something.
+        let known = shape.or((self.head() == Some(OUR_DESCRIBE)).then_some(u64::MAX));
+        if let (Some(Mark::Named(id, _)), Some(shape)) = (self.marks.front(), known) {
             self.shelf.describe(*id, shape);
         }
         if self.head() == Some(NAMED_DESCRIBE) {

@@ -104,6 +104,10 @@ impl Names {
         if link.dropped != Dropped::Nothing || !link.outcomes.is_empty() {
             self.settle_all(link);
         }
+        if !link.barrier {
+            // That text has come to nothing, or was never carried out.
+            self.deallocating = None;
+        }
     }
 
     #[cold]
@@ -135,8 +139,10 @@ impl Names {
                 }
             }
             Dropped::All => {
-                self.known.clear();
-                self.bytes = 0;
+                // What was asked for behind that text is not meant by it.
+                let all: Vec<Box<[u8]>> =
+                    self.known.keys().filter(|name| !self.pending.iter().any(|change| change.name == **name)).cloned().collect();
+                all.iter().for_each(|name| self.forget(name));
             }
         }
     }

@@ -19,8 +19,8 @@ use crate::wire::frame::{self, HEADER};
 use super::Verdicts;
 use super::client::{Client, Stop, asks_sequences, commits, evict};
 use super::exchange::{
-    Exchange, FORGET, HAD_CLOSE, HAD_PARSE, NAMED_DESCRIBE, NAMED_PARSE, OUR_DESCRIBE, OUR_PREPARE, RAW_PARSE, REFUSED, Refusal, Status, UNKNOWN,
-    refused_message,
+    Exchange, FORGET, HAD_CLOSE, HAD_PARSE, NAMED_DESCRIBE, NAMED_PARSE, OUR_DESCRIBE, OUR_PREPARE, RAW_PARSE, REFUSED, REFUSED_QUERY, Refusal,
+    Status, UNKNOWN, refused_message, refused_query,
 };
 use super::names::Entry;
 use super::shelf::Has;
@@ -68,7 +68,12 @@ impl Client {
         let anonymous = self.caching == PreparedStatements::ExtendedAnonymous;
         let message = (header, rest, at);
         match header.kind {
-            b'P' if name.is_empty() && !anonymous => self.unnamed_parse(message, link, out),
+            b'P' if name.is_empty() && (!anonymous || header.total() > STATEMENT_MAX) => {
+                if let Some(names) = &mut self.names {
+                    names.forget(b"");
+                }
+                self.unnamed_parse(message, link, out)
+            }
             b'P' if self.caching == PreparedStatements::Disabled || header.total() > STATEMENT_MAX => self.raw_parse(message, name, link, out),
             b'P' => self.named_parse(message, name, link, out),
             b'C' if name.is_empty() && header.body == 2 && !anonymous => {
@@ -113,12 +118,18 @@ impl Client {
         }
         let (look, traits) = self.look_at(text, message.len() < whole);
         if let Text::Deallocate { name } = &look.statement
+            && name.name().starts_with(PREFIX)
+        {
+            self.unnamed.meet(link, out);
+            return Ok(self.refuse(header, Refusal::Unknown(name.name().as_ref().into()), link, out));
+        }
+        if let Text::Deallocate { name } = &look.statement
             && self.names.as_ref().is_some_and(|names| names.get(&name.name()).is_some())
         {
             let name: Box<[u8]> = name.name().as_ref().into();
             return self.parse_deallocate(header, &name, traits, link, out);
         }
-        link.barrier |= matches!(look.statement, Text::DeallocateAll | Text::DiscardAll);
+        link.barrier |= matches!(look.statement, Text::DeallocateAll | Text::DiscardAll) || may_drop(&traits);
         asks_sequences(&traits, link, out);
         self.restores(&traits);
         self.unnamed_traits = traits;
@@ -235,8 +246,8 @@ impl Client {
 
     /// A Bind, or a Describe of a statement.
     fn named_use(&mut self, (header, rest, at): At<'_>, name: &[u8], link: &mut Exchange, out: &mut Verdicts) -> Result<usize, Stop> {
-        let anonymous = self.caching == PreparedStatements::ExtendedAnonymous;
-        if name.is_empty() && !anonymous {
+        let kept = self.names.as_ref().is_some_and(|names| names.get(name).is_some());
+        if name.is_empty() && !kept {
             if header.kind == b'B' {
                 asks_sequences(&self.unnamed_traits, link, out);
                 link.suspicion.add(&self.unnamed_traits);
@@ -249,7 +260,7 @@ impl Client {
         }
         let Some(Entry { statement, shape }) = self.names.as_ref().and_then(|names| names.get(name)).cloned() else {
             self.unnamed.meet(link, out);
-            if name.is_empty() || name.starts_with(PREFIX) {
+            if name.starts_with(PREFIX) {
                 return Ok(self.refuse(header, Refusal::Unknown(name.into()), link, out));
             }
             // The server says that there is none, or has it by PREPARE.
@@ -272,6 +283,7 @@ impl Client {
             return Ok(self.drop_message(header));
         }
         link.suspicion.add(&statement.traits);
+        link.barrier |= may_drop(&statement.traits);
         self.restores(&statement.traits);
         link.committing |= commits(statement.text());
         let Some((portal, _)) = bind_names(&rest[HEADER..]) else { return Ok(self.plain(header, at, link, out, UNKNOWN)) };
@@ -321,8 +333,17 @@ impl Client {
             }
             Text::Deallocate { name } => {
                 let name = name.name();
-                let Some(names) = self.names.as_mut().filter(|names| names.get(&name).is_some()) else { return Ok(None) };
-                if link.is_unsure() || names.deallocating.is_some() {
+                let Some(names) = self.names.as_mut().filter(|names| names.get(&name).is_some()) else {
+                    if !name.starts_with(PREFIX) {
+                        return Ok(None);
+                    }
+                    // Ours are nobody's to drop.
+                    self.requests += 1;
+                    link.sent_refused(REFUSED_QUERY, Refusal::Unknown(name.as_ref().into()));
+                    out.to_server(refused_query);
+                    return Ok(Some(self.drop_message(header)));
+                };
+                if link.is_unsure() {
                     return Err(self.wait(link, out));
                 }
                 names.deallocating = Some(name.as_ref().into());
@@ -391,6 +412,12 @@ fn prepare_scratch(link: &mut Exchange, out: &mut Verdicts) {
 
 fn deallocate_scratch() -> Vec<u8> {
     [&b"DEALLOCATE "[..], &name_of(SCRATCH)].concat()
+}
+
+/// Whether a text may drop statements.
+#[inline]
+pub(super) fn may_drop(traits: &Traits) -> bool {
+    traits.may.contains(May::FREES) && traits.may.meets(May::PREPARES.with(May::SETS))
 }
 
 /// Whether PostgreSQL takes such a text in a failed transaction (IsTransactionExitStmt in src/backend/tcop/postgres.c).

@@ -293,7 +293,11 @@ impl Server {
                     b'S' if !ours => self.note_parameter(body, client),
                     b'E' => {
                         let end = self.note_error(body, false);
-                        let ours = client != 0 && body.windows(PREFIX.len()).any(|window| window == PREFIX);
+                        let ours = body.windows(PREFIX.len()).any(|window| window == PREFIX);
+                        if ours {
+                            self.heal(body);
+                        }
+                        let ours = ours && client != 0;
                         if ours {
                             out.to_client(|words| repeat(header, body, words));
                         }
@@ -425,6 +429,16 @@ impl Server {
     fn note_default(&mut self, body: &[u8]) {
         if let Some((name, value)) = parse_parameter_status(body).filter(|_| self.fitting) {
             report(&mut self.reported, name, value);
+        }
+    }
+
+    /// An error names a statement of ours. One that is not where it should be, or is where it should not, was dropped or made by something no text
+    /// showed: all of them go before anybody else comes.
+    #[cold]
+    fn heal(&mut self, body: &[u8]) {
+        if error_fields(body).is_ok_and(|fields| matches!(fields.sqlstate(), "26000" | "42P05")) {
+            self.exchange.shelf.all_old();
+            self.given.spoil();
         }
     }
 

@@ -143,9 +143,13 @@ impl Shelf {
         }
     }
 
-    /// The server was told to forget all statements.
+    /// The server was told to forget all statements, in front of all that are not sure yet.
     pub fn clear(&mut self) {
-        self.held = None;
+        let Some(held) = &mut self.held else { return };
+        let sure: Vec<u64> = held.iter().filter(|(_, held)| held.sure).map(|(id, _)| *id).collect();
+        for id in sure {
+            held.pop(&id);
+        }
     }
 
     /// What has to go for one more: the one unused for longest, unless the checkout at hand has used even that.
