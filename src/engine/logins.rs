@@ -1,5 +1,6 @@
 //! Clients before their first query: a fresh socket, its login, the parameters it is greeted with.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,6 +13,7 @@ use crate::mail::{Asker, Desk, Job, Mail, SharedPool, VerifierCell};
 use crate::session::client::Client;
 use crate::session::login::{Identity, LONG_KEY, Login, Step};
 use crate::session::parameters::Profile;
+use crate::session::spelling::spelled;
 use crate::wire::server;
 
 use super::core::Core;
@@ -343,7 +345,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(parameters) = state.parameters.load_full() else { return };
         let mut words = Vec::new();
         for (name, value) in parameters.iter() {
-            let value = peer.profile.get(name).unwrap_or(value);
+            let value = peer.profile.get(name).map_or(Cow::from(value), |asked| spelled(name, asked, value));
             // These came in one message from the server, or in one startup packet, so that they fit one now.
             let _ = server::parameter_status(&mut words, name.as_bytes(), value.as_bytes());
         }

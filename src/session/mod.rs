@@ -3,9 +3,9 @@
 //! `login` proves who a client is, `client` reads its messages, `greeting` logs in at a server, `server` reads that server's messages, `exchange`
 //! is what is outstanding between the two (in the words of `kinds`). What makes a shared server look like one's own: `naming` and `names` for a
 //! client's named statements, `statements` for their texts, `shelf` for what a server holds of them, `unnamed` for the one without a name;
-//! `parameters` for what a session was given, `suspicion` for what may have changed there, `inquiry` for the question what has. `control` is what
-//! statement mode refuses, `relay` all there is between a client that replicates and its server. The engine owns all of them, carries out their
-//! verdicts, and asks the pool for servers when a client wants one.
+//! `parameters` for what a session was given, `suspicion` for what may have changed there, `inquiry` for the question what has,
+//! `spelling` for how a client is told what it asked for. `control` is what statement mode refuses, `relay` all there is between a client that
+//! replicates and its server. The engine owns all of them, carries out their verdicts, and asks the pool for servers when a client wants one.
 
 pub mod client;
 pub mod control;
@@ -22,6 +22,7 @@ pub mod parameters;
 pub mod relay;
 pub mod server;
 pub mod shelf;
+pub mod spelling;
 pub mod statements;
 pub mod suspicion;
 pub mod unnamed;

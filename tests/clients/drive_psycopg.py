@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import decimal
+import os
 import threading
 
 import psycopg
@@ -19,6 +20,22 @@ def connect(**more):
 def names_it_gave(conn):
     """How many statements the driver has prepared by itself: it does so when a text comes for the sixth time."""
     return len(conn._prepared._names)
+
+
+def what_it_is_told_at_first():
+    """What libpq asks for when it connects comes back as PostgreSQL spells it."""
+    names = ["client_encoding", "DateStyle", "IntervalStyle", "TimeZone", "standard_conforming_strings", "application_name", "server_version"]
+    for asks in ({}, {"PGDATESTYLE": "German", "PGTZ": "Asia/Tokyo"}, {"PGDATESTYLE": "sql, euro"}, {"PGDATESTYLE": "ISO"}):
+        for encoding in ("utf-8", "ISO_8859-15", "sql_ascii"):
+            os.environ.update(asks)
+            conns = [psycopg.connect("", client_encoding=encoding, **more) for more in ({}, direct)]
+            for name in asks:
+                del os.environ[name]
+            told = [{name: conn.info.parameter_status(name) for name in names} for conn in conns]
+            assert told[0] == told[1], told
+            for conn in conns:
+                assert conn.execute("SELECT 'ok'").fetchone()[0] in ("ok", b"ok")
+                conn.close()
 
 
 def the_same_names_for_other_statements():
@@ -346,6 +363,7 @@ def ask(conn, sql, values):
     return cursor.fetchall() if cursor.description else []
 
 
+what_it_is_told_at_first()
 the_same_names_for_other_statements()
 more_statements_than_it_keeps()
 errors_of_statements_it_prepared()
