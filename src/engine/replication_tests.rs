@@ -150,6 +150,15 @@ fn it_waits_like_everybody_and_nobody_overtakes_it() {
     house.world.peer_close(mine);
     house.settle();
     assert_eq!((house.read(last).0.as_str(), house.permits()), ("CZ", (1, 1)));
+    // A place that is free is not filled with what he who waits cannot use.
+    let (mine, next) = (standby(&mut house), replicating(&mut house, "database"));
+    let before = house.servers.len();
+    house.world.peer_close(mine);
+    house.settle();
+    assert!(house.read(next).0.ends_with("KZ"));
+    assert_eq!((house.servers.len(), house.servers[before].packet.contains("replication")), (before + 1, true));
+    house.world.peer_close(next);
+    house.settle();
     // One who waits too long is told.
     assert_eq!(house.ask(first, "BEGIN;SELECT 1").0, "CZ");
     let late = replicating(&mut house, "true");
