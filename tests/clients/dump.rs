@@ -4,7 +4,7 @@
 use super::house::{House, one};
 use super::support::place::Folder;
 use super::support::tools::start_program;
-use super::support::{Login, Version, pgbench, psql};
+use super::support::{Login, Version, beside, pgbench, psql};
 use std::time::Duration;
 
 /// How long a program may take on a busy machine.
@@ -53,16 +53,8 @@ fn beside_others(house: &House, work: impl FnOnce()) {
     let text = "SET TimeZone = 'Asia/Tokyo';\nSET DateStyle = 'German';\nSET search_path = inner_one, public;\nSET extra_float_digits = 0;\n\
         BEGIN;\nSELECT pg_sleep(0.001);\nCOMMIT;\n";
     std::fs::write(&script, text).expect("our own folder");
-    let over = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(std::sync::atomic::Ordering::Relaxed) {
-                pgbench(&login, &["-n", "-c", "6", "-t", "10", "-f", script.to_str().expect("a path in UTF-8")], RUN).expect_success();
-            }
-        });
-        work();
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
-    });
+    let run = || drop(pgbench(&login, &["-n", "-c", "6", "-t", "10", "-f", script.to_str().expect("a path in UTF-8")], RUN).expect_success());
+    beside(run, work);
 }
 
 #[test]

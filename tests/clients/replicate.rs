@@ -5,7 +5,7 @@ use super::house::{House, one};
 use super::replication::{house, wait_for_walsenders, walsenders};
 use super::support::place::Folder;
 use super::support::tools::{Running, start_program, system_postgres};
-use super::support::{Login, Postgres, SOON, Version, pgbench, python, raw::Raw, wait_until};
+use super::support::{Login, Postgres, SOON, Version, beside, pgbench, python, raw::Raw, wait_until};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -31,16 +31,8 @@ fn run(login: &Login, name: &str, arguments: &[&str]) -> String {
 fn beside_others(house: &House, work: impl FnOnce()) {
     let login = house.login("other");
     pgbench(&login, &["-i", "-q", "-I", "dtgvp"], RUN).expect_success();
-    let over = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(std::sync::atomic::Ordering::Relaxed) {
-                pgbench(&login, &["-n", "-c", "4", "-t", "20"], RUN).expect_success();
-            }
-        });
-        work();
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
-    });
+    let run = || drop(pgbench(&login, &["-n", "-c", "4", "-t", "20"], RUN).expect_success());
+    beside(run, work);
 }
 
 #[test]

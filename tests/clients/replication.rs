@@ -3,7 +3,7 @@
 
 use super::house::{House, cancel, error, extended, one, tags};
 use super::support::raw::{self, Message, Raw};
-use super::support::{Dog, Login, Postgres, SOON, Version, config, pace, wait_until};
+use super::support::{Dog, Login, Postgres, SOON, Version, beside, config, pace, wait_until};
 use std::time::{Duration, Instant};
 
 crate::on_both!(
@@ -480,20 +480,14 @@ fn the_end_of_pg_dog_waits_for_no_stream(version: Version) {
     open.rows("BEGIN; SELECT 1");
     let from = position(&mut busy);
     stream(&mut busy, &from);
-    let (writes, over) = (std::sync::atomic::AtomicBool::new(true), std::sync::atomic::Ordering::Relaxed);
-    std::thread::scope(|scope| {
-        // The log goes on, so that most of the time a message is on its way.
-        scope.spawn(|| {
-            while writes.load(over) {
-                write_log(&mut watch.direct, 1);
-            }
-        });
+    // The log goes on, so that most of the time a message is on its way.
+    let writing = || write_log(&mut watch.direct, 1);
+    beside(writing, || {
         (0..50).for_each(|_| drop(busy.read()));
         house.dog.signal("TERM");
         let end = idle.read_until_closed();
         assert_eq!((error(&end)[&'C'].as_str(), end.len()), ("57P01", 1));
         let end = busy.read_until_closed();
-        writes.store(false, over);
         let (last, before) = end.split_last().expect("it is told");
         assert_eq!(last.sqlstate(), "57P01");
         assert!(before.iter().all(|message| message.tag == b'd'), "it was told in the middle of a message");

@@ -20,6 +20,7 @@ pub use raw::Raw;
 pub use shim::{Cut, Shim};
 pub use tools::{Login, Output, go, java, node, pgbench, psql, python, query};
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything that should happen at once may take on a busy machine.
@@ -40,6 +41,26 @@ pub fn poll(bound: Duration, mut condition: impl FnMut() -> bool) -> bool {
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Does `again` over and over beside `work`, until that ends, well or not.
+pub fn beside<T>(mut again: impl FnMut() + Send, work: impl FnOnce() -> T) -> T {
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let over = &AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _over = Over(over);
+        scope.spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                again();
+            }
+        });
+        work()
+    })
 }
 
 /// The pace of a client or of somebody who looks on: how fast it asks, reads or looks. No test may need it to have passed.
