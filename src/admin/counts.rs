@@ -195,6 +195,9 @@ pub struct Tally {
     pub force_closed: Count,
     /// gauge: servers in a transaction whose client says nothing
     pub idle_in_transaction: Count,
+    /// times a client began to keep its server, and ended to
+    pub pinned: Count,
+    pub unpinned: Count,
     times: OnceLock<Box<Times>>,
 }
 

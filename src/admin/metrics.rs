@@ -52,6 +52,9 @@ pub struct PoolFigures {
     pub sv_active: u64,
     pub sv_idle: u64,
     pub sv_idle_xact: u64,
+    /// servers that their clients keep between transactions, and how often one has begun to
+    pub sv_pinned: u64,
+    pub pins: u64,
     pub maxwait_us: u64,
     pub healthy: bool,
     pub paused: bool,
@@ -204,11 +207,12 @@ const POOL_METRICS: &[PoolMetric] = &[
     gauge("sv_active", "Servers in use.", |pool| Value::Int(pool.sv_active)),
     gauge("sv_idle", "Servers that rest.", |pool| Value::Int(pool.sv_idle)),
     gauge("sv_idle_xact", "Servers in a transaction whose client says nothing.", |pool| Value::Int(pool.sv_idle_xact)),
-    gauge("sv_locked", "Servers locked to a client between transactions; 0 until that is built.", |_| Value::Int(0)),
+    gauge("sv_locked", "Servers that their clients keep between transactions.", |pool| Value::Int(pool.sv_pinned)),
     gauge("maxwait", "How long the first client in the queue has waited.", |pool| Value::Seconds(pool.maxwait_us)),
     counter("errors", "Errors of servers, and of getting one.", |pool| Value::Int(pool.counts.errors)),
     counter("out_of_sync", "Server connections closed because they could not be brought back in step.", |pool| Value::Int(pool.out_of_sync)),
     // Ours.
+    counter("pins", "Times a client began to keep its server between transactions.", |pool| Value::Int(pool.pins)),
     gauge("sv_total", "Server connections in any state.", |pool| Value::Int(pool.connections)),
     gauge("pool_healthy", "1 unless the last try to reach the server failed.", |pool| Value::Int(u64::from(pool.healthy))),
     gauge("pool_paused", "1 while PAUSE holds the pool.", |pool| Value::Int(u64::from(pool.paused))),

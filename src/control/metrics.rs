@@ -260,6 +260,8 @@ fn pool_figures(pool: &SharedPool, counts: Counts, period: Period, now: u64) -> 
         figures.out_of_sync += tally.out_of_sync.get();
         figures.force_closed += tally.force_closed.get();
         figures.sv_idle_xact += tally.idle_in_transaction.get();
+        figures.pins += tally.pinned.get();
+        figures.sv_pinned += tally.pinned.get().saturating_sub(tally.unpinned.get());
         let Some(times) = tally.timed() else { continue };
         timed = true;
         let all = [&times.wait, &times.query, &times.transaction, &times.added];

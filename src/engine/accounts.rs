@@ -125,6 +125,16 @@ impl<D: Door, K: Desk> Core<D, K> {
         pool.tally.idle_in_transaction.set(pool.tally.idle_in_transaction.get().saturating_sub(1));
     }
 
+    /// A client keeps this server between its transactions, or no longer does.
+    pub(super) fn account_pin(&mut self, server: u32, pinned: bool) {
+        let Some(Peer::Server(link)) = self.peers.get_mut(server as usize) else { return };
+        if std::mem::replace(&mut link.pinned, pinned) == pinned {
+            return;
+        }
+        let Some(Some(pool)) = self.pools.get(link.pool as usize) else { return };
+        if pinned { pool.tally.pinned.add(1) } else { pool.tally.unpinned.add(1) }
+    }
+
     /// Adds what has happened on a server since the last time. Its times count from `granted_at`.
     pub(super) fn account(&mut self, server: u32) {
         let now = self.now;

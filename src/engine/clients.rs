@@ -246,6 +246,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             self.learn(slot, server);
         }
         let pinned = matches!(&self.peers[server as usize], Peer::Server(peer) if !peer.link.server.exchange.pins.is_empty());
+        if free {
+            self.account_pin(server, pinned);
+        }
         if free && (!pinned || self.draining) {
             self.release(slot, server);
         }
@@ -299,7 +302,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         peer.server = NOBODY;
         peer.idle_since = now;
-        let session_mode = peer.client.mode() == PoolerMode::Session;
+        // One that was kept is only taken from its client to end.
+        let session_mode = peer.client.mode() == PoolerMode::Session || !link.link.server.exchange.pins.is_empty();
         if always {
             link.link.server.was_used(link.client_number);
         }

@@ -366,7 +366,9 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn listen_to(&mut self, client: u32) {
         let Some(Peer::Client(peer)) = self.peers.get(client as usize) else { return };
         let blocked = peer.server != NOBODY && self.links.backlog(peer.server) > 0;
-        if self.links.is_paused(client) && !blocked && self.links.held(client) < super::HELD_MAX {
+        // A message that has to be there whole is waited for, whatever it takes.
+        let most = super::HELD_MAX.max(peer.client.needs());
+        if self.links.is_paused(client) && !blocked && self.links.held(client) < most {
             self.links.resume(client);
         }
     }

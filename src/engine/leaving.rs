@@ -34,6 +34,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             self.post.send(core, Mail::Refund { pool }, &mut self.links.door);
         }
         self.account(slot);
+        self.account_pin(slot, false);
         let Some(Some(slice)) = self.pools.get_mut(pool as usize).map(Option::as_mut) else { return };
         let slice = &mut slice.slice;
         if ended {

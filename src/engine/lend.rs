@@ -460,6 +460,7 @@ impl ServerPeer {
             pace: Pace::default(),
             leg: false,
             suspect: false,
+            pinned: false,
             cancel_again: false,
             heir: None,
         }

@@ -72,6 +72,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             waits_since: 0,
             idle_since: 0,
             watched: false,
+            begun_watched: false,
             operator: false,
             database: String::new(),
             user: String::new(),

@@ -264,7 +264,7 @@ pub(super) fn is_closing(server: &ServerPeer) -> bool {
 
 /// A client that keeps its server between transactions, at the end of one, in a pool that is held: what it asks next has to wait.
 pub(super) fn is_held(client: &ClientPeer, server: &ServerPeer) -> bool {
-    client.client.mode() == PoolerMode::Session
+    (client.client.mode() == PoolerMode::Session || !server.link.server.exchange.pins.is_empty())
         && client.client.at_boundary()
         && server.link.server.exchange.is_free()
         && client.pool.as_ref().is_some_and(|pool| pool.state.ledger.held())

@@ -74,6 +74,8 @@ pub struct ClientPeer {
     pub idle_since: u64,
     /// a `Timer::Watch` is armed
     pub watched: bool,
+    /// a `Timer::Begun` is armed
+    pub begun_watched: bool,
     /// it asked for the admin database, as that was called then
     pub operator: bool,
     pub database: String,
@@ -139,6 +141,8 @@ pub struct ServerPeer {
     pub told: Told,
     /// and how long they have taken
     pub pace: Pace,
+    /// its client keeps it between transactions, and that is counted
+    pub pinned: bool,
     /// a cancel request is on its way
     pub leg: bool,
     /// a cancel request was given up half way: it may still arrive, so that nobody else gets this server

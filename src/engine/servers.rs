@@ -224,7 +224,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
                 Verdict::ToClient(range) => {
                     let words = &verdicts.words[range.clone()];
-                    let own = self.peers[client as usize].client().filter(|_| words.first() == Some(&b'E'));
+                    let own = self.peers[client as usize].client().filter(|_| verdicts.names_ours && words.first() == Some(&b'E'));
                     let own = own.and_then(|peer| peer.client.in_its_words(words));
                     self.links.say(client, own.as_deref().unwrap_or(words));
                 }

@@ -17,6 +17,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             return self.sender_orphaned(server);
         }
         self.account(server);
+        self.account_pin(server, false);
         let recovery = self.published.snapshot.general.connection_recovery;
         let Some(link) = self.peers[server as usize].server() else { return };
         let exchange = &link.link.server.exchange;

@@ -145,7 +145,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(peer) = self.peers[client as usize].client() else { return };
         peer.idle_since = now;
         let limit = peer.pool.as_ref().map_or(u64::MAX, |pool| ns(pool.spec.limits.client_idle_in_transaction_timeout));
-        if limit != u64::MAX {
+        if limit != u64::MAX && !std::mem::replace(&mut peer.begun_watched, true) {
             let generation = self.links.generation(client);
             self.wheel.arm(now.saturating_add(limit), Timer::Begun { slot: client, generation });
         }
@@ -153,13 +153,21 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// The timer of `has_begun`; that transaction may be over, and another one begun.
     pub(super) fn begun_due(&mut self, client: u32) {
-        let Some(Peer::Client(peer)) = self.peers.get(client as usize) else { return };
+        let now = self.now;
+        let Some(peer) = self.peers[client as usize].client() else { return };
+        peer.begun_watched = false;
         let Some(pool) = &peer.pool else { return };
         let limit = pool.spec.limits.client_idle_in_transaction_timeout;
-        let idle = peer.server == NOBODY && peer.ticket.is_none() && peer.client.has_begun();
-        if idle && self.now.saturating_sub(peer.idle_since) >= ns(limit) {
-            self.took_too_long(client, &TooLong::IdleInTransaction(limit));
+        if peer.server != NOBODY || peer.ticket.is_some() || !peer.client.has_begun() {
+            return;
         }
+        let at = peer.idle_since.saturating_add(ns(limit));
+        if at <= now {
+            return self.took_too_long(client, &TooLong::IdleInTransaction(limit));
+        }
+        peer.begun_watched = true;
+        let generation = self.links.generation(client);
+        self.wheel.arm(at, Timer::Begun { slot: client, generation });
     }
 
     /// A client has begun to wait: it is told so if that takes long.

@@ -24,10 +24,10 @@ use super::Verdicts;
 use super::control::{Begins, LOOK_MAX, begins_transaction};
 use super::exchange::{Due, EVICT, Exchange, OUR_BEGIN, OUR_QUERY, OUR_RESTORE, OUR_SYNC, REFUSED_QUERY, Refusal, Status, UNKNOWN, refused_query};
 use super::names::Names;
-use super::naming::may_drop;
+use super::naming::{STATEMENT_MAX, may_drop};
 use super::parameters::Profile;
-use super::statements::{Front, PREFIX, Traits};
-use super::suspicion::{Pins, traits};
+use super::statements::{Front, PREFIX, Resets, Traits};
+use super::suspicion::{Pins, UNSEEN, traits};
 use super::unnamed::Unnamed;
 use crate::wire::client::{close_statement, sync};
 use crate::wire::set::settings;
@@ -75,8 +75,8 @@ pub struct Client {
     failed: bool,
     /// it has used the server at hand
     attached: bool,
-    /// parameters that a RESET has taken have to be given back behind the next Sync
-    restoring: bool,
+    /// parameters that a RESET has taken and that have to be given back, behind the next Sync
+    restoring: Vec<String>,
     /// messages of our own making skip to Sync (no server was there to do it)
     skipping: bool,
     /// bytes of a Query or Parse message beyond which it is not read without being asked about
@@ -106,7 +106,7 @@ impl Client {
             begun: None,
             failed: false,
             attached: false,
-            restoring: false,
+            restoring: Vec::new(),
             skipping: false,
             limit: usize::MAX,
             large: false,
@@ -230,7 +230,7 @@ impl Client {
     /// The server goes back: what it tells about our statements is taken note of.
     pub fn detached(&mut self, link: &mut Exchange) {
         self.attached = false;
-        self.restoring = false;
+        self.restoring.clear();
         self.unnamed.settle(link);
         if let Some(names) = &mut self.names {
             names.detached(link);
@@ -350,11 +350,22 @@ impl Client {
             b'Q' if self.mode == PoolerMode::Transaction => return self.detached_query(header, rest, out),
             _ if self.skipping => {}
             b'C' if self.closes_at_once(header, rest)? => out.to_client(close_complete),
+            b'P' => return Err(self.want_whole(header, rest, STATEMENT_MAX)),
+            b'Q' => return Err(self.want_whole(header, rest, TEXT_MAX)),
             _ => return Err(Stop::Want),
         }
         self.body = header.body;
         self.body_goes_on = false;
         Ok(HEADER)
+    }
+
+    /// The message needs a server; one that has to be looked at whole takes none before it is there.
+    fn want_whole(&mut self, header: frame::Header, rest: &[u8], most: usize) -> Stop {
+        if header.total() > most || rest.len() >= header.total() || self.mode == PoolerMode::Session {
+            return Stop::Want;
+        }
+        self.needs = header.total();
+        Stop::More
     }
 
     /// BEGIN needs no server yet, and its COMMIT or ROLLBACK none at all when nothing was done in between.
@@ -365,7 +376,7 @@ impl Client {
             return Ok(HEADER);
         }
         let Some(message) = rest.get(HEADER..header.total()).filter(|message| message.len() <= LOOK_MAX) else {
-            return Err(if header.total() <= LOOK_MAX { Stop::More } else { Stop::Want });
+            return Err(self.want_whole(header, rest, TEXT_MAX));
         };
         // Hardly any other text begins like that.
         if !matches!(message.first(), Some(b'b' | b'B' | b's' | b'S' | b'c' | b'C' | b'e' | b'E' | b'r' | b'R' | b'a' | b'A')) {
@@ -419,6 +430,9 @@ impl Client {
             }
             kind => {
                 self.requests += u64::from(kind == b'F');
+                if kind == b'F' && shared && !is_large_object(rest) {
+                    link.suspicion.add(&Traits { may: UNSEEN, ..Traits::default() });
+                }
                 link.sent_as(kind, UNKNOWN);
                 if kind == b'P' {
                     let mut parts = rest[HEADER..].splitn(2, |byte| *byte == 0);
@@ -499,12 +513,12 @@ impl Client {
                 link.barrier |= may_drop(&traits);
                 link.suspicion.add(&traits);
             }
-            self.restoring |= traits.resets && !self.startup.is_empty();
+            self.restores(&traits);
         }
         self.requests += 1;
         link.committing |= commits(&rest[HEADER..]);
         link.sent(b'Q');
-        if self.restoring && rest.len() >= header.total() {
+        if !self.restoring.is_empty() && rest.len() >= header.total() {
             out.forward(at..at + header.total());
             self.restore(link, out);
             return Ok(header.total());
@@ -515,19 +529,36 @@ impl Client {
     /// A RESET goes back to what the client asked for when it came, which the server does not know.
     #[inline]
     fn restore(&mut self, link: &mut Exchange, out: &mut Verdicts) {
-        if std::mem::take(&mut self.restoring) {
-            let startup = &self.startup;
-            let values = startup.names().filter_map(|name| Some((name, Some(startup.get(name)?))));
-            let text = settings(values);
-            // It came in one startup packet.
-            out.to_server(|words| _ = query_message(words, text.as_bytes()));
-            link.sent(OUR_RESTORE);
+        if !self.restoring.is_empty() {
+            self.give_back(link, out);
         }
     }
 
-    /// Messages of the extended protocol in front of the next Sync reset parameters.
+    #[cold]
+    fn give_back(&mut self, link: &mut Exchange, out: &mut Verdicts) {
+        let names = std::mem::take(&mut self.restoring);
+        let text = settings(names.iter().filter_map(|name| Some((name.as_str(), Some(self.startup.get(name)?)))));
+        // It came in one startup packet.
+        out.to_server(|words| _ = query_message(words, text.as_bytes()));
+        link.sent(OUR_RESTORE);
+    }
+
+    /// A text resets parameters: those that the client has asked for when it came are due.
+    #[inline]
     pub(super) fn restores(&mut self, traits: &Traits) {
-        self.restoring |= traits.resets && !self.startup.is_empty();
+        if traits.resets == Resets::Nothing || self.startup.is_empty() {
+            return;
+        }
+        // RESET ALL leaves alone for whom the session speaks (GUC_NO_RESET_ALL in guc_tables.c).
+        let taken = |name: &str| match traits.resets {
+            Resets::All => !matches!(name, "role" | "session_authorization"),
+            _ => traits.sets.iter().any(|set| set.eq_ignore_ascii_case(name.as_bytes())),
+        };
+        for name in self.startup.names().filter(|name| taken(name)) {
+            if !self.restoring.iter().any(|known| known == name) {
+                self.restoring.push(name.to_string());
+            }
+        }
     }
 
     /// Whether a text of `length` bytes, of which `text` is here, is refused because it begins a transaction.
@@ -550,7 +581,7 @@ pub(super) fn asks_sequences(traits: &Traits, link: &mut Exchange, out: &mut Ver
     if !traits.may.contains(May::SEQUENCES) {
         return;
     }
-    let outside = link.is_quiet_but_for_ours() && link.status() == Status::Idle;
+    let outside = link.is_quiet_but_for_ours() && link.status() == Status::Idle && !link.has_begun();
     if outside && !link.pins.contains(Pins::SEQUENCES) {
         // Fixed and short.
         out.to_server(|words| _ = query_message(words, b"DISCARD SEQUENCES"));
@@ -565,6 +596,12 @@ pub(super) fn evict(id: u64, link: &mut Exchange, out: &mut Verdicts) {
     // Fixed and short.
     out.to_server(|words| _ = close_statement(words, &name));
     link.sent_named(EVICT, id);
+}
+
+/// Whether a function call is one of the large objects' (their oids in src/include/catalog/pg_proc.dat), whose descriptors end with the transaction.
+fn is_large_object(call: &[u8]) -> bool {
+    let oid = call.get(HEADER..HEADER + 4).map(|oid| u32::from_be_bytes([oid[0], oid[1], oid[2], oid[3]]));
+    matches!(oid, Some(715 | 764 | 767 | 952..=958 | 964 | 1004 | 3170..=3172))
 }
 
 /// Appends what takes its turn among a server's answers.

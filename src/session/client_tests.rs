@@ -93,9 +93,7 @@ fn synced() -> Vec<u8> {
 
 /// A server that holds another client's statement.
 fn foreign() -> Exchange {
-    let mut link = Exchange::default();
-    link.unnamed = 77;
-    link
+    Exchange { unnamed: 77, ..Exchange::default() }
 }
 
 /// A conversation with everything in it.

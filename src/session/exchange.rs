@@ -396,7 +396,7 @@ impl Exchange {
     }
 
     /// The oldest outstanding message; ends of copies that turned out not to be one are passed over, as the server does.
-    fn head_past_copy_ends(&mut self) -> Option<u8> {
+    pub(super) fn head_past_copy_ends(&mut self) -> Option<u8> {
         while self.head() == Some(COPY_END) {
             self.pop();
         }

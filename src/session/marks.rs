@@ -39,7 +39,7 @@ impl Exchange {
         if self.mid_message {
             return None;
         }
-        let due = match self.head()? {
+        let due = match self.head_past_copy_ends()? {
             HAD_PARSE => Due::ParseComplete,
             HAD_CLOSE => Due::CloseComplete,
             _ => return None,
@@ -53,6 +53,7 @@ impl Exchange {
     /// A client comes, or goes: nothing that was its is anybody's any more.
     pub fn meets(&mut self) {
         self.changed = false;
+        self.ours_failed = false;
         self.outcomes.clear();
         self.barrier = false;
         self.dropped = Dropped::Nothing;
@@ -85,6 +86,11 @@ impl Exchange {
     /// The server answers a query of ours that makes its session fit.
     pub fn is_fitting(&self) -> bool {
         self.head() == Some(OUR_QUERY)
+    }
+
+    /// The client's BEGIN is on its way.
+    pub fn has_begun(&self) -> bool {
+        self.expected.contains(&OUR_BEGIN)
     }
 
     /// Nothing of a client's is outstanding.

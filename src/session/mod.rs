@@ -56,6 +56,8 @@ fn panic_if_asked(bytes: &[u8]) {
 pub struct Verdicts {
     pub list: Vec<Verdict>,
     pub words: Vec<u8>,
+    /// an error of the server's is among the words for the client, and names a statement of ours
+    pub names_ours: bool,
 }
 
 impl Verdicts {
@@ -63,6 +65,7 @@ impl Verdicts {
     pub fn clear(&mut self) {
         self.list.clear();
         self.words.clear();
+        self.names_ours = false;
     }
 
     /// Forwards `range`, joined to the range before it where they touch.

@@ -25,11 +25,11 @@ use super::exchange::{
 use super::names::Entry;
 use super::shelf::Has;
 use super::statements::{Folds, PREFIX, Statement, Traits, name_of};
-use super::suspicion::Pins;
+use super::suspicion::{Pins, UNSEEN};
 use super::unnamed::UNNAMED_MAX;
 
 /// A named statement's Parse up to this size is kept to be prepared again; the client of a larger one keeps its server.
-const STATEMENT_MAX: usize = 256 * 1024;
+pub(super) const STATEMENT_MAX: usize = 256 * 1024;
 /// Bytes of a message that are looked at to find a statement's name.
 const NAMES_MAX: usize = 1024;
 /// The statement that stands for the one of a DEALLOCATE: nothing, prepared for that purpose.
@@ -132,7 +132,13 @@ impl Client {
         link.barrier |= matches!(look.statement, Text::DeallocateAll | Text::DiscardAll) || may_drop(&traits);
         asks_sequences(&traits, link, out);
         self.restores(&traits);
-        self.unnamed_traits = traits;
+        if link.is_active() {
+            // This Parse may be skipped, and leave the one before.
+            let before = std::mem::take(&mut self.unnamed_traits);
+            self.unnamed_traits = Traits { may: before.may | traits.may, sets: [before.sets, traits.sets].concat(), ..traits };
+        } else {
+            self.unnamed_traits = traits;
+        }
         link.committing |= commits(text);
         let tag = self.unnamed.parse(message, whole, link, out);
         Ok(self.plain(header, at, link, out, tag))
@@ -145,7 +151,7 @@ impl Client {
             return Ok(self.refuse(header, Refusal::Exists(name.into()), link, out));
         }
         link.pins = link.pins.with(Pins::NAMED);
-        link.suspicion.add(&Traits { may: May::ANYTHING, ..Traits::default() });
+        link.suspicion.add(&Traits { may: UNSEEN, ..Traits::default() });
         link.sent(RAW_PARSE);
         Ok(self.pass(header, at, out))
     }
@@ -263,7 +269,10 @@ impl Client {
             if name.starts_with(PREFIX) {
                 return Ok(self.refuse(header, Refusal::Unknown(name.into()), link, out));
             }
-            // The server says that there is none, or has it by PREPARE.
+            // The server says that there is none, or has it by PREPARE, of whatever kind it is.
+            if link.pins.contains(Pins::NAMED) || link.pins.contains(Pins::PREPARED) {
+                link.suspicion.add(&Traits { may: UNSEEN, ..Traits::default() });
+            }
             return Ok(self.plain(header, at, link, out, UNKNOWN));
         };
         if header.kind == b'B' {
@@ -285,7 +294,7 @@ impl Client {
         link.suspicion.add(&statement.traits);
         link.barrier |= may_drop(&statement.traits);
         self.restores(&statement.traits);
-        link.committing |= commits(statement.text());
+        link.committing |= commits(&statement.rest);
         let Some((portal, _)) = bind_names(&rest[HEADER..]) else { return Ok(self.plain(header, at, link, out, UNKNOWN)) };
         let taken = HEADER + portal.len() + name.len() + 2;
         out.to_server(|words| bind_again(words, portal, &statement.name, header.total() - taken));

@@ -273,8 +273,7 @@ impl Given {
                 sure &= !profile.names().any(is_doubtful);
             }
             Dirt::Calls(who) | Dirt::Used(who) if who != client => {
-                let is_used = matches!(self.dirt, Dirt::Used(_));
-                text.push_str(if is_used { THOROUGH } else { "RESET SESSION AUTHORIZATION;RESET ALL;" });
+                text.push_str(THOROUGH);
                 profile.set_all(&mut text);
                 sure &= !profile.names().any(is_doubtful);
             }

@@ -79,7 +79,7 @@ pub struct Server {
     /// a question of ours is at work, and what has been answered so far
     asking: Option<Box<(Question, Answer)>>,
     /// what the server has said of what its client has left, in order; taken whenever the server is free
-    learned: Vec<Box<(Question, Answer)>>,
+    learned: Vec<(Question, Answer)>,
     /// a change of the schema was seen
     schema_changed: bool,
     /// code and message of the last error that answered a query of ours
@@ -173,7 +173,7 @@ impl Server {
             self.changed.clear();
         }
         for learned in self.learned.drain(..) {
-            let (question, answer) = *learned;
+            let (question, answer) = learned;
             self.exchange.pins = answer.pins(&question, self.exchange.pins);
             let before = now.as_ref().unwrap_or(profile);
             now = answer.profile(&question, before, startup).or(now);
@@ -299,6 +299,7 @@ impl Server {
                         }
                         let ours = ours && client != 0;
                         if ours {
+                            out.names_ours = true;
                             out.to_client(|words| repeat(header, body, words));
                         }
                         return (!ours, end);
@@ -326,7 +327,7 @@ impl Server {
             self.tell_fitted(client, out);
         }
         if asked {
-            self.learned.extend(self.asking.take());
+            self.learned.extend(self.asking.take().map(|asked| *asked));
         }
         let forward = reply == Reply::Forward;
         if forward {

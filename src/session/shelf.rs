@@ -52,18 +52,12 @@ pub enum Has {
 }
 
 /// The statements of one server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Shelf {
     held: Option<Box<LruCache<u64, Held>>>,
     keep: Keep,
     now: u64,
     turn: u32,
-}
-
-impl Default for Shelf {
-    fn default() -> Shelf {
-        Shelf { held: None, keep: Keep::default(), now: 0, turn: 0 }
-    }
 }
 
 impl Shelf {
@@ -169,8 +163,9 @@ impl Shelf {
             return None;
         }
         let (&id, oldest) = held.peek_lru()?;
-        // One whose Parse is still on its way could come back behind its Close.
-        if oldest.turn == turn || !oldest.sure {
+        // One whose Parse is still on its way could come back behind its Close. A client that keeps its server for long does not keep all it has used.
+        let kept = oldest.turn == turn && held.len() < limit.saturating_mul(2).saturating_add(8);
+        if kept || !oldest.sure {
             return None;
         }
         held.pop(&id);

@@ -6,7 +6,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use ahash::{AHashMap, AHasher};
 
@@ -33,14 +33,28 @@ pub struct Folds {
     pub schema: u64,
 }
 
+/// A core takes it only for a text that it has never seen, for a look into a table, and the library has many of them.
+#[expect(clippy::disallowed_types, reason = "a text that is new to a core is looked for where all cores can find it")]
+type Mutex<T> = std::sync::Mutex<T>;
+
+/// Which parameters a text brings back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resets {
+    #[default]
+    Nothing,
+    /// those that it names
+    Named,
+    All,
+}
+
 /// What a text does to the session each time it is executed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traits {
     pub may: May,
     /// the parameters it sets or resets, as far as the text shows their names
     pub sets: Vec<Box<[u8]>>,
-    /// it brings those parameters, or all, back to what they were at the session's start
-    pub resets: bool,
+    /// what it brings back to what it was at the session's start
+    pub resets: Resets,
     /// it sets a parameter for the rest of the transaction
     pub local: bool,
 }
@@ -49,7 +63,7 @@ impl Traits {
     /// It leaves nothing in the session.
     #[inline]
     pub fn is_plain(&self) -> bool {
-        self.may.without(May::NOW.with(May::BEGINS)).is_nothing() && self.sets.is_empty() && !self.local && !self.resets
+        self.may.without(May::NOW.with(May::BEGINS)).is_nothing() && self.sets.is_empty() && !self.local && self.resets == Resets::Nothing
     }
 }
 

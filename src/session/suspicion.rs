@@ -5,7 +5,7 @@
 use crate::sql::look::{Look, Statement as Text};
 use crate::sql::may::May;
 
-use super::statements::Traits;
+use super::statements::{Resets, Traits};
 
 /// Names of parameters that are remembered; when there are more, all parameters are asked about.
 const NAMES_MAX: usize = 64;
@@ -114,15 +114,15 @@ impl Suspicion {
 
     #[cold]
     fn note(&mut self, traits: &Traits) {
-        self.may = self.may | traits.may;
+        self.may |= traits.may;
         self.local |= traits.local;
         for name in &traits.sets {
             if let Some(known) = self.names.iter_mut().find(|(known, _)| known == name) {
-                known.1 |= !traits.resets;
+                known.1 |= traits.resets == Resets::Nothing;
             } else if self.names.len() < NAMES_MAX {
-                self.names.push((name.clone(), !traits.resets));
+                self.names.push((name.clone(), traits.resets == Resets::Nothing));
             } else {
-                self.may = self.may | May::SETS;
+                self.may |= May::SETS;
             }
         }
     }
@@ -139,7 +139,7 @@ impl Suspicion {
 }
 
 /// What a text may do of which not all was seen.
-const UNSEEN: May = May::ANYTHING.without(May::SEQUENCES);
+pub const UNSEEN: May = May::ANYTHING.without(May::SEQUENCES);
 
 /// What a text does each time it is executed; anything, if there is more of it than `text`.
 pub fn traits(look: &Look<'_>, text: &[u8], cut: bool) -> Traits {
@@ -147,30 +147,51 @@ pub fn traits(look: &Look<'_>, text: &[u8], cut: bool) -> Traits {
         return Traits { may: UNSEEN, ..Traits::default() };
     }
     // A text that cannot be read is hardly one that asks for a sequence's last value.
-    let may = if look.may == May::ANYTHING { UNSEEN } else { look.may };
+    let executes = look.may.contains(May::PREPARES) && look.statement == Text::Other;
+    let may = if look.may == May::ANYTHING || executes { UNSEEN } else { look.may };
     let mut traits = Traits { may, ..Traits::default() };
     match &look.statement {
         // What is set for the transaction is gone when it ends.
         Text::Set { local: true, .. } => traits.local = true,
         Text::Set { name, .. } => {
             traits.sets.push(name.name().as_ref().into());
-            traits.resets = ends_with_default(text);
+            traits.resets = if ends_with_default(text) { Resets::Named } else { Resets::Nothing };
         }
         Text::Reset { name } => {
             traits.sets.push(name.name().as_ref().into());
-            traits.resets = true;
+            traits.resets = Resets::Named;
         }
         Text::ResetAll | Text::DiscardAll => {
-            traits.may = traits.may | May::SETS;
-            traits.resets = true;
+            traits.may |= May::SETS;
+            traits.resets = Resets::All;
         }
-        Text::Prepare { .. } | Text::Execute { .. } | Text::Deallocate { .. } | Text::DeallocateAll => traits.may = traits.may | May::PREPARES,
-        Text::Listen { .. } | Text::Unlisten { .. } | Text::UnlistenAll => traits.may = traits.may | May::LISTENS,
+        // What it runs was looked at when it was prepared, and may have been anything.
+        Text::Execute { .. } => traits.may = UNSEEN,
+        Text::Prepare { .. } | Text::Deallocate { .. } | Text::DeallocateAll => traits.may |= May::PREPARES,
+        Text::Listen { .. } | Text::Unlisten { .. } | Text::UnlistenAll => traits.may |= May::LISTENS,
         // PostgreSQL lists parameters when it is asked for all, but not those of applications: their names have to come from here.
-        _ if look.may.contains(May::SETS) => custom_names(text, &mut traits.sets),
+        _ if look.may.contains(May::SETS) => {
+            custom_names(text, &mut traits.sets);
+            if resets_all(text) {
+                traits.resets = Resets::All;
+            }
+        }
         _ => {}
     }
     traits
+}
+
+/// Whether several statements reset everything, as some drivers do when a connection goes back to their pool, and set nothing behind that.
+fn resets_all(text: &[u8]) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let mut words = lower.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').filter(|word| !word.is_empty());
+    let mut all = false;
+    let mut before: &[u8] = b"";
+    words.all(|word| {
+        all |= word == b"all" && matches!(before, b"reset" | b"discard");
+        before = word;
+        !(all && matches!(word, b"set" | b"set_config"))
+    }) && all
 }
 
 /// Names with a dot in them, of parameters that the text seems to set: a literal behind `set_config(`, a word behind SET or SET SESSION.
