@@ -2,7 +2,7 @@
 //! does not suspect is taken for granted.
 //!
 //! No text shows, and nothing here says: what triggers, rules, views, casts and operators of users do; a function of a user with the name of one of
-//! PostgreSQL's own; a table made in `pg_temp` because search_path says so; `setseed`, `currval` and `lastval`, whose state nobody can ask for.
+//! PostgreSQL's own; a table made in `pg_temp` because search_path says so; `setseed`, whose state nobody can ask for.
 //!
 //! Cost: a few nanoseconds per word, and a look-up per `name (`. Every byte is read once, and once more when there is a reason (`again`).
 

@@ -164,6 +164,12 @@ fn the_rest_of_what_a_session_keeps() {
 }
 
 #[test]
+fn what_sequences_gave_may_be_asked_for() {
+    all(&["SELECT currval('s')", "SELECT pg_catalog.LASTVAL()", "INSERT INTO t (a) VALUES (currval('s'))"], May::SEQUENCES);
+    all(&["SELECT nextval('s')", "SELECT currval FROM t"], May::NOTHING);
+}
+
+#[test]
 fn a_literal_may_mean_another_time() {
     #[rustfmt::skip]
     let texts = [
