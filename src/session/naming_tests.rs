@@ -281,3 +281,15 @@ fn literals_that_depend_on_when_are_nobody_elses() {
     // So are texts that are parsed under parameters nobody knows yet.
     assert_eq!(desk.say(&[q("SET search_path = x"), p("c", "SELECT 1"), p("d", "SELECT 1"), s()]), more("QP[3]P[4]S"));
 }
+
+#[test]
+fn what_was_skipped_leaves_the_unnamed_statement_as_it_was() {
+    let mut desk = Desk::extended();
+    desk.say(&[p("", "SELECT 1"), s()]);
+    desk.hear(b"1Z");
+    desk.say(&[d("other"), q("SELECT 2"), p("", "SELECT 3"), s()]);
+    desk.hear(b"EZ");
+    desk.link.sent(crate::session::exchange::OUR_ASK);
+    assert!(desk.say(&[b(""), e(), s()]).0.starts_with('P'), "the first one");
+    desk.say(&[d("other"), q("SELECT 2"), s()]);
+}

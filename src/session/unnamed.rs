@@ -135,13 +135,17 @@ impl Unnamed {
         // A query of ours has dropped it since, or will have.
         let dropped = before != Met::No && self.seen != link.our_queries || link.has_our_query();
         self.seen = link.our_queries;
-        // A simple query that is still at work will have dropped it.
-        let tag = match (self.queried, link.has_changed(), self.last) {
-            (true, ..) => 0,
-            (false, true, _) if link.theirs == UNKNOWN => 0,
-            (false, true, _) => link.theirs,
-            (false, false, 0) => self.tag,
-            (false, false, last) => last,
+        let theirs = if link.theirs == UNKNOWN { 0 } else { link.theirs };
+        let settled = link.is_quiet_but_for_ours();
+        let tag = match (link.has_changed(), self.last) {
+            // All is answered: what was skipped has changed nothing.
+            (true, _) if settled => theirs,
+            (false, _) if settled => self.tag,
+            // A simple query that is still at work will have dropped it.
+            _ if self.queried => 0,
+            (true, _) => theirs,
+            (false, 0) => self.tag,
+            (false, last) => last,
         };
         if tag == link.unnamed && !cleared && !dropped || tag == 0 && dropped {
             return;
