@@ -9,6 +9,7 @@ mod mailbox;
 
 #[path = "../src/pool"]
 mod pool {
+    mod alone;
     mod leaving;
     pub mod ledger;
     pub mod queue;
