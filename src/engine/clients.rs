@@ -437,7 +437,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn is_in_mid_message(&self, client: u32) -> bool {
         let Some(Peer::Client(peer)) = self.peers.get(client as usize) else { return false };
         match self.peers.get(peer.server as usize) {
-            Some(Peer::Server(server)) => !server.link.server.at_boundary(),
+            Some(Peer::Server(server)) => !server.link.server.client_at_boundary(),
             Some(Peer::Sender(sender)) => !sender.relay.server_at_boundary(),
             _ => false,
         }

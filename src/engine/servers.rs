@@ -484,7 +484,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(peer) = self.peers[slot as usize].server() else { return };
         let (client, pool) = (peer.client, peer.pool);
         let untouched = matches!(peer.stage, ServerStage::Granted | ServerStage::Fitting);
-        let at_boundary = peer.link.server.at_boundary();
+        let at_boundary = peer.link.server.client_at_boundary();
         let committing = code == "08006" && peer.link.server.exchange.committing;
         if let Some(client) = self.peers.get_mut(client as usize).and_then(Peer::client) {
             client.server = NOBODY;

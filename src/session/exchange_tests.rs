@@ -734,6 +734,12 @@ fn answers_of_ours_take_their_turn() {
     assert_eq!([exchange.due(), exchange.due(), exchange.due()], [Some(Due::ParseComplete), Some(Due::CloseComplete), None]);
     assert_eq!((exchange.ready(Status::Idle), exchange.is_free()), (Reply::Forward, true));
     assert_eq!(exchange.outcomes, [Outcome::Done; 3]);
+    // Behind the end of a copy that never was.
+    b"Sc".iter().for_each(|&kind| exchange.sent(kind));
+    exchange.sent_named(HAD_CLOSE, 1);
+    exchange.sent(b'S');
+    assert_eq!((exchange.due(), exchange.ready(Status::Idle)), (None, Reply::Forward));
+    assert_eq!((exchange.due(), exchange.ready(Status::Idle)), (Some(Due::CloseComplete), Reply::Forward));
 }
 
 #[test]

@@ -93,6 +93,11 @@ impl Server {
         self.body == 0
     }
 
+    /// The client has no part of a message whose rest is still to come.
+    pub fn client_at_boundary(&self) -> bool {
+        self.body == 0 || !self.body_goes_on
+    }
+
     /// Whether this client can use the session as it is.
     #[inline]
     pub fn fits(&self, profile: &Arc<Profile>, client: u64) -> bool {
@@ -323,7 +328,8 @@ impl Server {
         if reply == Reply::OutOfStep {
             return (false, Some(Heard::OutOfStep(b'Z')));
         }
-        if !self.fitted.is_empty() {
+        // Another query of ours may follow: what the first one cleans is set by the second.
+        if !self.fitted.is_empty() && !self.exchange.is_fitting() {
             self.tell_fitted(client, out);
         }
         if asked {

@@ -375,3 +375,26 @@ fn what_was_told_too_late_spoils_the_session() {
     desk.server.bring_to(&profile, CLIENT + 1, &mut out);
     assert!(out.words.windows(11).any(|words| words == b"DISCARD ALL"));
 }
+
+#[test]
+fn an_answer_to_a_query_of_ours_is_nothing_that_the_client_has_in_part() {
+    for (sent, whole) in [(OUR_QUERY, true), (b'Q', false)] {
+        let mut desk = Desk::sent(&[sent]);
+        desk.hear(&framed(b'D', &[0; 100])[..50], CLIENT);
+        assert_eq!((desk.server.at_boundary(), desk.server.client_at_boundary(), desk.to_client.is_empty()), (false, whole, whole));
+    }
+}
+
+/// A session is cleaned and given its client's parameters by two queries: only what it comes to in the end is news.
+#[test]
+fn what_is_cleaned_first_and_set_then_is_no_news() {
+    let mut desk = Desk::default();
+    let profile = Arc::new(Profile::new([("application_name".to_string(), "mine".to_string())]));
+    desk.server.spoil();
+    desk.server.bring_to(&profile, CLIENT, &mut Verdicts::default());
+    let cleaned = [tag("DISCARD ALL"), parameter("application_name", ""), ready(b'I')].concat();
+    let set = [framed(b'T', b"\0\0"), row(1), tag("SELECT 1"), parameter("application_name", "mine"), ready(b'I')].concat();
+    desk.hear(&[cleaned, set].concat(), CLIENT);
+    assert!(desk.to_client.is_empty(), "{}", desk.to_client.escape_ascii());
+    assert!(desk.server.fits(&profile, CLIENT));
+}
