@@ -86,7 +86,7 @@ fn part(text: &str) -> Option<Part> {
         return (rest.starts_with("'',NULL WHERE EXISTS (") && rest.contains(table)).then(|| Part::Is(kind.chars().next().unwrap_or(' ')));
     }
     if rest.starts_with("name,") {
-        return rest.ends_with("FROM pg_catalog.pg_settings WHERE source = 'session' AND name NOT LIKE 'transaction\\_%'").then_some(Part::Listed);
+        return rest.contains("FROM pg_catalog.pg_settings WHERE source = 'session' AND name NOT IN ('transaction_").then_some(Part::Listed);
     }
     let (name, rest) = literal(rest)?;
     if rest.contains(" WHERE session_user <> ") {
@@ -112,7 +112,11 @@ pub fn answer(parts: &[Part], is: impl Fn(char) -> bool, listed: &[(String, Stri
         match part {
             Part::Is(letter) if is(*letter) => rows.push([Some(letter.to_string()), Some(String::new()), None]),
             Part::Is(_) | Part::Speaker => {}
-            Part::Listed => rows.extend(listed.iter().map(|(name, value)| parameter(name, Some(value.clone())))),
+            // What an application has made up is in no list.
+            Part::Listed => {
+                let listed = listed.iter().filter(|(name, _)| !name.contains('.'));
+                rows.extend(listed.map(|(name, value)| parameter(name, Some(value.clone()))));
+            }
             Part::Value(name) => rows.push(parameter(name, value(name))),
         }
     }
