@@ -52,7 +52,11 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         let Some(link) = self.peers[server as usize].server() else { return };
         // A server that waits for its client has nothing to cancel; PostgreSQL would ignore it too.
-        if matches!(link.stage, ServerStage::Busy) && link.link.server.exchange.is_active() {
+        // What is ours in front of the client's request must not be hit: it would run without.
+        let exchange = &link.link.server.exchange;
+        let ours = exchange.is_ours() && exchange.is_active();
+        link.cancel_due |= ours && !exchange.is_asked();
+        if matches!(link.stage, ServerStage::Busy) && exchange.is_active() && !ours {
             if link.leg { link.cancel_again = true } else { self.send_cancel(server) }
         }
     }

@@ -461,6 +461,7 @@ impl ServerPeer {
             leg: false,
             suspect: false,
             pinned: false,
+            cancel_due: false,
             cancel_again: false,
             heir: None,
         }

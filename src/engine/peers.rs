@@ -149,6 +149,8 @@ pub struct ServerPeer {
     pub suspect: bool,
     /// and another should follow it
     pub cancel_again: bool,
+    /// one waits until what is ours in front of the client's request is answered
+    pub cancel_due: bool,
     /// slot and generation of the client that its permit is for when it has left
     pub heir: Option<(u32, u32)>,
 }

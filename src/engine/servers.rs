@@ -282,6 +282,12 @@ impl<D: Door, K: Desk> Core<D, K> {
         if let Some(reported) = peer.link.server.take_reported() {
             peer.link.pool.state.change_parameters(&reported);
         }
+        if peer.cancel_due && !peer.link.server.exchange.is_ours() {
+            peer.cancel_due = false;
+            if matches!(peer.stage, ServerStage::Busy) && peer.link.server.exchange.is_active() {
+                return self.send_cancel(slot);
+            }
+        }
         match peer.stage {
             ServerStage::Cleaning { .. } => self.go_on_cleaning(slot),
             ServerStage::Busy if !peer.link.server.exchange.is_full() => {

@@ -26,11 +26,10 @@ use super::exchange::{Due, EVICT, Exchange, OUR_BEGIN, OUR_QUERY, OUR_RESTORE, O
 use super::names::Names;
 use super::naming::{STATEMENT_MAX, may_drop};
 use super::parameters::Profile;
-use super::statements::{Front, PREFIX, Resets, Traits};
+use super::statements::{Front, PREFIX, Traits};
 use super::suspicion::{Pins, UNSEEN, traits};
 use super::unnamed::Unnamed;
 use crate::wire::client::{close_statement, sync};
-use crate::wire::set::settings;
 
 /// Texts up to this size are waited for and looked at; larger ones pass, and are suspected of everything.
 pub(super) const TEXT_MAX: usize = 64 * 1024;
@@ -68,7 +67,7 @@ pub struct Client {
     pub(super) front: Option<Rc<RefCell<Front>>>,
     /// what it wants of the parameters now, and when it came
     pub(super) profile: Arc<Profile>,
-    startup: Arc<Profile>,
+    pub(super) startup: Arc<Profile>,
     /// its BEGIN, answered and not sent yet
     begun: Option<Box<[u8]>>,
     /// a request in that transaction was answered with an error of ours: the server is to refuse all else in it
@@ -76,7 +75,7 @@ pub struct Client {
     /// it has used the server at hand
     attached: bool,
     /// parameters that a RESET has taken and that have to be given back, behind the next Sync
-    restoring: Vec<String>,
+    pub(super) restoring: Vec<String>,
     /// messages of our own making skip to Sync (no server was there to do it)
     skipping: bool,
     /// bytes of a Query or Parse message beyond which it is not read without being asked about
@@ -531,33 +530,6 @@ impl Client {
     fn restore(&mut self, link: &mut Exchange, out: &mut Verdicts) {
         if !self.restoring.is_empty() {
             self.give_back(link, out);
-        }
-    }
-
-    #[cold]
-    fn give_back(&mut self, link: &mut Exchange, out: &mut Verdicts) {
-        let names = std::mem::take(&mut self.restoring);
-        let text = settings(names.iter().filter_map(|name| Some((name.as_str(), Some(self.startup.get(name)?)))));
-        // It came in one startup packet.
-        out.to_server(|words| _ = query_message(words, text.as_bytes()));
-        link.sent(OUR_RESTORE);
-    }
-
-    /// A text resets parameters: those that the client has asked for when it came are due.
-    #[inline]
-    pub(super) fn restores(&mut self, traits: &Traits) {
-        if traits.resets == Resets::Nothing || self.startup.is_empty() {
-            return;
-        }
-        // RESET ALL leaves alone for whom the session speaks (GUC_NO_RESET_ALL in guc_tables.c).
-        let taken = |name: &str| match traits.resets {
-            Resets::All => !matches!(name, "role" | "session_authorization"),
-            _ => traits.sets.iter().any(|set| set.eq_ignore_ascii_case(name.as_bytes())),
-        };
-        for name in self.startup.names().filter(|name| taken(name)) {
-            if !self.restoring.iter().any(|known| known == name) {
-                self.restoring.push(name.to_string());
-            }
         }
     }
 

@@ -93,6 +93,11 @@ impl Exchange {
         self.expected.contains(&OUR_BEGIN)
     }
 
+    /// The server answers a client's BEGIN that was answered before.
+    pub fn is_beginning(&self) -> bool {
+        self.head() == Some(OUR_BEGIN)
+    }
+
     /// Nothing of a client's is outstanding.
     pub fn is_quiet_but_for_ours(&self) -> bool {
         !self.unsynced && !self.copying && self.extra == 0 && self.expected.iter().all(|&kind| is_ours(kind))

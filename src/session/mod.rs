@@ -20,6 +20,7 @@ pub mod names;
 mod naming;
 pub mod parameters;
 pub mod relay;
+mod restore;
 pub mod server;
 pub mod shelf;
 pub mod spelling;

@@ -15,6 +15,9 @@ use super::exchange::{Exchange, OUR_QUERY};
 /// Parameters that every PostgreSQL reports (ParameterStatus) when a client's SET changes them.
 pub const TRACKED: [&str; 6] = ["client_encoding", "DateStyle", "TimeZone", "IntervalStyle", "standard_conforming_strings", "application_name"];
 
+/// The same, of later versions only.
+const LATER: [&str; 3] = ["default_transaction_read_only", "search_path", "scram_iterations"];
+
 /// Parameters that parse analysis reads: literals are folded under them, names looked up, texts read.
 const FOLDING: [&str; 16] = [
     "TimeZone",
@@ -120,7 +123,7 @@ impl Profile {
     /// This one, with what the server reported on top; None when that changes nothing. `told` is what it reports when nobody sets anything.
     pub fn with(&self, changed: &[(String, String)], told: &[(String, String)]) -> Option<Profile> {
         let mut profile = self.clone();
-        for (name, value) in changed.iter().filter(|(name, _)| is_tracked(name)) {
+        for (name, value) in changed.iter().filter(|(name, _)| is_tracked(name) || LATER.contains(&name.as_str())) {
             let own = told.iter().any(|(known, own)| known.eq_ignore_ascii_case(name) && own == value);
             if own && self.get(name).is_none() {
                 continue;

@@ -324,6 +324,8 @@ impl Server {
             return (false, Some(Heard::OutOfStep(b'Z')));
         };
         let asked = self.exchange.is_asked();
+        // A client's BEGIN that was answered before there was a server.
+        let begun = self.exchange.is_beginning();
         let reply = self.exchange.ready(status);
         if reply == Reply::OutOfStep {
             return (false, Some(Heard::OutOfStep(b'Z')));
@@ -336,6 +338,7 @@ impl Server {
             self.learned.extend(self.asking.take().map(|asked| *asked));
         }
         let forward = reply == Reply::Forward;
+        self.counts.queries += u64::from(begun);
         if forward {
             self.counts.queries += 1;
             self.counts.transactions += u64::from(status == Status::Idle);

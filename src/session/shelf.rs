@@ -163,7 +163,8 @@ impl Shelf {
             return None;
         }
         let (&id, oldest) = held.peek_lru()?;
-        // One whose Parse is still on its way could come back behind its Close. A client that keeps its server for long does not keep all it has used.
+        // One whose Parse is still on its way could come back behind its Close. A client that keeps its server for long does not keep all that it
+        // has used.
         let kept = oldest.turn == turn && held.len() < limit.saturating_mul(2).saturating_add(8);
         if kept || !oldest.sure {
             return None;

@@ -44,7 +44,9 @@ pub enum Resets {
     Nothing,
     /// those that it names
     Named,
+    /// all but for whom the session speaks (GUC_NO_RESET_ALL in guc_tables.c)
     All,
+    Everything,
 }
 
 /// What a text does to the session each time it is executed.
@@ -55,6 +57,8 @@ pub struct Traits {
     pub sets: Vec<Box<[u8]>>,
     /// what it brings back to what it was at the session's start
     pub resets: Resets,
+    /// the same of several statements: by name
+    pub back: Vec<Box<[u8]>>,
     /// it sets a parameter for the rest of the transaction
     pub local: bool,
 }
@@ -63,7 +67,11 @@ impl Traits {
     /// It leaves nothing in the session.
     #[inline]
     pub fn is_plain(&self) -> bool {
-        self.may.without(May::NOW.with(May::BEGINS)).is_nothing() && self.sets.is_empty() && !self.local && self.resets == Resets::Nothing
+        self.may.without(May::NOW.with(May::BEGINS)).is_nothing()
+            && self.sets.is_empty()
+            && !self.local
+            && self.resets == Resets::Nothing
+            && self.back.is_empty()
     }
 }
 

@@ -163,7 +163,7 @@ pub fn traits(look: &Look<'_>, text: &[u8], cut: bool) -> Traits {
         }
         Text::ResetAll | Text::DiscardAll => {
             traits.may |= May::SETS;
-            traits.resets = Resets::All;
+            traits.resets = if matches!(look.statement, Text::DiscardAll) { Resets::Everything } else { Resets::All };
         }
         // What it runs was looked at when it was prepared, and may have been anything.
         Text::Execute { .. } => traits.may = UNSEEN,
@@ -172,6 +172,7 @@ pub fn traits(look: &Look<'_>, text: &[u8], cut: bool) -> Traits {
         // PostgreSQL lists parameters when it is asked for all, but not those of applications: their names have to come from here.
         _ if look.may.contains(May::SETS) => {
             custom_names(text, &mut traits.sets);
+            traits.back = resets_some(text);
             if resets_all(text) {
                 traits.resets = Resets::All;
             }
@@ -192,6 +193,23 @@ fn resets_all(text: &[u8]) -> bool {
         before = word;
         !(all && matches!(word, b"set" | b"set_config"))
     }) && all
+}
+
+/// Parameters that one of several statements resets, and none sets behind that.
+fn resets_some(text: &[u8]) -> Vec<Box<[u8]>> {
+    let lower = text.to_ascii_lowercase();
+    let words = lower.split(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'_' | b'.')).filter(|word| !word.is_empty());
+    let mut back: Vec<Box<[u8]>> = Vec::new();
+    let mut before: &[u8] = b"";
+    for word in words {
+        if before == b"reset" && word != b"all" && back.len() < NAMES_MAX {
+            back.push(word.into());
+        } else if matches!(before, b"set" | b"session" | b"local" | b"set_config") {
+            back.retain(|known| **known != *word);
+        }
+        before = word;
+    }
+    back
 }
 
 /// Names with a dot in them, of parameters that the text seems to set: a literal behind `set_config(`, a word behind SET or SET SESSION.

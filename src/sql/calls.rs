@@ -24,6 +24,10 @@ pub fn call(lexer: &Lexer<'_>, before: Token, name: Name) -> May {
     if matches!(word.len(), 7) && is_one(word, &["currval", "lastval"]) {
         return May::SEQUENCES;
     }
+    // A word of the grammar that is hardly ever there, and may be a function's name.
+    if alone && is_one(word, &["sets"]) && !(before.kind == Kind::Word && is_one(lexer.bytes(before), &["grouping"])) {
+        return May::CALLS;
+    }
     if alone && known(word) != Known::Unknown || follows_no_call(lexer, before) {
         return May::NOTHING;
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 fn every_show_shows() {
     let house = House::new(Version::Debian, 3, "");
     let (mut open, mut idle) = (house.client(), house.client());
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     let pid = one(&mut open, "SELECT pg_backend_pid()");
     assert_eq!(one(&mut idle, "SELECT 1"), "1");
     let row_of = |show: &str, column: &str, value: &str| {
@@ -87,7 +87,7 @@ fn pause_holds_and_resume_lets_go() {
     let mut watch = house.watch();
     let (mut open, mut client) = (house.client(), house.client());
     let mut other = Raw::login(&house.login("other"));
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     let mut console = Raw::login(&house.dog.admin_login());
     console.send(&raw::query("PAUSE app app"));
     wait_until("the pause", SOON, || watch.show("POOLS").iter().any(|row| row["user"] == "app" && row["paused"] == "t"));
@@ -132,7 +132,7 @@ fn reload_takes_over_passwords_sizes_and_users() {
     assert_eq!(one(&mut stays, "SELECT pg_backend_pid()"), pid, "a pool that stayed the same lost its server");
     assert_eq!(one(&mut Raw::login(&house.login("other")), "SELECT current_user"), "other");
     let mut three: Vec<Raw> = (0..3).map(|_| Raw::login(&new)).collect();
-    three.iter_mut().for_each(|client| drop(client.rows("BEGIN")));
+    three.iter_mut().for_each(|client| drop(client.rows("BEGIN; SELECT 1")));
     // Smaller again, and a user less: who is in a transaction finishes it.
     house.dog.write_users(&users(&house.postgres, &[("app", "")]));
     house.dog.write_config(&config(&house.postgres, &general_of(1, "checkout_timeout = 300"), ""));
@@ -156,7 +156,7 @@ fn reload_takes_over_a_new_password_of_the_server() {
     let house = House::with_users(Version::Newest, 3, "", &[("app", "server_password = \"app-secret\"\n"), ("other", "")]);
     let mut watch = house.watch();
     let mut clients: Vec<Raw> = (0..3).map(|_| house.client()).collect();
-    clients.iter_mut().for_each(|client| drop(client.rows("BEGIN")));
+    clients.iter_mut().for_each(|client| drop(client.rows("BEGIN; SELECT 1")));
     let mut pids: Vec<String> = clients.iter_mut().map(|client| one(client, "SELECT pg_backend_pid()")).collect();
     watch.direct.rows("ALTER ROLE app PASSWORD 'rotated'");
     house.dog.write_users(&users(&house.postgres, &[("app", "server_password = \"rotated\"\n"), ("other", "")]));

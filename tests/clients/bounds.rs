@@ -54,7 +54,7 @@ fn connections_of_a_database_are_shared() {
     let mut watch = house.watch();
     // All three connections rest with one user; another needs one.
     let mut hoarders: Vec<Raw> = (0..3).map(|_| house.client()).collect();
-    hoarders.iter_mut().for_each(|client| drop(client.query("BEGIN")));
+    hoarders.iter_mut().for_each(|client| drop(client.query("BEGIN; SELECT 1")));
     hoarders.iter_mut().for_each(|client| drop(client.query("COMMIT")));
     watch.wait_for_sessions(3, "usename = 'app'");
     let mut other = Raw::login(&house.login("other"));
@@ -125,7 +125,7 @@ fn limits_of_time(version: Version) {
         (said[&'S'].clone(), said[&'C'].clone())
     };
     let mut client = house.client();
-    client.rows("BEGIN");
+    client.rows("BEGIN; SELECT 1");
     let pid = one(&mut client, "SELECT pg_backend_pid()");
     assert_eq!(fatal(&mut client), ("FATAL".into(), "25P03".into()));
     watch.wait_for_sessions(1, &format!("pid = {pid} AND state = 'idle' AND query = 'ROLLBACK'"));
@@ -137,7 +137,7 @@ fn limits_of_time(version: Version) {
     let mut client = Raw::login(&house.login("other"));
     assert_eq!(fatal(&mut client), ("FATAL".into(), "57P05".into()));
     let mut client = Raw::login(&house.login("other"));
-    client.rows("BEGIN");
+    client.rows("BEGIN; SELECT 1");
     client.send(&super::support::raw::query("SELECT pg_sleep(60)"));
     assert_eq!(fatal(&mut client), ("FATAL".into(), "25P04".into()));
     // A result that takes longer than any limit, but moves: it is no query without an answer.

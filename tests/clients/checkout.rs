@@ -19,7 +19,7 @@ fn a_client_that_recovers_stays() {
     let house = House::new(Version::Debian, 1, "checkout_timeout = 300\nclient_connection_recovery = \"recover\"");
     house.warm_up();
     let (mut holder, mut late) = (house.client(), house.client());
-    holder.rows("BEGIN");
+    holder.rows("BEGIN; SELECT 1");
     for (request, answer) in requests() {
         let started = Instant::now();
         late.send(&request);
@@ -44,7 +44,7 @@ fn a_client_is_dropped_otherwise() {
     let house = House::new(Version::Newest, 1, "checkout_timeout = 300");
     house.warm_up();
     let mut holder = house.client();
-    holder.rows("BEGIN");
+    holder.rows("BEGIN; SELECT 1");
     for (request, _) in requests() {
         let mut late = house.client();
         late.send(&request);
@@ -64,7 +64,7 @@ fn waiters_are_served_in_the_order_they_came() {
     let mut watch = house.watch();
     watch.direct.rows("CREATE SEQUENCE turn; GRANT ALL ON turn TO app");
     let (mut holder, mut waiters) = (house.client(), (0..8).map(|_| house.client()).collect::<Vec<Raw>>());
-    holder.rows("BEGIN");
+    holder.rows("BEGIN; SELECT 1");
     for (i, waiter) in waiters.iter_mut().enumerate() {
         waiter.send(&raw::query("SELECT nextval('turn')"));
         wait_until("it waits", SOON, || watch.pools("cl_waiting") == i as u64 + 1);

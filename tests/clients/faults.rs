@@ -200,7 +200,7 @@ fn a_login_that_hangs_beside_a_good_one() {
     for turn in 1..=hanging_logins().len() {
         let mut stage = Stage::new(2, "connect_timeout = 300\ncheckout_timeout = 20000", hang, |_, _| Odd::No);
         let (mut holder, mut client) = (stage.client(), stage.client());
-        holder.query("BEGIN");
+        holder.query("BEGIN; SELECT 1");
         stage.set(turn);
         let asked = Instant::now();
         client.send(&raw::query("SELECT 'late'"));
@@ -453,7 +453,7 @@ fn fatal_at_every_stage() {
         for begins in [false, true] {
             let mut client = stage.client();
             if begins {
-                client.query("BEGIN");
+                client.query("BEGIN; SELECT 1");
             }
             stage.set(turn);
             client.send(&raw::query("SELECT 'odd'"));

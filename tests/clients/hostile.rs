@@ -127,7 +127,7 @@ fn messages_with_impossible_lengths() {
             for length in LENGTHS {
                 let mut client = house.client();
                 if attached {
-                    client.rows("BEGIN");
+                    client.rows("BEGIN; SELECT 1");
                 }
                 let _ = client.try_send(&[&[tag][..], &length.to_be_bytes(), b"SELECT 1\0"].concat());
                 if tag == b'X' && length >= 4 || (1 << 30..1 << 31).contains(&length) && tag != b'X' {

@@ -17,7 +17,7 @@ fn house(size: usize, general: &str) -> (House, Shim) {
 
 /// Has that many clients hold a server each at the same time.
 fn fill(clients: &mut [Raw]) {
-    clients.iter_mut().for_each(|client| drop(client.rows("BEGIN")));
+    clients.iter_mut().for_each(|client| drop(client.rows("BEGIN; SELECT 1")));
     clients.iter_mut().for_each(|client| drop(client.rows("COMMIT")));
 }
 
@@ -77,9 +77,10 @@ fn what_a_dead_client_leaves_is_kept_or_not(version: Version) {
     for (recovery, transaction_kept, query_kept) in [("recover", true, true), ("rollback_only", true, false), ("drop", false, false)] {
         let house = House::new(version, 1, &format!("checkout_timeout = 20000\nrollback_timeout = 2000\nconnection_recovery = \"{recovery}\""));
         let mut watch = house.watch();
-        for (leaves, kept) in
-            [(raw::query("BEGIN"), transaction_kept), (raw::query("BEGIN; SELECT repeat('x', 1000), generate_series(1, 30000)"), query_kept)]
-        {
+        for (leaves, kept) in [
+            (raw::query("BEGIN; SELECT 1"), transaction_kept),
+            (raw::query("BEGIN; SELECT repeat('x', 1000), generate_series(1, 30000)"), query_kept),
+        ] {
             let mut client = house.client();
             let pid = one(&mut client, "SELECT pg_backend_pid()");
             client.send(&leaves);

@@ -57,7 +57,7 @@ fn memory_is_full() {
     let text = config(&postgres, &general_of(1, "checkout_timeout = 60000"), "[memory]\nlimit = 300000").replace("workers = 2", "workers = 1");
     let house = House { dog: Dog::start(&text, &users(&postgres, &[("app", "")])), postgres };
     let mut holder = house.client();
-    holder.rows("BEGIN");
+    holder.rows("BEGIN; SELECT 1");
     let mut waiting: Vec<Raw> = (0..30).map(|_| house.client()).collect();
     let long = raw::query(&format!("SELECT 1 /* {} */", "x".repeat(12_000)));
     waiting.iter_mut().for_each(|client| client.send(&long));

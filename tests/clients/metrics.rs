@@ -152,7 +152,7 @@ fn gauges_show_who_waits_and_who_rests() {
     let app = "user=\"app\"";
     let gauges = || ["cl_waiting", "sv_active", "sv_idle", "sv_idle_xact", "sv_total"].map(|name| watched.page().sum(name, app));
     let (mut open, mut waits) = (watched.house.client(), watched.house.client());
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     wait_until("it rests in its transaction", SOON, || gauges() == [0.0, 0.0, 0.0, 1.0, 1.0]);
     waits.send(&raw::query("SELECT 'at last'"));
     wait_until("the other one waits", SOON, || gauges()[0] == 1.0 && watched.page().sum("maxwait", app) > 0.0);

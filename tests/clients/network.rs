@@ -30,7 +30,7 @@ fn a_stalled_network_recovers(version: Version) {
     let (house, shim) = house(version, 3, "");
     let mut clients: Vec<Raw> = (0..6).map(|_| house.client()).collect();
     for (round, (up, down)) in [(true, false), (false, true), (true, true)].into_iter().enumerate() {
-        clients[0].query("BEGIN");
+        clients[0].query("BEGIN; SELECT 1");
         clients[1].send(&raw::query("COPY kept FROM STDIN"));
         clients[1].read_until(b'G');
         shim.stall_ways(up, down);
@@ -100,7 +100,7 @@ fn carried_out_and_not_answered(version: Version) {
         ] {
             let mut client = house.client();
             if let Some(insert) = begins {
-                assert_eq!(tags(&client.query("BEGIN")), "CZ");
+                assert_eq!(tags(&client.query("BEGIN; SELECT 1")), "CTDCZ");
                 assert_eq!(tags(&client.query(&insert)), "CZ");
             } else {
                 assert_eq!(one(&mut client, "SELECT 1"), "1");
@@ -118,7 +118,7 @@ fn carried_out_and_not_answered(version: Version) {
         }
         // What could not have happened is not called unknown: an open transaction ends with its connection.
         let mut client = house.client();
-        client.query("BEGIN");
+        client.query("BEGIN; SELECT 1");
         shim.cut_after(0, how);
         client.send(&raw::query(&insert("lost")));
         assert_eq!(error(&client.read_until_closed())[&'C'], "08006");
@@ -132,7 +132,7 @@ fn a_reset_between_requests_is_nobodys_business(version: Version) {
     let (house, shim) = house(version, 3, "");
     let (mut watch, mut clients) = (house.watch(), (0..3).map(|_| house.client()).collect::<Vec<Raw>>());
     for round in 0..5 {
-        clients.iter_mut().for_each(|client| drop(client.query("BEGIN")));
+        clients.iter_mut().for_each(|client| drop(client.query("BEGIN; SELECT 1")));
         clients.iter_mut().for_each(|client| drop(client.query("COMMIT")));
         assert_eq!(watch.pools("sv_total"), 3);
         shim.reset_all();
@@ -149,7 +149,7 @@ fn a_reset_between_requests_is_nobodys_business(version: Version) {
 fn a_postmaster_that_stands_still(version: Version) {
     let mut house = House::new(version, 2, "connect_timeout = 400\ncheckout_timeout = 20000\nclient_connection_recovery = \"recover\"");
     let (mut holder, mut late, mut other) = (house.client(), house.client(), Raw::login(&house.login("other")));
-    holder.rows("BEGIN");
+    holder.rows("BEGIN; SELECT 1");
     let mut watch = house.watch();
     watch.direct.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'other'");
     watch.wait_for_sessions(1, "true");
@@ -171,7 +171,7 @@ fn a_postmaster_that_stands_still(version: Version) {
     holder.rows("COMMIT");
     assert_eq!(late.read_until_ready()[1].text(), "late");
     house.postgres.signal("CONT");
-    holder.rows("BEGIN");
+    holder.rows("BEGIN; SELECT 1");
     assert_eq!(one(&mut late, "SELECT 'second'"), "second");
     holder.rows("COMMIT");
     wait_until("the other pool is well", SOON, || other.query("SELECT 'well'").len() == 4);
@@ -183,7 +183,7 @@ fn a_backend_that_stands_still(version: Version) {
     let house = House::new(version, 2, "rollback_timeout = 300\ncheckout_timeout = 20000");
     let (mut stuck, mut other) = (house.client(), house.client());
     let mut watch = house.watch();
-    stuck.rows("BEGIN");
+    stuck.rows("BEGIN; SELECT 1");
     let pid = one(&mut stuck, "SELECT pg_backend_pid()");
     signal(&pid, "STOP");
     stuck.send(&raw::query("SELECT 'never'"));

@@ -46,7 +46,7 @@ fn reconnect_replaces_servers_and_keeps_clients() {
     let house = House::new(Version::Debian, 3, "");
     let mut watch = house.watch();
     let (mut open, mut idle) = (house.client(), house.client());
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     let (busy, rested) = (one(&mut open, "SELECT pg_backend_pid()"), one(&mut idle, "SELECT pg_backend_pid()"));
     let mut console = console(&house);
     assert_eq!(said(&console.query("RECONNECT app")), "CZ");
@@ -72,7 +72,7 @@ fn maintenance_holds_one_database_for_as_long_as_it_takes() {
     let (mut open, mut held, mut other) = (house.client(), house.client(), in_second(&house));
     let mut watch = house.watch();
     assert_eq!((one(&mut held, "SELECT 1"), one(&mut other, "SELECT 1")), ("1".to_string(), "1".to_string()));
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     admin(&house.dog, "maintenance on app");
     assert_eq!(state_of(&mut watch, "maintenance"), "some");
     held.send(&raw::query("SELECT 'held'"));
@@ -107,7 +107,7 @@ fn a_pause_ends_with_the_admin_who_waits_for_it() {
     let (mut open, mut client) = (house.client(), house.client());
     let mut paused =
         |yes: &str| wait_until("paused or not", SOON, || watch.show("DATABASES").iter().any(|row| row["name"] == "app" && row["paused"] == yes));
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     // He goes away.
     let mut gone = console(&house);
     gone.send(&raw::query("PAUSE"));
@@ -165,7 +165,7 @@ fn kill_drops_a_database_and_nobody_else() {
     let house = two_databases("checkout_timeout = 20000");
     let (mut open, mut idle, mut other) = (house.client(), house.client(), in_second(&house));
     let mut watch = house.watch();
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     assert_eq!((one(&mut idle, "SELECT 1"), one(&mut other, "SELECT 1")), ("1".to_string(), "1".to_string()));
     let pid = one(&mut other, "SELECT pg_backend_pid()");
     open.send(&raw::query("SELECT pg_sleep(60)"));
@@ -188,7 +188,7 @@ fn kill_drops_a_database_and_nobody_else() {
 fn one_client_is_killed_by_its_id() {
     let house = House::new(Version::Debian, 2, "");
     let (mut one_of_them, mut other) = (house.client(), house.client());
-    one_of_them.rows("BEGIN");
+    one_of_them.rows("BEGIN; SELECT 1");
     let mut watch = house.watch();
     let row = watch.show("CLIENTS").into_iter().find(|row| row["state"] == "idle in transaction").expect("it is shown");
     admin(&house.dog, &format!("KILL_CLIENT {}", row["id"]));
@@ -221,7 +221,7 @@ fn who_is_disabled_takes_no_new_clients() {
 fn a_suspended_pg_dog_reads_nobody_until_it_is_resumed() {
     let house = House::new(Version::Newest, 2, "checkout_timeout = 300");
     let (mut open, mut idle) = (house.client(), house.client());
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     assert_eq!(one(&mut idle, "SELECT 1"), "1");
     admin(&house.dog, "SUSPEND");
     open.send(&raw::query("SELECT 'in the middle'"));
@@ -242,7 +242,7 @@ fn shutdown_waits_for_clients_or_for_servers() {
     // For clients: nobody new, and those who are there notice nothing.
     let mut house = House::new(Version::Debian, 2, "shutdown_timeout = 100");
     let (mut one_of_them, mut other) = (house.client(), house.client());
-    one_of_them.rows("BEGIN");
+    one_of_them.rows("BEGIN; SELECT 1");
     admin(&house.dog, "SHUTDOWN WAIT_FOR_CLIENTS");
     wait_until("nobody is let in", SOON, || std::net::TcpStream::connect(("127.0.0.1", house.dog.port)).is_err());
     for _ in 0..100 {
@@ -257,7 +257,7 @@ fn shutdown_waits_for_clients_or_for_servers() {
     // For servers: transactions are finished, however long they take.
     let mut house = House::new(Version::Debian, 2, "shutdown_timeout = 100");
     let (mut open, mut idle) = (house.client(), house.client());
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     admin(&house.dog, "SHUTDOWN WAIT_FOR_SERVERS");
     assert_eq!(error(&idle.read_until_closed())[&'C'], "57P01");
     let until = std::time::Instant::now() + Duration::from_millis(500);
@@ -277,7 +277,7 @@ fn settings_are_set_until_the_next_reload() {
         rows.into_iter().find(|row| row["name"] == name).expect("it is shown")["value"].clone()
     };
     let (mut open, mut second) = (house.client(), house.client());
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     second.send(&raw::query("SELECT 'with the second server'"));
     assert!(waits(&mut second));
     // At once, for pools and waiters that are there.
@@ -285,7 +285,7 @@ fn settings_are_set_until_the_next_reload() {
     assert_eq!(second.read_until_ready()[1].text(), "with the second server");
     assert_eq!(said(&console.query("SET checkout_timeout = '200'")), "CZ");
     assert_eq!((value(&mut console, "default_pool_size"), value(&mut console, "checkout_timeout")), ("2".to_string(), "200ms".to_string()));
-    second.rows("BEGIN");
+    second.rows("BEGIN; SELECT 1");
     let mut third = house.client();
     third.send(&raw::query("SELECT 1"));
     assert_eq!(error(&third.read_until_closed())[&'C'], "53300");
@@ -354,7 +354,7 @@ fn files_are_watched_when_that_is_wanted() {
 fn pgbouncers_tables_are_filled() {
     let house = two_databases("");
     let (mut open, mut other) = (house.client(), in_second(&house));
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     assert_eq!(one(&mut other, "SELECT 1"), "1");
     let mut watch = house.watch();
     let databases = watch.show("DATABASES");

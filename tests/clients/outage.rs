@@ -69,7 +69,7 @@ fn idle_servers_that_end_are_replaced(version: Version) {
     let mut watch = house.watch();
     let mut clients: Vec<Raw> = (0..3).map(|_| house.client()).collect();
     for round in 0..3 {
-        clients.iter_mut().for_each(|client| drop(client.rows("BEGIN")));
+        clients.iter_mut().for_each(|client| drop(client.rows("BEGIN; SELECT 1")));
         clients.iter_mut().for_each(|client| drop(client.rows("COMMIT")));
         assert_eq!(watch.sessions("true"), 3);
         watch.direct.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'");
@@ -93,7 +93,7 @@ fn a_busy_server_that_ends(version: Version) {
     let mut watch = house.watch();
     let (mut busy, mut open, mut calm) = (house.client(), house.client(), house.client());
     busy.send(&raw::query("SELECT pg_sleep(600)"));
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     assert_eq!(one(&mut calm, "SELECT 1"), "1");
     watch.wait_for_sessions(1, "wait_event = 'PgSleep'");
     watch.direct.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' OR state = 'idle in transaction'");
@@ -138,7 +138,7 @@ fn a_postmaster_killed_in_mid_query() {
     idle.rows("SELECT 1");
     simple.send(&raw::query("SELECT pg_sleep(600)"));
     batch.send(&[extended("SELECT pg_sleep(600)", &[]), raw::sync()].concat());
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     watch.wait_for_sessions(2, "wait_event = 'PgSleep'");
     house.postgres.signal("KILL");
     for client in [&mut simple, &mut batch] {

@@ -1,7 +1,7 @@
 //! Portals that are read page by page, by two clients that take turns on one server, and by a driver's cursors.
 
 use super::house::{House, one, tags};
-use super::support::raw::{bind, close, execute, flush, parse, query, sync};
+use super::support::raw::{bind, close, execute, flush, parse, sync};
 use super::support::{SOON, Version, python};
 
 crate::on_both!(two_clients_page_on_one_server, psycopg_pages);
@@ -13,9 +13,11 @@ fn two_clients_page_on_one_server(version: Version) {
         let mut clients = [house.client(), house.client()];
         // Both ask at once; who comes second waits for the first one's end.
         for (who, client) in clients.iter_mut().enumerate() {
-            let begin = if in_transaction { query("BEGIN; SET LOCAL work_mem = '4MB'") } else { Vec::new() };
+            if in_transaction {
+                client.query("BEGIN");
+            }
             let open = [parse("", &format!("SELECT 'client {who} row ' || g FROM generate_series(1, 1000) g"), &[]), bind("p", "", &[])].concat();
-            client.send(&[begin, open, execute("p", 7), if in_transaction { sync() } else { flush() }].concat());
+            client.send(&[open, execute("p", 7), if in_transaction { sync() } else { flush() }].concat());
         }
         let mut order: Vec<usize> = vec![0, 1];
         // Whose first page has come is the one who has the server.

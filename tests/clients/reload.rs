@@ -53,7 +53,7 @@ fn load(login: &Login, number: usize, phase: &AtomicU32) -> Vec<(u32, Duration)>
         let from = Instant::now();
         // One statement, a transaction of several, and now and then another login.
         if i % 3 == 0 {
-            client.rows("BEGIN");
+            client.rows("BEGIN; SELECT 1");
             assert_eq!(one(&mut client, &format!("SELECT '{tag}'")), tag);
             assert_eq!(tags(&client.query("COMMIT")), "CZ");
         } else {

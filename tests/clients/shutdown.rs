@@ -56,7 +56,7 @@ fn new_clients_are_turned_away_and_waiting_ones_served_or_told() {
     let mut house = House::new(Version::Newest, 1, "checkout_timeout = 20000\nshutdown_timeout = 20000");
     let mut watch = house.watch();
     let (mut open, mut waiter) = (house.client(), house.client());
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     waiter.send(&raw::query("SELECT 'served'"));
     assert!(poll(SOON, || watch.pools("cl_waiting") == 1));
     let port = house.dog.port;
@@ -99,7 +99,7 @@ fn a_result_that_is_read_slowly_arrives_whole() {
 fn a_second_signal_ends_at_once() {
     let mut house = House::new(Version::Debian, 2, "");
     let mut open = house.client();
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     let idle = house.client();
     house.dog.signal("TERM");
     hears_of_the_end(idle);
@@ -114,7 +114,7 @@ fn a_second_signal_ends_at_once() {
 fn the_time_to_finish_is_bounded() {
     let mut house = House::new(Version::Newest, 2, "shutdown_timeout = 500");
     let (mut open, mut busy) = (house.client(), house.client());
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     busy.send(&raw::query("SELECT pg_sleep(600)"));
     house.watch().wait_for_sessions(1, "wait_event = 'PgSleep'");
     let started = Instant::now();
@@ -131,7 +131,7 @@ fn the_admin_shuts_down() {
     let mut house = House::new(Version::Debian, 2, "");
     let idle = house.client();
     let mut open = house.client();
-    open.rows("BEGIN");
+    open.rows("BEGIN; SELECT 1");
     let mut console = Raw::login(&house.dog.admin_login());
     assert_eq!(tags(&console.query("SHUTDOWN")), "CZ");
     hears_of_the_end(idle);
