@@ -21,7 +21,7 @@ use crate::wire::frame::{self, FrameError, HEADER};
 use crate::wire::server::{close_complete, command_complete, parse_complete, ready};
 
 use super::Verdicts;
-use super::control::{Begins, LOOK_MAX, begins_transaction};
+use super::control::{Begins, LOOK_MAX, begins_transaction, commits};
 use super::exchange::{Due, EVICT, Exchange, OUR_BEGIN, OUR_QUERY, OUR_RESTORE, OUR_SYNC, REFUSED_QUERY, Refusal, Status, UNKNOWN, refused_query};
 use super::names::Names;
 use super::naming::{STATEMENT_MAX, may_drop};
@@ -582,21 +582,6 @@ pub(super) fn say_due(due: Due, words: &mut Vec<u8>) {
         Due::ParseComplete => parse_complete(words),
         Due::CloseComplete => close_complete(words),
     }
-}
-
-/// Whether this text, as far as it is there, begins with COMMIT or END. It only decides what a client is told when its server is lost meanwhile, so
-/// that comments and several statements in one text need not be understood.
-#[inline]
-pub(super) fn commits(sql: &[u8]) -> bool {
-    // Hardly any other text begins like that.
-    matches!(sql.first(), Some(b'c' | b'C' | b'e' | b'E' | b' ' | b'\n' | b'\t' | b'\r')) && is_commit(sql.trim_ascii_start())
-}
-
-fn is_commit(sql: &[u8]) -> bool {
-    [&b"COMMIT"[..], b"END"].iter().any(|word| {
-        let begins = sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
-        begins && !sql.get(word.len()).is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_')
-    })
 }
 
 #[cfg(test)]

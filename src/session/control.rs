@@ -1,5 +1,5 @@
-//! Whether a text begins a transaction, as far as its first words show: for statement mode, in which there is none to begin. What they do not show
-//! (BEGIN behind another statement, in a procedure) is left to the status that the server tells in the end.
+//! What a text begins with, where that is enough to know: a transaction, for statement mode, in which there is none to begin; or its COMMIT. What the
+//! first words do not show (BEGIN behind another statement, in a procedure) is left to the status that the server tells in the end.
 
 /// Bytes of a text that are looked at.
 pub const LOOK_MAX: usize = 4 * 1024;
@@ -77,6 +77,21 @@ fn behind_comment(mut rest: &[u8]) -> &[u8] {
         }
     }
     rest
+}
+
+/// Whether this text, as far as it is there, begins with COMMIT or END. It only decides what a client is told when its server is lost meanwhile, so
+/// that comments and several statements in one text need not be understood.
+#[inline]
+pub(super) fn commits(sql: &[u8]) -> bool {
+    // Hardly any other text begins like that.
+    matches!(sql.first(), Some(b'c' | b'C' | b'e' | b'E' | b' ' | b'\n' | b'\t' | b'\r')) && is_commit(sql.trim_ascii_start())
+}
+
+fn is_commit(sql: &[u8]) -> bool {
+    [&b"COMMIT"[..], b"END"].iter().any(|word| {
+        let begins = sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+        begins && !sql.get(word.len()).is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_')
+    })
 }
 
 #[cfg(test)]

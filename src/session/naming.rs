@@ -17,7 +17,8 @@ use crate::wire::client::{Peek, bind_again, bind_names, describe_statement, pars
 use crate::wire::frame::{self, HEADER};
 
 use super::Verdicts;
-use super::client::{Client, Stop, asks_sequences, commits, evict};
+use super::client::{Client, Stop, asks_sequences, evict};
+use super::control::commits;
 use super::exchange::{
     Exchange, FORGET, HAD_CLOSE, HAD_PARSE, NAMED_DESCRIBE, NAMED_PARSE, OUR_DESCRIBE, OUR_PREPARE, RAW_PARSE, REFUSED, REFUSED_QUERY, Refusal,
     Status, UNKNOWN, refused_message, refused_query,

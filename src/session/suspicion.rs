@@ -155,6 +155,10 @@ pub fn traits(look: &Look<'_>, text: &[u8], cut: bool) -> Traits {
         Text::Set { local: true, .. } => traits.local = true,
         Text::Set { name, .. } => {
             traits.sets.push(name.name().as_ref().into());
+            if name.name().eq_ignore_ascii_case(b"session_authorization") {
+                // Which ends the role that was taken.
+                traits.sets.push(b"role"[..].into());
+            }
             traits.resets = if ends_with_default(text) { Resets::Named } else { Resets::Nothing };
         }
         Text::Reset { name } => {

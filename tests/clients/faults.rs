@@ -200,7 +200,8 @@ fn a_login_that_hangs_beside_a_good_one() {
     for turn in 1..=hanging_logins().len() {
         let mut stage = Stage::new(2, "connect_timeout = 300\ncheckout_timeout = 20000", hang, |_, _| Odd::No);
         let (mut holder, mut client) = (stage.client(), stage.client());
-        holder.query("BEGIN; SELECT 1");
+        holder.query("BEGIN");
+        asks(&mut holder, "begun");
         stage.set(turn);
         let asked = Instant::now();
         client.send(&raw::query("SELECT 'late'"));
