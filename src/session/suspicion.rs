@@ -208,6 +208,9 @@ fn resets_some(text: &[u8]) -> Vec<Box<[u8]>> {
     for word in words {
         if before == b"reset" && word != b"all" && back.len() < NAMES_MAX {
             back.push(word.into());
+        } else if matches!(word, b"rollback" | b"abort") {
+            // It may have been undone at once.
+            back.clear();
         } else if matches!(before, b"set" | b"session" | b"local" | b"set_config") {
             back.retain(|known| **known != *word);
         }

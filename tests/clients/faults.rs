@@ -454,7 +454,8 @@ fn fatal_at_every_stage() {
         for begins in [false, true] {
             let mut client = stage.client();
             if begins {
-                client.query("BEGIN; SELECT 1");
+                client.query("BEGIN");
+                asks(&mut client, "begun");
             }
             stage.set(turn);
             client.send(&raw::query("SELECT 'odd'"));

@@ -112,8 +112,10 @@ fn pgbench_keeps_the_books(version: Version) {
     let login = house.login("app");
     pgbench(&login, &["-i", "-q", "-s", "2", "-I", "dtgvp"], RUN).expect_success();
     for protocol in ["simple", "extended", "prepared"] {
-        bench(&login, &["-n", "-S", "-c", "16", "-j", "2", "-t", "100", "-M", protocol], 1600);
-        bench(&login, &["-n", "-c", "16", "-j", "2", "-t", "25", "-M", protocol], 400);
+        // While it prepares for one client pgbench answers no other of the same thread: with fewer servers than those it would wait for itself.
+        let threads = if protocol == "prepared" { "16" } else { "2" };
+        bench(&login, &["-n", "-S", "-c", "16", "-j", threads, "-t", "100", "-M", protocol], 1600);
+        bench(&login, &["-n", "-c", "16", "-j", threads, "-t", "25", "-M", protocol], 400);
     }
     let mut watch = house.watch();
     watch.wait_until_settled();
