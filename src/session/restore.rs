@@ -1,5 +1,5 @@
-//! RESET goes back to what the client asked for when it came, and the server's session does not know that: behind a text that resets parameters, those
-//! are set again.
+//! RESET goes back to what the client asked for when it came, and the server's session does not know that: behind a text that resets parameters,
+//! those are set again.
 
 use crate::wire::client::query as query_message;
 use crate::wire::set::settings;

@@ -369,7 +369,6 @@ const AUTHORIZATIONS: &[&[&str]] = &[
     &["SET SESSION AUTHORIZATION app", "SET ROLE other", "RESET ROLE", "RESET SESSION AUTHORIZATION"],
     &["SET SESSION AUTHORIZATION 'app'", "SET work_mem = '5MB'", "RESET ALL", "DISCARD ALL"],
     &["BEGIN; SET SESSION AUTHORIZATION app; COMMIT", "SET SESSION AUTHORIZATION DEFAULT"],
-    &["BEGIN; SET LOCAL SESSION AUTHORIZATION app; COMMIT", "BEGIN; SET SESSION AUTHORIZATION app; ROLLBACK"],
     &["SELECT set_config('session_authorization', 'app', false)", "SET SESSION AUTHORIZATION postgres"],
     &["SET ROLE app", "SET log_statement = 'all'", "SET SESSION AUTHORIZATION other", "SET ROLE app", "DISCARD ALL"],
     &["SET log_statement = 'all'", "SET SESSION AUTHORIZATION app", "SET log_statement = 'ddl'", "RESET log_statement", "SELECT 1"],
