@@ -111,6 +111,17 @@ fn chosen_scripts_are_answered_alike() {
     house.same_at_once(&at_once);
 }
 
+/// Sends a script in two writes, the second when pg_dog has read the first, and hears its answers.
+fn hear_cut(script: &Script, cut: usize, client: &mut Raw, clock: &mut Raw, expected: &[Message]) {
+    let bytes = script.bytes();
+    client.send(&bytes[..cut]);
+    // pg_dog answers this one itself, on the same core: when the answer is here, the first piece has been read.
+    clock.send(&sync());
+    assert_eq!(clock.read().tag, b'Z');
+    client.send(&bytes[cut..]);
+    Script { name: format!("{} cut at {cut}", script.name), parts: Vec::new() }.hear(Vec::new(), client, expected);
+}
+
 #[test]
 fn cuts_do_not_show() {
     let house = House::new("transaction", 1, 2);
@@ -121,12 +132,7 @@ fn cuts_do_not_show() {
     for (script, expected) in scripts.iter().zip(&expected) {
         let bytes = script.bytes();
         for cut in 1..bytes.len() {
-            client.send(&bytes[..cut]);
-            // pg_dog answers this one itself, on the same core: when the answer is here, the first piece has been read.
-            clock.send(&sync());
-            assert_eq!(clock.read().tag, b'Z');
-            client.send(&bytes[cut..]);
-            Script { name: format!("{} cut at {cut}", script.name), parts: Vec::new() }.hear(Vec::new(), &mut client, expected);
+            hear_cut(script, cut, &mut client, &mut clock, expected);
         }
     }
     at_rest(&mut client);
@@ -259,11 +265,7 @@ fn cuts_do_not_show_in_named_statements() {
     for (script, expected) in scripts.iter().zip(&expected) {
         let bytes = script.bytes();
         for cut in (1..bytes.len()).filter(|cut| all() || cut % 3 == script.name.len() % 3) {
-            client.send(&bytes[..cut]);
-            clock.send(&sync());
-            assert_eq!(clock.read().tag, b'Z');
-            client.send(&bytes[cut..]);
-            Script { name: format!("{} cut at {cut}", script.name), parts: Vec::new() }.hear(Vec::new(), &mut client, expected);
+            hear_cut(script, cut, &mut client, &mut clock, expected);
         }
     }
     at_rest(&mut client);
