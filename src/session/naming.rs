@@ -253,8 +253,8 @@ impl Client {
 
     /// A Bind, or a Describe of a statement.
     fn named_use(&mut self, (header, rest, at): At<'_>, name: &[u8], link: &mut Exchange, out: &mut Verdicts) -> Result<usize, Stop> {
-        let kept = self.names.as_ref().is_some_and(|names| names.get(name).is_some());
-        if name.is_empty() && !kept {
+        let entry = self.names.as_ref().and_then(|names| names.get(name)).cloned();
+        if name.is_empty() && entry.is_none() {
             if header.kind == b'B' {
                 asks_sequences(&self.unnamed_traits, link, out);
                 link.suspicion.add(&self.unnamed_traits);
@@ -265,7 +265,7 @@ impl Client {
         if link.is_unsure() {
             return Err(self.wait(link, out));
         }
-        let Some(Entry { statement, shape }) = self.names.as_ref().and_then(|names| names.get(name)).cloned() else {
+        let Some(Entry { statement, shape }) = entry else {
             self.unnamed.meet(link, out);
             if name.starts_with(PREFIX) {
                 return Ok(self.refuse(header, Refusal::Unknown(name.into()), link, out));
