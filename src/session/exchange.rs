@@ -77,6 +77,8 @@ pub struct Exchange {
     pub mid_message: bool,
     /// counts the changes of the schema that were seen, as the pool knew at the client's coming
     pub schema: u64,
+    /// a change of the schema was seen
+    pub schema_changed: bool,
     /// a COMMIT is among what has not been answered
     pub committing: bool,
     /// a query of our own failed
@@ -125,6 +127,7 @@ impl Default for Exchange {
             cut: false,
             mid_message: false,
             schema: 0,
+            schema_changed: false,
             committing: false,
             ours_failed: false,
             unnamed: 0,

@@ -73,6 +73,13 @@ impl Exchange {
         }
     }
 
+    /// A change of the schema was seen: what is prepared from now on is not what was prepared before.
+    #[cold]
+    pub fn schema_has_changed(&mut self) {
+        self.schema_changed = true;
+        self.schema = self.schema.wrapping_add(1);
+    }
+
     /// A Describe of our own is at work.
     pub fn awaits_shape(&self) -> bool {
         self.expected.contains(&OUR_DESCRIBE)

@@ -281,7 +281,14 @@ impl Client {
         }
         self.unnamed.meet(link, out);
         if let Some(stop) = self.ensure(&statement, shape, link, out) {
-            return stop.map_or_else(|| Ok(self.refuse(header, Refusal::Changed, link, out)), Err);
+            let Some(stop) = stop else {
+                // Whoever prepares this text from now on is not to meet what was made of it before, at whichever server.
+                if statement.schema() == link.schema {
+                    link.schema_has_changed();
+                }
+                return Ok(self.refuse(header, Refusal::Changed, link, out));
+            };
+            return Err(stop);
         }
         if header.kind == b'D' {
             // Ours is short.

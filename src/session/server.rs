@@ -80,8 +80,6 @@ pub struct Server {
     asking: Option<Box<(Question, Answer)>>,
     /// what the server has said of what its client has left, in order; taken whenever the server is free
     learned: Vec<(Question, Answer)>,
-    /// a change of the schema was seen
-    schema_changed: bool,
     /// code and message of the last error that answered a query of ours
     pub ours_error: Option<(String, String)>,
     pub counts: Counts,
@@ -144,7 +142,7 @@ impl Server {
 
     /// Whether a change of the schema was seen, once.
     pub fn take_schema_changed(&mut self) -> bool {
-        std::mem::take(&mut self.schema_changed)
+        std::mem::take(&mut self.exchange.schema_changed)
     }
 
     /// Asks for nothing, to hear whether there is an answer.
@@ -411,8 +409,7 @@ impl Server {
                 self.exchange.dropped = Dropped::One;
             }
             _ => {
-                self.schema_changed = true;
-                self.exchange.schema = self.exchange.schema.wrapping_add(1);
+                self.exchange.schema_has_changed();
             }
         }
     }
@@ -427,7 +424,7 @@ impl Server {
         if parsed.sqlstate() == "0A000" && parsed.routine == b"RevalidateCachedQuery" {
             // What was prepared before a change of the schema is prepared anew, for whoever does not build on what its rows were.
             self.exchange.shelf.all_old();
-            self.schema_changed = true;
+            self.exchange.schema_changed = true;
         }
         if ours {
             self.ours_error = Some((parsed.sqlstate().to_string(), parsed.text().into_owned()));

@@ -108,6 +108,11 @@ impl Statement {
         &self.rest[..end]
     }
 
+    /// How many changes of the schema had been seen when it was new.
+    pub fn schema(&self) -> u64 {
+        self.folds.schema
+    }
+
     /// Bytes it takes.
     pub fn memory(&self) -> usize {
         self.rest.len() + ENTRY_BYTES

@@ -15,6 +15,7 @@ crate::on_both!(
     a_failed_transaction_is_left_by_name,
     deallocate_and_discard_all,
     a_changed_table,
+    a_change_seen_elsewhere,
     old_statements_are_prepared_again,
     each_mode,
     two_time_zones,
@@ -388,6 +389,25 @@ fn a_changed_table(version: Version) {
             }
         }
     }
+}
+
+/// That a table has changed may be known from a server that has not said so: the statement was prepared there for the first time.
+fn a_change_seen_elsewhere(version: Version) {
+    let house = House::new(version, 2, "");
+    house.postgres.psql(&["-c", "CREATE TABLE wide AS SELECT 1 AS a", "-c", "ALTER TABLE wide OWNER TO app"]).expect_success();
+    let [mut holder, mut other, mut client, mut fresh] = std::array::from_fn(|_| house.client());
+    let described = |client: &mut Raw| {
+        client.send(&[parse("wide", "SELECT * FROM wide", &[]), describe(b'S', "wide"), used("wide", &[]), sync()].concat());
+        tags(&client.read_until_ready())
+    };
+    assert_eq!(described(&mut client), "1tT2DCZ");
+    house.postgres.psql(&["-c", "ALTER TABLE wide ADD COLUMN b int"]).expect_success();
+    holder.rows("BEGIN; SELECT 1");
+    assert_eq!(error(&answer(&mut client, "wide", &[]))[&'C'], "0A000");
+    other.rows("BEGIN; SELECT 1");
+    holder.rows("COMMIT");
+    // The server at rest is the one where the statement is as the table was.
+    assert_eq!(described(&mut fresh), "1tT2DCZ");
 }
 
 fn old_statements_are_prepared_again(version: Version) {
