@@ -160,6 +160,12 @@ impl Published {
         let index = self.snapshot.by_name.get(&(database.to_string(), user.to_string()))?;
         self.pools.get(*index)
     }
+
+    /// The pools of all shards of a database, for one of its pools; that one alone where there are no shards.
+    pub fn shards(&self, pool: &SharedPool) -> &[Arc<SharedPool>] {
+        let Some(&first) = self.snapshot.by_name.get(&(pool.spec.database.clone(), pool.spec.user.clone())) else { return &[] };
+        self.pools.get(first..first + usize::from(pool.spec.shards)).unwrap_or_default()
+    }
 }
 
 /// What all data cores share.

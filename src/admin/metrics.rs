@@ -139,9 +139,10 @@ impl Form {
 }
 
 /// The labels of a pool.
-pub fn pool_labels(user: &str, database: &str, host: &str, port: u16) -> String {
-    // Until shards and roles are built there is one of each.
-    labels([("user", user), ("database", database), ("host", host), ("port", &port.to_string()), ("shard", "0"), ("role", "primary")])
+pub fn pool_labels(user: &str, database: &str, host: &str, port: u16, shard: u16) -> String {
+    // Until roles are built there is one.
+    let (port, shard) = (port.to_string(), shard.to_string());
+    labels([("user", user), ("database", database), ("host", host), ("port", &port), ("shard", &shard), ("role", "primary")])
 }
 
 /// Names and values as they are printed. Values may hold anything that a name may.

@@ -17,7 +17,7 @@ fn scrape() -> Scrape {
     let counts = Counts { xact_count: 30, query_count: 60, query_time: 123_456, errors: 7, ..Counts::default() };
     let period = Period { from: Counts::default(), to: counts, length_us: 10_000_000 };
     let pool = PoolFigures {
-        labels: pool_labels("u\"ser\\", "data\nbase", "::1", 5432),
+        labels: pool_labels("u\"ser\\", "data\nbase", "::1", 5432, 0),
         maxwait_us: 1_234_567,
         sv_idle: 4,
         counts,
@@ -25,7 +25,7 @@ fn scrape() -> Scrape {
         times: Some([(); TIMED.len()].map(|()| Bars::from(&durations))),
         ..PoolFigures::default()
     };
-    let idle = PoolFigures { labels: pool_labels("other", "b", "h", 1), ..PoolFigures::default() };
+    let idle = PoolFigures { labels: pool_labels("other", "b", "h", 1, 0), ..PoolFigures::default() };
     let core = CoreFigures { refused: [1, 2, 0, 0, 0, 0], turns: Bars::from(&durations), ..CoreFigures::default() };
     Scrape {
         namespace: "ns_".into(),

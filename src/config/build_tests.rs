@@ -336,7 +336,8 @@ fn a_second_server_of_a_database_is_refused_and_a_repeated_line_is_not() {
     let other = "[[databases]]\nname = \"db\"\nhost = \"h2\"\n";
     assert_eq!(
         refused(&format!("{}{other}", database("")), ADMIN),
-        ["pgdog.toml:5: [[databases]]: `name` \"db\" is used on line 1 already; a second server for the same database is not built yet, remove one"]
+        ["pgdog.toml:5: [[databases]]: `name` \"db\" with `shard` = 0 is used on line 1 already; give the shards of one database different numbers. \
+          A second server for the same shard is not built yet"]
     );
     let Loaded { snapshot, warnings } = loaded(&format!("{}{}", database(""), database("")), &user("password = \"p\""));
     assert_eq!(snapshot.pools.len(), 1);

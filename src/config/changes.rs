@@ -26,13 +26,13 @@ pub fn changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
         lines.push(|| "admin database: another password".to_owned());
     }
     for pool in &new.pools {
-        match old.pool(&pool.database, &pool.user) {
+        match old.pool_of_shard(&pool.database, &pool.user, pool.shard) {
             None => lines.push(|| format!("pool {}: new, on {}:{}", name(pool), printed(&pool.host), pool.port)),
             Some(before) if before != pool => lines.push(|| format!("pool {}: {}", name(pool), differences(before, pool).join(", "))),
             Some(_) => {}
         }
     }
-    for pool in old.pools.iter().filter(|pool| new.pool(&pool.database, &pool.user).is_none()) {
+    for pool in old.pools.iter().filter(|pool| new.pool_of_shard(&pool.database, &pool.user, pool.shard).is_none()) {
         lines.push(|| format!("pool {}: gone", name(pool)));
     }
     lines.done()
@@ -66,7 +66,8 @@ fn login(database: &str, user: &str) -> String {
 }
 
 fn name(pool: &PoolSpec) -> String {
-    login(&pool.database, &pool.user)
+    let shard = if pool.shards > 1 || pool.shard > 0 { format!(" shard {}", pool.shard) } else { String::new() };
+    login(&pool.database, &pool.user) + &shard
 }
 
 fn step(old: impl Display, new: impl Display) -> String {

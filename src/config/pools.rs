@@ -1,5 +1,5 @@
 //! The pools: which users there are of which databases, each with its server, its secrets and its limits.
-//! Invariant: one pool per user and database, and of several words on one thing the nearest counts: the user's, then the database's, then that of
+//! Invariant: one pool per user, database and shard, those of one database side by side in the order of their shards; and of several words on one thing the nearest counts: the user's, then the database's, then that of
 //! `[general]`; only the login at the server goes the other way round. An entry that names one database beats one with a list, and that one
 //! with all of them. What a secret proves is left to `auth`; that a server answers, to the engine.
 
@@ -14,6 +14,9 @@ use super::snapshot::{Admin, AuthType, ClientSecrets, Hash, PoolSpec, PoolerMode
 
 /// Passwords of one user, at most: each is a PBKDF2 when the user's verifier is made, and a login at a server that refuses it.
 pub const PASSWORDS_MAX: usize = 16;
+
+/// Shards of one database, at most: which of them a statement goes to is a set of so many bits.
+pub const SHARDS_MAX: usize = 256;
 
 /// How an entry names its databases; the greater wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,14 +36,14 @@ struct Claim<'b> {
 pub(super) struct Pools<'b> {
     general: &'b Block,
     auth: AuthType,
-    /// in the order of the file
-    databases: Vec<(&'b str, &'b Block)>,
+    /// in the order of the file; the servers of each, by shard
+    databases: Vec<(&'b str, Vec<(usize, &'b Block)>)>,
     by_database: HashMap<&'b str, usize>,
     claims: HashMap<(usize, &'b str), Claim<'b>>,
     pools: Vec<PoolSpec>,
 }
 
-/// Pools and the index of each by database and user.
+/// Pools and by database and user the index of each, of the first shard's where there are several.
 pub(super) type Built = (Vec<PoolSpec>, HashMap<(String, String), usize>);
 
 /// What all pools of one entry of `[[users]]` share.
@@ -58,11 +61,15 @@ impl<'b> Pools<'b> {
         for block in named("databases") {
             this.database(block, admin, findings);
         }
+        for (name, servers) in &mut this.databases {
+            order_shards(name, servers, findings);
+        }
         let users: Vec<(&Block, Naming, Vec<usize>)> = named("users").filter_map(|block| this.claims(block, findings)).collect();
         for (block, naming, databases) in &users {
             this.user(block, *naming, databases, findings);
         }
-        let by_name = this.pools.iter().enumerate().map(|(index, pool)| ((pool.database.clone(), pool.user.clone()), index)).collect();
+        let firsts = this.pools.iter().enumerate().filter(|(_, pool)| pool.shard == 0);
+        let by_name = firsts.map(|(index, pool)| ((pool.database.clone(), pool.user.clone()), index)).collect();
         (this.pools, by_name)
     }
 
@@ -71,15 +78,18 @@ impl<'b> Pools<'b> {
         if name == admin.database {
             findings.warn(block.at, format!("[[databases]]: \"{}\" is the name of the admin database, which hides this one", printed(name)));
         }
-        match self.by_database.get(name).map(|index| self.databases[*index].1) {
-            None => {
-                self.by_database.insert(name, self.databases.len());
-                self.databases.push((name, block));
-            }
+        let index = *self.by_database.entry(name).or_insert_with(|| {
+            self.databases.push((name, Vec::new()));
+            self.databases.len() - 1
+        });
+        let shard = block.unsigned("shard").unwrap_or_default();
+        let servers = &mut self.databases[index].1;
+        match servers.iter().find(|(known, _)| *known == shard).map(|(_, first)| *first) {
+            None => servers.push((shard, block)),
             Some(first) if first.says_what(block) => {
                 findings.warn(block.at, format!("[[databases]]: \"{}\" is the same as {}", printed(name), first.at.other()));
             }
-            Some(first) => findings.problem(block.at, What::SecondServer { database: printed(name), first: first.at.other() }),
+            Some(first) => findings.problem(block.at, What::SecondServer { database: printed(name), shard, first: first.at.other() }),
         }
     }
 
@@ -143,8 +153,10 @@ impl<'b> Pools<'b> {
         let Some(login) = self.login(user, &who, findings) else { return };
         let mut told = Told::default();
         for database in databases {
-            let pool = self.pool(name, database, user, &login, &mut told);
-            self.pools.push(pool);
+            for shard in 0..self.databases[database].1.len() {
+                let pool = self.pool(name, (database, shard), user, &login, &mut told);
+                self.pools.push(pool);
+            }
         }
         told.warn(user.at, &who, findings);
     }
@@ -196,10 +208,11 @@ impl<'b> Pools<'b> {
         None
     }
 
-    fn pool(&self, name: &str, database: usize, user: &Block, login: &Login, told: &mut Told) -> PoolSpec {
-        let (database, server) = self.databases[database];
+    fn pool(&self, name: &str, (database, shard): (usize, usize), user: &Block, login: &Login, told: &mut Told) -> PoolSpec {
+        let (database, servers) = &self.databases[database];
+        let (database, server) = (*database, servers[shard].1);
         let server_passwords = server.owned("password").map_or_else(|| login.server_passwords.clone(), |one| Arc::new([one]));
-        // There is one server, which is the primary, so its own word counts before the one for all of them.
+        // A shard has one server, which is the primary, so its own word counts before the one for all of them.
         let size = |[primary, any]: [&str; 2]| {
             let of = |block: &Block| block.unsigned(primary).or_else(|| block.unsigned::<usize>(any));
             of(user).or_else(|| of(server))
@@ -212,6 +225,9 @@ impl<'b> Pools<'b> {
         PoolSpec {
             database: database.to_owned(),
             user: name.to_owned(),
+            // Bounded by `SHARDS_MAX`.
+            shard: shard as u16,
+            shards: servers.len() as u16,
             host: server.owned("host").unwrap_or_default(),
             port: server.unsigned("port").unwrap_or_default(),
             server_database: server.owned("database_name").unwrap_or_else(|| database.to_owned()),
@@ -236,6 +252,18 @@ impl<'b> Pools<'b> {
             limits: Limits::of(user, server, self.general),
             replicates,
         }
+    }
+}
+
+/// The servers of a database in the order of their shards, which have to be there from 0 without gaps.
+fn order_shards(name: &str, servers: &mut Vec<(usize, &Block)>, findings: &mut Findings) {
+    servers.sort_by_key(|(shard, _)| *shard);
+    let gap = servers.iter().enumerate().find(|(index, (shard, _))| index != shard);
+    if let Some((missing, (shard, block))) = gap {
+        findings.problem(block.at, What::ShardGap { database: printed(name), missing, shard: *shard });
+    } else if let Some((_, block)) = servers.get(SHARDS_MAX) {
+        findings.problem(block.at, What::Shards { database: printed(name), shards: servers.len(), limit: SHARDS_MAX });
+        servers.truncate(SHARDS_MAX);
     }
 }
 

@@ -77,8 +77,15 @@ pub enum What {
     SectionNotBuilt { heading: String },
     #[error("the variable is not built yet, and to ignore it would not be safe; unset it")]
     VariableNotBuilt,
-    #[error("[[databases]]: `name` \"{database}\" is used {first} already; a second server for the same database is not built yet, remove one")]
-    SecondServer { database: String, first: String },
+    #[error(
+        "[[databases]]: `name` \"{database}\" with `shard` = {shard} is used {first} already; give the shards of one database different numbers. A \
+         second server for the same shard is not built yet"
+    )]
+    SecondServer { database: String, shard: usize, first: String },
+    #[error("[[databases]]: \"{database}\" has a shard {shard} and no shard {missing}; number its shards from 0 without gaps")]
+    ShardGap { database: String, missing: usize, shard: usize },
+    #[error("[[databases]]: \"{database}\" has {shards} shards, more than {limit}")]
+    Shards { database: String, shards: usize, limit: usize },
     #[error("[[users]]: `name` \"{user}\" with `database` \"{database}\" stands {first} already; remove one")]
     SecondUser { user: String, database: String, first: String },
     #[error(

@@ -323,6 +323,9 @@ pub struct PoolSpec {
     /// names as clients say them
     pub database: String,
     pub user: String,
+    /// which shard of the database it is, and how many there are
+    pub shard: u16,
+    pub shards: u16,
     /// the server
     pub host: String,
     pub port: u16,
@@ -358,6 +361,8 @@ impl Default for PoolSpec {
         PoolSpec {
             database: String::new(),
             user: String::new(),
+            shard: 0,
+            shards: 1,
             host: String::new(),
             port: 5432,
             server_database: String::new(),
@@ -383,6 +388,8 @@ impl fmt::Debug for PoolSpec {
         out.debug_struct("PoolSpec")
             .field("database", &self.database)
             .field("user", &self.user)
+            .field("shard", &self.shard)
+            .field("shards", &self.shards)
             .field("host", &self.host)
             .field("port", &self.port)
             .field("server_database", &self.server_database)
@@ -413,7 +420,7 @@ pub struct Snapshot {
     pub admin: Admin,
     pub tcp: Tcp,
     pub pools: Vec<PoolSpec>,
-    /// (database, user) → index into `pools`
+    /// (database, user) → index into `pools`, of the first shard; the others follow it in order
     pub by_name: HashMap<(String, String), usize>,
     /// what SHOW CONFIG prints: (name, value), in its order
     pub shown: Vec<(String, String)>,
@@ -424,6 +431,12 @@ impl Snapshot {
     pub fn pool(&self, database: &str, user: &str) -> Option<&PoolSpec> {
         let index = *self.by_name.get(&(database.to_owned(), user.to_owned()))?;
         self.pools.get(index)
+    }
+
+    /// The same for one shard of the database.
+    pub fn pool_of_shard(&self, database: &str, user: &str, shard: u16) -> Option<&PoolSpec> {
+        let index = *self.by_name.get(&(database.to_owned(), user.to_owned()))?;
+        self.pools.get(index + usize::from(shard)).filter(|pool| pool.shard == shard && pool.database == database && pool.user == user)
     }
 }
 

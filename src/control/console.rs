@@ -196,6 +196,7 @@ fn add_counts(published: &Published, rows: &mut Vec<PoolRow>) {
                 user: pool.spec.user.clone(),
                 addr: pool.spec.host.clone(),
                 port: pool.spec.port,
+                shard: u32::from(pool.spec.shard),
                 mode: pool.spec.mode,
                 paused: pool.state.ledger.paused(),
                 healthy: pool.state.ledger.retry_at() == 0,

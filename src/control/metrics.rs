@@ -230,7 +230,7 @@ const UNTRIED_NS: u64 = 5_000_000_000;
 fn pool_figures(pool: &SharedPool, counts: Counts, period: Period, now: u64) -> PoolFigures {
     let (spec, ledger, tallies) = (&pool.spec, &pool.state.ledger, &pool.state.tallies);
     let mut figures = PoolFigures {
-        labels: pool_labels(&spec.user, &spec.database, &spec.host, spec.port),
+        labels: pool_labels(&spec.user, &spec.database, &spec.host, spec.port, spec.shard),
         max_connections: u64::from(ledger.limit()),
         connections: u64::from(ledger.open()),
         healthy: is_healthy(pool),

@@ -62,8 +62,7 @@ impl Publisher {
     pub fn build(&self, snapshot: Snapshot, before: Option<&Published>) -> Published {
         let cores = snapshot.general.workers;
         let mut resolved = HashMap::new();
-        let known: HashMap<(&str, &str), &Arc<SharedPool>> =
-            before.iter().flat_map(|before| before.pools.iter()).map(|pool| ((pool.spec.database.as_str(), pool.spec.user.as_str()), pool)).collect();
+        let known: HashMap<_, &Arc<SharedPool>> = before.iter().flat_map(|before| before.pools.iter()).map(|pool| (name(&pool.spec), pool)).collect();
         let mut pools = Vec::with_capacity(snapshot.pools.len());
         // One gate per server, for pools of before and new ones alike.
         let mut gates: HashMap<(String, u16), Arc<Gate>> = HashMap::new();
@@ -73,7 +72,7 @@ impl Publisher {
         gates.values().for_each(|gate| gate.set_limit(snapshot.general.server_connects));
         let mut quotas = Quotas::of(before, &snapshot);
         for spec in &snapshot.pools {
-            let old = known.get(&(spec.database.as_str(), spec.user.as_str())).copied();
+            let old = known.get(&name(spec)).copied();
             let own = quotas.of_pool(spec);
             pools.push(match old {
                 Some(old) if old.spec == *spec => old.clone(),
@@ -146,6 +145,11 @@ impl Quotas {
     fn of_pool(&mut self, spec: &PoolSpec) -> [Arc<Quota>; 2] {
         [(true, spec.database.clone()), (false, spec.user.clone())].map(|key| self.0.entry(key).or_default().clone())
     }
+}
+
+/// What a pool is known by over reloads.
+fn name(spec: &PoolSpec) -> (&str, &str, u16) {
+    (&spec.database, &spec.user, spec.shard)
 }
 
 /// What a ledger has to know of its pool's settings.

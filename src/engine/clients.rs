@@ -457,9 +457,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             self.client_left(peer.server, &mut peer.client);
         }
         peer.quotas.iter().flat_map(|quotas| quotas.iter()).for_each(|quota| quota.clients.leave());
-        if let Some(pool) = peer.pool.take() {
-            self.left_pool(&pool);
-        }
+        self.left_pools(peer.pool.take(), &peer.shards);
         if !matches!(peer.stage, Stage::Admin { .. }) {
             self.clients -= 1;
         }

@@ -63,6 +63,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             client: Client::new(PoolerMode::Transaction, number),
             profile: Arc::default(),
             pool: None,
+            shards: Box::default(),
             told: None,
             told_number: 0,
             version: 0,
@@ -297,8 +298,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         peer.client.limit_messages(published.snapshot.general.query_size_limit);
         peer.client.share(published.snapshot.general.prepared_statements, self.front.clone());
         peer.version = version;
-        peer.pool = Some(pool.clone());
-        pool.state.clients.fetch_add(1, Ordering::Relaxed);
+        let of_shards = if pool.spec.shards > 1 { published.shards(&pool) } else { &[] };
+        peer.join(pool.clone(), of_shards);
         let (user, database, address) = (peer.user.clone(), peer.database.clone(), peer.address);
         let profile = self.intern(Profile::new(login.parameters.iter().cloned()));
         if let Some(peer) = self.peers[slot as usize].client() {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::mail::{Quota, ServerLink, SharedPool};
 use crate::pool::queue::Ticket;
@@ -56,7 +57,10 @@ pub struct ClientPeer {
     pub secret_length: u8,
     pub client: Client,
     pub profile: Arc<Profile>,
+    /// the pool it takes its servers from; on a sharded database that of the shard it was routed to last
     pub pool: Option<Arc<SharedPool>>,
+    /// those of all shards in their order; empty on a database without shards
+    pub shards: Box<[Arc<SharedPool>]>,
     /// what it was told of its servers' parameters
     pub told: Option<Arc<Reported>>,
     /// number of that list in its pool, or an older one
@@ -207,6 +211,14 @@ pub struct CancelLeg {
 }
 
 impl ClientPeer {
+    /// It belongs to this pool, and to those of all shards, if there are some.
+    pub fn join(&mut self, pool: Arc<SharedPool>, shards: &[Arc<SharedPool>]) {
+        for pool in if shards.is_empty() { std::slice::from_ref(&pool) } else { shards } {
+            pool.state.clients.fetch_add(1, Ordering::Relaxed);
+        }
+        (self.pool, self.shards) = (Some(pool), shards.into());
+    }
+
     /// What its cancel requests have to say.
     pub fn secret(&self) -> &[u8] {
         &self.secret[..usize::from(self.secret_length).min(LONG_KEY)]

@@ -28,22 +28,28 @@ impl<D: Door, K: Desk> Core<D, K> {
         peer.client.limit_messages(limit);
         // Another pool counts its servers' reports anew: the list itself is compared.
         peer.told_number = u64::MAX;
-        let found = self.published.find(&peer.database, &peer.user).cloned();
-        if let (Some(old), Some(new)) = (&peer.pool, &found)
-            && Arc::ptr_eq(old, new)
-        {
-            return;
+        let found = self.published.find(&peer.database, &peer.user);
+        let (old, old_shards) = (peer.pool.take(), std::mem::take(&mut peer.shards));
+        if let Some(pool) = found {
+            let shards = if pool.spec.shards > 1 { self.published.shards(pool) } else { &[] };
+            // It stays with its shard, if there still is one of that number.
+            let at = old.as_ref().and_then(|old| shards.get(usize::from(old.spec.shard))).unwrap_or(pool);
+            peer.join(at.clone(), shards);
         }
-        if let Some(pool) = &found {
-            pool.state.clients.fetch_add(1, Ordering::Relaxed);
-        }
-        if let Some(old) = std::mem::replace(&mut peer.pool, found) {
-            self.left_pool(&old);
+        self.left_pools(old, &old_shards);
+    }
+
+    /// A client no longer belongs to its pools: that of its database, or those of its shards.
+    pub(super) fn left_pools(&mut self, pool: Option<Arc<SharedPool>>, shards: &[Arc<SharedPool>]) {
+        if shards.is_empty() {
+            pool.iter().for_each(|pool| self.left_pool(pool));
+        } else {
+            shards.iter().for_each(|pool| self.left_pool(pool));
         }
     }
 
     /// A client no longer belongs to a pool.
-    pub(super) fn left_pool(&mut self, pool: &SharedPool) {
+    fn left_pool(&mut self, pool: &SharedPool) {
         let last = pool.state.clients.fetch_sub(1, Ordering::Relaxed) == 1;
         if last {
             // Its minimum is no longer kept, on no core.

@@ -267,6 +267,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             user: spec.user.clone(),
             addr: spec.host.clone(),
             port: spec.port,
+            shard: u32::from(spec.shard),
             role: Role::Primary,
             cl_waiting: u64::from(slice.waiting()),
             sv_idle: u64::from(slice.idle()),
