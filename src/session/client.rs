@@ -7,18 +7,18 @@
 //! ```
 //! Unless it is a session's, a server is shared, and a client must not notice. Its statements' names are its own (`naming`, `unnamed`), what its
 //! texts may leave in the session is taken note of (`suspicion`), and a BEGIN is answered before there is a server and sent with what follows
-//! (`begun`). In statement mode BEGIN is refused (`control`). What else is wrong with a message is left to the server: it says so itself.
+//! (`bounds`). In statement mode BEGIN is refused (`control`). What else is wrong with a message is left to the server: it says so itself.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::snapshot::{PoolerMode, PreparedStatements};
-use crate::sql::look::{Look, Statement as Text, look};
+use crate::sql::look::{Look, look};
 use crate::sql::may::May;
 use crate::wire::client::query as query_message;
 use crate::wire::frame::{self, FrameError, HEADER};
-use crate::wire::server::{close_complete, command_complete, parse_complete, ready};
+use crate::wire::server::{close_complete, parse_complete, ready};
 
 use super::Verdicts;
 use super::control::{Begins, LOOK_MAX, begins_transaction, commits};
@@ -69,15 +69,15 @@ pub struct Client {
     pub(super) profile: Arc<Profile>,
     pub(super) startup: Arc<Profile>,
     /// its BEGIN, answered and not sent yet
-    begun: Option<Box<[u8]>>,
+    pub(super) begun: Option<Box<[u8]>>,
     /// a request in that transaction was answered with an error of ours: the server is to refuse all else in it
-    failed: bool,
+    pub(super) failed: bool,
     /// it has used the server at hand
     attached: bool,
     /// parameters that a RESET has taken and that have to be given back, behind the next Sync
     pub(super) restoring: Vec<String>,
     /// messages of our own making skip to Sync (no server was there to do it)
-    skipping: bool,
+    pub(super) skipping: bool,
     /// bytes of a Query or Parse message beyond which it is not read without being asked about
     limit: usize,
     /// the next one may be larger
@@ -199,7 +199,11 @@ impl Client {
     /// many bytes are consumed. One of the extended protocol (0): everything is skipped to its Sync, whose ReadyForQuery comes then. A transaction
     /// that no server knows of has failed.
     pub fn refuse_request(&mut self, held: &[u8]) -> usize {
-        self.failed = self.has_begun();
+        if self.has_begun() {
+            self.failed = true;
+            // A Parse that fails drops it, as a simple query does.
+            self.unnamed.dropped();
+        }
         match frame::client_header(held) {
             Ok(Some(header)) if matches!(header.kind, b'Q' | b'F') => {
                 self.requests += 1;
@@ -223,7 +227,7 @@ impl Client {
     /// A whole request was answered without a server and without being read here.
     pub fn was_answered(&mut self) {
         self.requests += 1;
-        self.unnamed.query();
+        self.unnamed.dropped();
     }
 
     /// The server goes back: what it tells about our statements is taken note of.
@@ -348,6 +352,10 @@ impl Client {
             b'H' | b'd' | b'c' | b'f' => {}
             b'Q' if self.mode == PoolerMode::Transaction => return self.detached_query(header, rest, out),
             _ if self.skipping => {}
+            b'P' | b'B' | b'D' if self.may_begin_batch(header, rest) => match self.detached_batch(rest, out)? {
+                0 => return Err(Stop::Want),
+                taken => return Ok(taken),
+            },
             b'C' if self.closes_at_once(header, rest)? => out.to_client(close_complete),
             b'P' => return Err(self.want_whole(header, rest, STATEMENT_MAX)),
             b'Q' => return Err(self.want_whole(header, rest, TEXT_MAX)),
@@ -359,50 +367,12 @@ impl Client {
     }
 
     /// The message needs a server; one that has to be looked at whole takes none before it is there.
-    fn want_whole(&mut self, header: frame::Header, rest: &[u8], most: usize) -> Stop {
+    pub(super) fn want_whole(&mut self, header: frame::Header, rest: &[u8], most: usize) -> Stop {
         if header.total() > most || rest.len() >= header.total() || self.mode == PoolerMode::Session {
             return Stop::Want;
         }
         self.needs = header.total();
         Stop::More
-    }
-
-    /// BEGIN needs no server yet, and its COMMIT or ROLLBACK none at all when nothing was done in between.
-    fn detached_query(&mut self, header: frame::Header, rest: &[u8], out: &mut Verdicts) -> Result<usize, Stop> {
-        if self.skipping {
-            self.body = header.body;
-            self.body_goes_on = false;
-            return Ok(HEADER);
-        }
-        let Some(message) = rest.get(HEADER..header.total()).filter(|message| message.len() <= LOOK_MAX) else {
-            return Err(self.want_whole(header, rest, TEXT_MAX));
-        };
-        // Hardly any other text begins like that.
-        if !matches!(message.first(), Some(b'b' | b'B' | b's' | b'S' | b'c' | b'C' | b'e' | b'E' | b'r' | b'R' | b'a' | b'A')) {
-            return Err(Stop::Want);
-        }
-        let Some((0, text)) = message.split_last() else { return Err(Stop::Want) };
-        let (tag, status) = match (look(text).statement, self.has_begun()) {
-            (Text::Begin, false) => {
-                self.begun = Some(text.into());
-                (if text[0].eq_ignore_ascii_case(&b'b') { "BEGIN" } else { "START TRANSACTION" }, b'T')
-            }
-            (Text::Commit, true) if !self.failed => ("COMMIT", b'I'),
-            (Text::Commit, true) => ("ROLLBACK", b'I'),
-            (Text::Rollback, true) => ("ROLLBACK", b'I'),
-            _ => return Err(Stop::Want),
-        };
-        if status == b'I' {
-            (self.begun, self.failed) = (None, false);
-        }
-        self.requests += 1;
-        self.unnamed.dropped();
-        out.to_client(|words| {
-            // Fixed and short.
-            let _ = command_complete(words, tag);
-            ready(words, status);
-        });
-        Ok(header.total())
     }
 
     /// A message for the server at hand; `at` is where it starts. Returns how much of it is consumed.

@@ -4,9 +4,11 @@
 //! is what is outstanding between the two (in the words of `kinds`). What makes a shared server look like one's own: `naming` and `names` for a
 //! client's named statements, `statements` for their texts, `shelf` for what a server holds of them, `unnamed` for the one without a name;
 //! `parameters` for what a session was given, `suspicion` for what may have changed there, `inquiry` for the question what has,
-//! `spelling` for how a client is told what it asked for. `control` is what statement mode refuses, `relay` all there is between a client that
-//! replicates and its server. The engine owns all of them, carries out their verdicts, and asks the pool for servers when a client wants one.
+//! `spelling` for how a client is told what it asked for. `bounds` is BEGIN and COMMIT without a server, `control` what statement mode refuses,
+//! `relay` all there is between a client that replicates and its server. The engine owns all of them, carries out their verdicts, and asks the
+//! pool for servers when a client wants one.
 
+mod bounds;
 pub mod client;
 pub mod control;
 pub mod exchange;

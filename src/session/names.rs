@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 
+use super::bounds::may_bound;
 use super::exchange::{Dropped, Exchange, Outcome};
 use super::statements::Statement;
 
@@ -38,6 +39,8 @@ pub struct Names {
     known: AHashMap<Box<[u8]>, Entry>,
     pending: VecDeque<Change>,
     bytes: usize,
+    /// some name has stood for a statement that may begin or end a transaction
+    bounds: bool,
     /// the one that a text at work deallocates
     pub deallocating: Option<Box<[u8]>>,
 }
@@ -52,6 +55,11 @@ impl Names {
     /// The name that stands for statement `id`.
     pub fn of(&self, id: u64) -> Option<&[u8]> {
         self.known.iter().find(|(_, entry)| entry.statement.id == id).map(|(name, _)| &**name)
+    }
+
+    /// Some name may stand for a statement that begins or ends a transaction.
+    pub fn has_bounds(&self) -> bool {
+        self.bounds
     }
 
     /// How many names there are.
@@ -79,6 +87,11 @@ impl Names {
         let id = statement.id;
         let before = self.put(name, Some(Entry { statement, shape: None }));
         self.pending.push_back(Change { name: name.into(), before: Some(before), id });
+    }
+
+    /// A Parse of `name` was answered by us without a server.
+    pub fn prepare(&mut self, name: &[u8], statement: Arc<Statement>) {
+        self.put(name, Some(Entry { statement, shape: None }));
     }
 
     /// A Close of `name` is answered by us in its turn.
@@ -157,6 +170,7 @@ impl Names {
     fn put(&mut self, name: &[u8], entry: Option<Entry>) -> Option<Entry> {
         let size = |entry: &Entry| name.len() + entry.statement.memory();
         self.bytes += entry.as_ref().map_or(0, size);
+        self.bounds |= entry.as_ref().is_some_and(|entry| may_bound(&entry.statement.rest));
         let before = match entry {
             Some(entry) => self.known.insert(name.into(), entry),
             None => self.known.remove(name),

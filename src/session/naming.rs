@@ -218,6 +218,10 @@ impl Client {
         if look.may.contains(May::NOW) || link.suspicion.parameters() || refused {
             return front.library().private(behind, traits);
         }
+        // No literals, no names: one for all, which may have been prepared without a server.
+        if matches!(look.statement, Text::Begin | Text::Commit | Text::Rollback) {
+            return front.find(behind, &Folds::default(), || traits);
+        }
         let folds = Folds { parameters: self.profile.folds().clone(), schema: link.schema };
         front.find(behind, &folds, || traits)
     }

@@ -170,6 +170,17 @@ impl Unnamed {
         self.tag = 0;
     }
 
+    /// A Parse is answered by us without a server: `parse` is the whole message, a short one.
+    pub fn keep(&mut self, parse: &[u8]) {
+        let mut kept = self.versions.pop().map_or_else(|| std::mem::take(&mut self.spare), |version| version.parse);
+        kept.clear();
+        kept.extend_from_slice(parse);
+        self.tag = self.next;
+        self.next += 1;
+        self.versions.clear();
+        self.versions.push(Version { tag: self.tag, parse: kept });
+    }
+
     /// The server goes back, and nothing is outstanding on it.
     pub fn settle(&mut self, link: &mut Exchange) {
         self.met = Met::No;

@@ -174,6 +174,11 @@ pub fn no_data(out: &mut Vec<u8>) {
     bare(out, b'n');
 }
 
+/// ParameterDescription of a statement that has none.
+pub fn parameter_description(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"t\0\0\0\x06\0\0");
+}
+
 /// ParseComplete.
 pub fn parse_complete(out: &mut Vec<u8>) {
     bare(out, b'1');

@@ -75,6 +75,7 @@ fn parameters_keys_and_states_round_trip() {
     {
         assert_eq!(body(kind, write), b"");
     }
+    assert_eq!(body(b't', parameter_description), b"\0\0");
 }
 
 const FIELDS: ErrorFields<'static> = ErrorFields { severity: "FATAL", code: "28P01", message: "no", detail: Some("d"), hint: Some("h") };

@@ -101,3 +101,35 @@ fn clients_far_beyond_the_pool_are_all_served() {
     });
     watch.wait_until_settled();
 }
+
+/// A transaction takes a server with its first statement, by whichever protocol it begins.
+#[test]
+fn a_transaction_without_a_statement_takes_no_server() {
+    let house = House::new(Version::Newest, 1, "checkout_timeout = 300");
+    let (mut first, mut second) = (house.client(), house.client());
+    let run = |client: &mut Raw, sql: &str| {
+        client.send(&[extended(sql, &[]), raw::sync()].concat());
+        (tags(&client.read_until_ready()), client.status)
+    };
+    let prepared = |client: &mut Raw, name: &str, sql: &str| {
+        client.send(&[raw::parse(name, sql, &[]), raw::describe(b'S', name), raw::sync()].concat());
+        assert_eq!(tags(&client.read_until_ready()), "1tnZ");
+    };
+    let by_name = |client: &mut Raw, name: &str| {
+        client.send(&[raw::bind("", name, &[]), raw::execute("", 0), raw::sync()].concat());
+        (tags(&client.read_until_ready()), client.status)
+    };
+    // All of these happen on the only server, with a transaction of the other one's open.
+    assert_eq!(run(&mut first, "BEGIN"), ("12nCZ".into(), b'T'));
+    prepared(&mut second, "b", "START TRANSACTION READ ONLY");
+    prepared(&mut second, "c", "COMMIT");
+    assert_eq!(by_name(&mut second, "b"), ("2CZ".into(), b'T'));
+    assert_eq!(one(&mut second, "SHOW transaction_read_only"), "on");
+    assert_eq!(by_name(&mut second, "c"), ("2CZ".into(), b'I'));
+    assert_eq!(one(&mut first, "SHOW transaction_read_only"), "off");
+    assert_eq!(first.status, b'T');
+    assert_eq!(by_name(&mut second, "b"), ("2CZ".into(), b'T'));
+    assert_eq!(by_name(&mut second, "c"), ("2CZ".into(), b'I'));
+    assert_eq!(run(&mut first, "ROLLBACK"), ("12nCZ".into(), b'I'));
+    house.watch().wait_until_settled();
+}

@@ -308,7 +308,76 @@ fn notices_and_sizes() -> Vec<Script> {
     ]
 }
 
-/// All that are chosen by hand.
+/// Transactions that begin and end by the extended protocol, in every form, and what is nearly one.
+fn bounds() -> Vec<Script> {
+    let mut all = Vec::new();
+    let begin = |text: &str| [parse("", text, &[]), bind("", "", &[]), describe(b'P', ""), execute("", 0), sync()].concat();
+    let run = |name: &str| [bind("", name, &[]), execute("", 0), sync()].concat();
+    let shows = || query("SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only'), now() = statement_timestamp()");
+    let mut add = |name: &str, parts: &[Vec<u8>]| {
+        // Each part by itself, so that a pooler may change servers in between, and all at once.
+        let mut script = Script::new(format!("bounds: {name}, in turn"), &parts[..1]);
+        for part in &parts[1..] {
+            script = script.then(b'Z', std::slice::from_ref(part));
+        }
+        let end = [sync(), query("ROLLBACK"), query("DEALLOCATE ALL")].concat();
+        all.push(script.then(b'Z', std::slice::from_ref(&end)));
+        all.push(Script::new(format!("bounds: {name}"), &[parts.concat(), end]));
+    };
+    add("nothing", &[begin("BEGIN"), begin("COMMIT")]);
+    add("nothing rolled back", &[begin("START TRANSACTION"), begin("ROLLBACK"), begin("begin work"), begin("ABORT"), begin("Begin;"), begin("end;")]);
+    add("simple and extended", &[query("BEGIN"), begin("COMMIT"), begin("BEGIN"), query("COMMIT"), begin("BEGIN"), query("SELECT 1"), begin("END")]);
+    for modes in ["ISOLATION LEVEL SERIALIZABLE, READ ONLY", "READ WRITE", "ISOLATION LEVEL REPEATABLE READ READ ONLY DEFERRABLE"] {
+        add(modes, &[begin(&format!("BEGIN {modes}")), shows(), extended("SELECT 2"), begin("COMMIT")]);
+    }
+    add("errors", &[begin("BEGIN"), query("SELECT 1/0"), begin("SELECT 1"), begin("COMMIT"), begin("BEGIN"), begin("SELEC"), begin("ROLLBACK")]);
+    add("twice", &[begin("BEGIN"), begin("BEGIN"), begin("COMMIT"), begin("COMMIT"), begin("ROLLBACK")]);
+    add("chained", &[begin("BEGIN"), begin("COMMIT AND CHAIN"), begin("COMMIT AND NO CHAIN")]);
+    let named = |name: &str, text: &str| [parse(name, text, &[]), describe(b'S', name), sync()].concat();
+    add(
+        "by names",
+        &[
+            named("b", "BEGIN"),
+            named("c", "COMMIT"),
+            run("b"),
+            run("c"),
+            run("b"),
+            begin("SELECT 1"),
+            run("c"),
+            run("b"),
+            run("b"),
+            run("c"),
+            run("c"),
+        ],
+    );
+    add("a name twice", &[named("b", "BEGIN"), named("b", "BEGIN"), run("b"), named("b", "BEGIN"), begin("SELECT 1"), begin("END")]);
+    add("a name closed", &[named("b", "BEGIN"), [close(b'S', "b"), sync()].concat(), run("b"), named("b", "SELECT 1"), run("b")]);
+    add("a name dropped", &[named("b", "BEGIN"), query("DEALLOCATE b"), run("b"), named("b", "BEGIN"), query("DEALLOCATE ALL"), run("b")]);
+    add("a name of a transaction that is rolled back", &[begin("BEGIN"), named("c", "COMMIT"), begin("ROLLBACK"), begin("BEGIN"), run("c")]);
+    add("the unnamed one again", &[begin("BEGIN"), run(""), begin("SELECT 1"), run(""), begin("COMMIT"), run(""), run("")]);
+    add("the unnamed one in between", &[named("", "SELECT 'kept'"), named("b", "BEGIN"), run("b"), run(""), begin("COMMIT"), run("")]);
+    add("the unnamed one dropped", &[begin("BEGIN"), query("COMMIT"), run("")]);
+    add("more behind it", &[[extended("BEGIN"), extended("SELECT 1"), sync()].concat(), begin("COMMIT")]);
+    add("more in front of it", &[[extended("SELECT 1"), extended("BEGIN"), sync()].concat(), begin("COMMIT")]);
+    add(
+        "both in a batch",
+        &[[extended("BEGIN"), extended("COMMIT"), sync()].concat(), [extended("BEGIN"), extended("SELECT 1"), begin("COMMIT")].concat()],
+    );
+    add("a query behind it", &[[extended("BEGIN"), query("SELECT 1")].concat(), begin("COMMIT")]);
+    add("without a Sync", &[[extended("BEGIN"), flush(), extended("COMMIT"), flush(), sync()].concat()]);
+    add("without Execute", &[[parse("", "BEGIN", &[]), bind("", "", &[]), sync()].concat(), begin("BEGIN"), begin("COMMIT")]);
+    add("with a limit", &[[parse("", "BEGIN", &[]), bind("", "", &[]), execute("", 1), sync()].concat(), begin("COMMIT")]);
+    add("executed twice", &[[extended("BEGIN"), execute("", 0), sync()].concat(), begin("COMMIT")]);
+    add("with a portal's name", &[[parse("", "BEGIN", &[]), bind("p", "", &[]), execute("p", 0), sync()].concat(), begin("COMMIT")]);
+    add("one value too many", &[[parse("", "BEGIN", &[]), bind("", "", &[Some("1")]), execute("", 0), sync()].concat(), begin("COMMIT")]);
+    add("with types", &[[parse("", "BEGIN", &[23]), describe(b'S', ""), bind("", "", &[]), execute("", 0), sync()].concat(), begin("COMMIT")]);
+    let formats = |formats: &[u8]| [parse("", "BEGIN", &[]), frame(b'B', formats), execute("", 0), sync()].concat();
+    add("formats of results", &[formats(b"\0\0\0\0\0\0\0\x02\0\x01\0\x01"), begin("COMMIT"), formats(b"\0\0\0\0\0\0\0\x02\0\x01")]);
+    add("formats of values", &[formats(b"\0\0\0\x01\0\x01\0\0\0\0"), begin("COMMIT"), formats(b"\0\0\0\x02\0\x01\0\x01\0\0\0\0")]);
+    add("skipped", &[[execute("missing", 0), begin("BEGIN")].concat(), begin("SELECT 1"), [execute("missing", 0), begin("COMMIT")].concat()]);
+    all
+}
+
 /// Queries that say nothing, in every form, alone and among others, in transactions that are well and that have failed.
 fn empty_ones() -> Vec<Script> {
     let mut all = Vec::new();
@@ -471,9 +540,10 @@ fn unnamed_ones() -> Vec<Script> {
     all
 }
 
+/// All that are chosen by hand.
 pub fn chosen() -> Vec<Script> {
-    [copies_at_once(), copies_in_turn(), calls_and_transactions(), notices_and_sizes(), empty_ones(), function_calls(), portals(), unnamed_ones()]
-        .concat()
+    let sessions = [copies_at_once(), copies_in_turn(), calls_and_transactions(), bounds()].concat();
+    [sessions, notices_and_sizes(), empty_ones(), function_calls(), portals(), unnamed_ones()].concat()
 }
 
 /// Short ones among them in which much happens, to be cut at every byte.
@@ -502,6 +572,8 @@ pub fn to_be_cut() -> Vec<Script> {
         "a portal over Syncs",
     ];
     all.retain(|script| names.contains(&script.name.as_str()));
+    let forms = ["nothing", "errors", "a name closed", "the unnamed one again", "more behind it", "one value too many"];
+    all.extend(bounds().into_iter().filter(|script| script.name.strip_prefix("bounds: ").is_some_and(|name| forms.contains(&name))));
     all.push(Script::new(
         "several at once",
         &[extended("SELECT 1"), sync(), query("SELECT 2"), parse("", "SELECT 3", &[]), sync(), bind("", "", &[]), execute("", 0), sync()],
