@@ -13,7 +13,11 @@
 ARG RUST=rust:1-bookworm
 FROM ${RUST} AS build
 WORKDIR /src
+# The parser's bindings are generated from its header.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libclang-dev && rm -rf /var/lib/apt/lists/*
 COPY Cargo.toml Cargo.lock ./
+# Says what the parser is compiled with: without it two cores that parse at once lose the log.
+COPY .cargo .cargo
 COPY bench bench
 COPY configs/docker configs/docker
 COPY src src

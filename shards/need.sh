@@ -19,11 +19,17 @@ install_packages() {
     die "apt-get could not install: $*"
 }
 
-# Rust itself is the one thing that has to be there; its linker and make come along.
+# Where Debian puts it, where the loader finds it, or where LIBCLANG_PATH says.
+have_libclang() {
+  [ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p 2>/dev/null | grep -q 'libclang[-.0-9]*\.so' || compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null
+}
+
+# Rust itself is the one thing that has to be there; its linker and make come along, and libclang, which reads the SQL parser's header.
 need_rust() {
   have cargo || PATH="$HOME/.cargo/bin:$PATH"
   have cargo || die "there is no cargo: install a Rust toolchain (1.88 or newer) first, see https://rustup.rs"
   if ! have cc || ! have make; then install_packages build-essential; fi
+  have_libclang || install_packages libclang-dev
 }
 
 # Sets pg_bin to the programs of the newest installed PostgreSQL; false when there is none.
