@@ -19,6 +19,8 @@ pub mod io;
 pub mod mail;
 /// which client may use which server, and when
 pub mod pool;
+/// which shards a statement goes to
+pub mod route;
 /// one client's conversation, one server's, and the exchange between them
 pub mod session;
 /// what a text of SQL says

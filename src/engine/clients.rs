@@ -178,8 +178,11 @@ impl<D: Door, K: Desk> Core<D, K> {
         match taken {
             Some(taken) if taken > 0 && !self.asks_to_listen(slot) => Ok(taken),
             Some(taken) => Err(taken),
-            None if self.checkout(slot) && self.fit_at_hand(slot) => Ok(0),
-            None => Err(0),
+            None => match self.choose_shard(slot, rest.view()) {
+                Ok(()) if self.checkout(slot) && self.fit_at_hand(slot) => Ok(0),
+                Ok(()) | Err(None) => Err(0),
+                Err(Some(taken)) => Ok(taken),
+            },
         }
     }
 

@@ -25,6 +25,7 @@ use super::peers::{NOBODY, Peer, ServerPeer, Stage};
 use super::post::Post;
 use super::pubsub::PubSub;
 use super::rush::Rush;
+use super::shards::Routers;
 use super::timers::{Timer, ns};
 
 /// How long no client is accepted after an accept has failed, and how often that is said.
@@ -74,6 +75,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) profiles: Vec<Arc<Profile>>,
     /// what this core has seen of the texts that clients prepare
     pub(super) front: Rc<RefCell<Front>>,
+    /// of the databases with shards
+    pub(super) routers: Routers,
     /// what the configuration says about statements on servers
     pub(super) keep: Keep,
     pub(super) wheel: Timers<Timer>,
@@ -149,6 +152,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             peers: Vec::new(),
             pools: Vec::new(),
             profiles: Vec::new(),
+            routers: Routers::default(),
             front,
             keep: Keep::default(),
             wheel: Timers::new(now),

@@ -300,6 +300,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         peer.version = version;
         let of_shards = if pool.spec.shards > 1 { published.shards(&pool) } else { &[] };
         peer.join(pool.clone(), of_shards);
+        self.spread(slot);
+        let Some(peer) = self.peers[slot as usize].client() else { return };
         let (user, database, address) = (peer.user.clone(), peer.database.clone(), peer.address);
         let profile = self.intern(Profile::new(login.parameters.iter().cloned()));
         if let Some(peer) = self.peers[slot as usize].client() {

@@ -24,6 +24,7 @@ mod replication;
 mod report;
 mod rush;
 mod servers;
+mod shards;
 mod shutdown;
 mod timers;
 mod watch;

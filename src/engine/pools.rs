@@ -36,6 +36,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             let at = old.as_ref().and_then(|old| shards.get(usize::from(old.spec.shard))).unwrap_or(pool);
             peer.join(at.clone(), shards);
         }
+        self.spread(client);
         self.left_pools(old, &old_shards);
     }
 

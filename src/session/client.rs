@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::snapshot::{PoolerMode, PreparedStatements};
+use crate::route::request::Refused;
 use crate::sql::look::{Look, look};
 use crate::sql::may::May;
 use crate::wire::client::query as query_message;
@@ -26,6 +27,7 @@ use super::exchange::{Due, EVICT, Exchange, OUR_BEGIN, OUR_QUERY, OUR_RESTORE, O
 use super::names::Names;
 use super::naming::{STATEMENT_MAX, may_drop};
 use super::parameters::Profile;
+use super::shards::Shards;
 use super::statements::{Front, PREFIX, Traits};
 use super::suspicion::{Pins, UNSEEN, traits};
 use super::unnamed::Unnamed;
@@ -84,6 +86,8 @@ pub struct Client {
     large: bool,
     /// bytes of the message at hand that it waits for
     pub(super) needs: usize,
+    /// on a database with shards
+    pub(super) shards: Option<Box<Shards>>,
     /// simple queries, function calls and Syncs sent on
     pub requests: u64,
 }
@@ -110,6 +114,7 @@ impl Client {
             limit: usize::MAX,
             large: false,
             needs: 0,
+            shards: None,
             requests: 0,
         }
     }
@@ -381,6 +386,9 @@ impl Client {
         if link.is_full() {
             return Err(Stop::Full);
         }
+        if let Some(refused) = self.strays(header, rest, link)? {
+            return Ok(self.refuse_route(header, refused, link, out));
+        }
         // What a server is known to skip changes nothing there, so it needs no look.
         let shared = self.mode != PoolerMode::Session && !link.is_skipping();
         match header.kind {
@@ -410,6 +418,20 @@ impl Client {
                 Ok(self.pass(header, at, out))
             }
         }
+    }
+
+    /// The message has no way to its shard: the server at hand is made to refuse it.
+    #[cold]
+    fn refuse_route(&mut self, header: frame::Header, refused: Box<Refused>, link: &mut Exchange, out: &mut Verdicts) -> usize {
+        if matches!(header.kind, b'Q' | b'F') {
+            self.requests += 1;
+            self.unnamed.query();
+            link.sent_refused(REFUSED_QUERY, Refusal::Route(refused));
+            out.to_server(refused_query);
+            return self.drop_message(header);
+        }
+        self.unnamed.meet(link, out);
+        self.refuse(header, Refusal::Route(refused), link, out)
     }
 
     /// The message goes to the server as it is.

@@ -1,6 +1,8 @@
 //! The words of an exchange: what a message that was sent is called there, beyond PostgreSQL's own type bytes, what belongs to it, and which
 //! rules go for it.
 
+use crate::route::request::Refused;
+
 /// A simple query of our own: its replies are not the client's.
 pub const OUR_QUERY: u8 = b'q';
 /// A Parse of our own, sent before a client's Bind that needs it.
@@ -58,6 +60,8 @@ pub enum Refusal {
     Changed,
     /// the client has prepared more than it may
     TooMany,
+    /// it has no way to the shards
+    Route(Box<Refused>),
 }
 
 /// What belongs to a message in `expected`, of those that have something.

@@ -24,6 +24,7 @@ pub mod parameters;
 pub mod relay;
 mod restore;
 pub mod server;
+pub mod shards;
 pub mod shelf;
 pub mod spelling;
 pub mod statements;

@@ -11,6 +11,7 @@
 //! columns than the client's driver decodes, which PostgreSQL refuses ("cached plan must not change result type"), and so do we.
 
 use crate::config::snapshot::PreparedStatements;
+use crate::route::request::Refused;
 use crate::sql::look::Statement as Text;
 use crate::sql::may::May;
 use crate::wire::client::{Peek, bind_again, bind_names, describe_statement, parse, parse_again, statement_of};
@@ -94,7 +95,7 @@ impl Client {
     }
 
     /// The message is refused, and skips what follows as any other.
-    fn refuse(&mut self, header: frame::Header, why: Refusal, link: &mut Exchange, out: &mut Verdicts) -> usize {
+    pub(super) fn refuse(&mut self, header: frame::Header, why: Refusal, link: &mut Exchange, out: &mut Verdicts) -> usize {
         link.sent_refused(REFUSED, why);
         out.to_server(refused_message);
         self.drop_message(header)
@@ -150,6 +151,9 @@ impl Client {
         self.unnamed.meet(link, out);
         if name.starts_with(PREFIX) {
             return Ok(self.refuse(header, Refusal::Exists(name.into()), link, out));
+        }
+        if self.shards.is_some() {
+            return Ok(self.refuse(header, Refusal::Route(not_kept()), link, out));
         }
         link.pins = link.pins.with(Pins::NAMED);
         link.suspicion.add(&Traits { may: UNSEEN, ..Traits::default() });
@@ -453,6 +457,13 @@ fn ends_transaction(text: &[u8]) -> bool {
 fn is_parse(behind: &[u8], text: usize) -> bool {
     let types = behind.get(text + 1..).and_then(|rest| rest.split_first_chunk::<2>());
     types.is_some_and(|(count, types)| types.len() == 4 * usize::from(u16::from_be_bytes(*count)))
+}
+
+fn not_kept() -> Box<Refused> {
+    Refused::unsupported(
+        "a named statement that is not kept has no route to a shard",
+        "Leave prepared_statements at \"extended\", and prepare statements of up to 256 KB only.",
+    )
 }
 
 /// The text at the start of a Parse's body behind the name, as far as it is here.

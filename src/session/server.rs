@@ -522,7 +522,7 @@ fn is_ddl(tag: &[u8]) -> bool {
 
 /// The error a client gets for a message that a server sharing cannot carry, in PostgreSQL's words where it has some.
 fn refusal(why: &Refusal, failed: bool, words: &mut Vec<u8>) {
-    let plain = |code: &'static str, message: String, hint: Option<&'static str>| (code, message, None::<&'static str>, hint);
+    let plain = |code: &'static str, message: String, hint: Option<&'static str>| (code, message, None, hint);
     let name = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
     let (code, message, detail, hint) = match why {
         _ if failed => plain("25P02", "current transaction is aborted, commands ignored until end of transaction block".into(), None),
@@ -536,6 +536,7 @@ fn refusal(why: &Refusal, failed: bool, words: &mut Vec<u8>) {
         Refusal::Unknown(unknown) if unknown.is_empty() => plain("26000", "unnamed prepared statement does not exist".into(), None),
         Refusal::Unknown(unknown) => plain("26000", format!("prepared statement \"{}\" does not exist", name(unknown)), None),
         Refusal::Changed => plain("0A000", "cached plan must not change result type".into(), Some("Prepare the statement again.")),
+        Refusal::Route(refused) => (refused.code, refused.message.clone(), refused.detail.as_deref(), refused.hint),
         Refusal::TooMany => plain("53200", "too many prepared statements".into(), Some("Close statements that are not used any more.")),
     };
     error(words, &ErrorFields { severity: "ERROR", code, message: &message, detail, hint });

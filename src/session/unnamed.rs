@@ -11,6 +11,7 @@
 use super::Verdicts;
 use super::exchange::{Exchange, OUR_FORGET, OUR_PARSE, UNKNOWN};
 use crate::wire::client::close_statement;
+use crate::wire::frame::HEADER;
 
 /// Bytes of an unnamed statement's Parse that are kept for a later Bind on another server; larger ones cannot be bound after their own batch.
 pub const UNNAMED_MAX: usize = 16 * 1024;
@@ -159,6 +160,18 @@ impl Unnamed {
             None if !cleared => forget(link, out),
             None => {}
         }
+    }
+
+    /// The text that the client has now; nothing may be outstanding. Err: it has one that is not known here any more.
+    pub fn text(&self, link: Option<&Exchange>) -> Result<Option<&[u8]>, ()> {
+        let tag = link.filter(|link| link.has_changed()).map_or(self.tag, |link| link.theirs);
+        if tag == 0 {
+            return Ok(None);
+        }
+        let version = self.versions.iter().find(|version| version.tag == tag).ok_or(())?;
+        // Behind the header and the empty name.
+        let text = version.parse.get(HEADER + 1..).ok_or(())?;
+        text.split(|byte| *byte == 0).next().map(Some).ok_or(())
     }
 
     fn is_foreign(&self, link: &Exchange) -> bool {

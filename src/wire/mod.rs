@@ -4,6 +4,7 @@
 //! Sources of the format: PostgreSQL's documentation, chapter "Frontend/Backend Protocol", and `src/include/libpq`, `src/backend/libpq/pqcomm.c`,
 //! `src/backend/tcop/postgres.c`, `src/backend/postmaster/postmaster.c` of PostgreSQL 15.
 
+pub mod bind;
 pub mod client;
 pub mod frame;
 pub mod server;

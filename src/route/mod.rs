@@ -1,0 +1,4 @@
+//! Which shards a statement goes to.
+
+pub mod request;
+pub mod router;

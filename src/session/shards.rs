@@ -1,0 +1,287 @@
+//! A client of a database with shards: which of them its next request goes to, before it has a server, and whether the one at hand is right for it,
+//! when it has one.
+//!
+//! Invariant: nothing is sent to a shard before its route is known, from the very bytes that are sent: a Bind is routed by the text that the
+//! statement has by then, with its own values. A request whose route is another shard than the transaction's is refused; it is never sent to the
+//! shard at hand because that is there.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::route::request::{Refused, Where};
+use crate::route::router::{ByHand, Router};
+use crate::wire::bind::Values;
+use crate::wire::client::Peek;
+use crate::wire::client::{bind_names, statement_of};
+use crate::wire::frame::{self, HEADER};
+
+use super::client::{Client, Stop};
+use super::exchange::{Exchange, Status};
+
+/// A message that decides about the route is waited for as a whole up to this size.
+const ROUTED_MAX: usize = 16 << 20;
+
+/// What a client knows of its shards.
+#[derive(Debug)]
+pub struct Shards {
+    router: Rc<RefCell<Router>>,
+    /// where those of its requests go that any shard can answer
+    home: u16,
+    /// the shard of the server at hand
+    at: u16,
+    /// so many of the next Query and Bind messages have been routed, and go there
+    routed: usize,
+    /// the text of the unnamed statement, if its Parse is part of the batch at hand
+    parsed: Option<Vec<u8>>,
+}
+
+/// Where a request goes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Goes {
+    To(u16),
+    /// more of it must be here first, see `Client::needs`
+    More,
+    Refused(Box<Refused>),
+}
+
+/// What the messages up to the next Sync need.
+enum Ahead {
+    Any,
+    One(u16),
+    /// so many bytes must be here first
+    More(usize),
+    /// replies must come first
+    Wait,
+    Refused(Box<Refused>),
+}
+
+/// The route of one message; None: it has none, and whoever gets it says what is wrong.
+type Route = Result<Option<Where>, Box<Refused>>;
+
+impl Shards {
+    /// For a client of this number, which spreads what any shard can answer.
+    pub fn new(router: Rc<RefCell<Router>>, number: u64) -> Shards {
+        let shards = u64::from(router.borrow().shards().max(1));
+        // Below a u16.
+        let home = (number % shards) as u16;
+        Shards { router, home, at: home, routed: 0, parsed: None }
+    }
+
+    fn route(&self, text: &[u8], values: Option<&Values<'_>>, by_hand: &ByHand<'_>) -> Route {
+        self.router.borrow_mut().route(text, values, by_hand).map(Some)
+    }
+}
+
+impl Client {
+    /// It belongs to a database with shards; None: it does not, or no longer.
+    pub fn spread(&mut self, shards: Option<Shards>) {
+        self.shards = shards.map(Box::new);
+    }
+
+    /// Where the request at the start of `bytes` goes, no server being at hand.
+    pub fn goes(&mut self, bytes: &[u8]) -> Goes {
+        let Some(mut shards) = self.shards.take() else { return Goes::To(0) };
+        shards.parsed = None;
+        let goes = match self.look_ahead(&mut shards, bytes, None) {
+            Ahead::Any => Goes::To(shards.home),
+            Ahead::One(shard) => Goes::To(shard),
+            Ahead::More(needs) => {
+                self.needs = needs;
+                Goes::More
+            }
+            // Only a server's replies are waited for.
+            Ahead::Wait => Goes::To(shards.home),
+            Ahead::Refused(refused) => Goes::Refused(refused),
+        };
+        if let Goes::To(shard) = goes {
+            shards.at = shard;
+        }
+        self.shards = Some(shards);
+        goes
+    }
+
+    /// Reads on to the first message that says where the request goes.
+    fn look_ahead(&self, shards: &mut Shards, bytes: &[u8], link: Option<&Exchange>) -> Ahead {
+        let mut at = 0;
+        let mut parsed: Vec<(&[u8], &[u8])> = Vec::new();
+        shards.routed = 0;
+        let mut routed = 0;
+        let ahead = loop {
+            let header = match frame::client_header(&bytes[at..]) {
+                Ok(Some(header)) => header,
+                Ok(None) => return Ahead::More(at + HEADER),
+                // Whoever reads it says so.
+                Err(_) => break Ahead::Any,
+            };
+            if header.total() > ROUTED_MAX {
+                return Ahead::Refused(too_large(header.total()));
+            }
+            let Some(body) = bytes[at..].get(HEADER..header.total()) else { return Ahead::More(at + header.total()) };
+            let route = match header.kind {
+                b'Q' => shards.route(text_of_query(body), None, &self.by_hand(link)),
+                b'P' => {
+                    parsed.extend(parse_names(body));
+                    Ok(None)
+                }
+                b'B' => {
+                    let unnamed = matches!(statement_of(header, body), Peek::Statement(b""));
+                    let here = unnamed && parsed.iter().any(|(name, _)| name.is_empty());
+                    if !here && link.is_some_and(|link| link.is_unsure() || unnamed && !link.is_quiet_but_for_ours()) {
+                        return Ahead::Wait;
+                    }
+                    self.route_of_bind(shards, body, &parsed, link)
+                }
+                b'F' => Err(function_call()),
+                b'S' | b'H' => break Ahead::Any,
+                _ => Ok(None),
+            };
+            at += header.total();
+            routed += usize::from(matches!(header.kind, b'Q' | b'B'));
+            match route {
+                Ok(Some(Where::One(shard))) => break Ahead::One(shard),
+                Ok(_) if header.kind == b'Q' => break Ahead::Any,
+                Ok(_) => {}
+                Err(refused) => return Ahead::Refused(refused),
+            }
+        };
+        shards.routed = routed;
+        ahead
+    }
+
+    /// The route of a Bind.
+    fn route_of_bind(&self, shards: &Shards, body: &[u8], parsed: &[(&[u8], &[u8])], link: Option<&Exchange>) -> Route {
+        let Some((portal, name)) = bind_names(body) else { return Ok(None) };
+        let Some(values) = Values::read(&body[portal.len() + name.len() + 2..]) else { return Ok(None) };
+        let here = parsed.iter().rev().find(|(known, _)| *known == name).map(|(_, text)| *text);
+        let text = match here.or_else(|| self.text_of_name(name)) {
+            None if name.is_empty() => match self.unnamed.text(link) {
+                Ok(text) => text,
+                Err(()) => return Err(forgotten()),
+            },
+            text => text,
+        };
+        text.map_or(Ok(None), |text| shards.route(text, Some(&values), &self.by_hand(link)))
+    }
+
+    /// What the session's parameters say about its route.
+    fn by_hand(&self, link: Option<&Exchange>) -> ByHand<'_> {
+        let standard = self.profile.get("standard_conforming_strings") != Some("off") && !link.is_some_and(|link| link.suspicion.parameters());
+        ByHand { shard: self.profile.get("pgdog.shard"), key: self.profile.get("pgdog.sharding_key"), standard }
+    }
+
+    /// Whether a message is for another shard than that of the server at hand, and why it cannot go there. None: it is for this one.
+    #[inline]
+    pub(super) fn strays(&mut self, header: frame::Header, rest: &[u8], link: &mut Exchange) -> Result<Option<Box<Refused>>, Stop> {
+        if self.shards.is_none() || link.is_skipping() {
+            return Ok(None);
+        }
+        let Some(mut shards) = self.shards.take() else { return Ok(None) };
+        let strayed = self.strays_from(&mut shards, header, rest, link);
+        self.shards = Some(shards);
+        strayed
+    }
+
+    fn strays_from(&mut self, shards: &mut Shards, header: frame::Header, rest: &[u8], link: &mut Exchange) -> Result<Option<Box<Refused>>, Stop> {
+        match header.kind {
+            b'F' => return Ok(Some(function_call())),
+            b'Q' | b'P' | b'B' | b'D' | b'C' | b'E' => {}
+            _ => {
+                shards.parsed = None;
+                return Ok(None);
+            }
+        }
+        if header.total() > ROUTED_MAX {
+            return Ok(Some(too_large(header.total())));
+        }
+        let Some(body) = rest.get(HEADER..header.total()) else {
+            self.needs = header.total();
+            return Err(Stop::More);
+        };
+        let decides = matches!(header.kind, b'Q' | b'B');
+        let mut refused = None;
+        if shards.routed == 0 && !link.is_unsynced() {
+            shards.parsed = None;
+            refused = match self.look_ahead(shards, rest, Some(link)) {
+                Ahead::Any => None,
+                Ahead::One(shard) => leaves(shards, shard, link)?,
+                Ahead::More(needs) => {
+                    self.needs = needs;
+                    return Err(Stop::More);
+                }
+                Ahead::Wait => return Err(Stop::Full),
+                Ahead::Refused(refused) => Some(refused),
+            };
+        } else if shards.routed == 0 && decides {
+            let text = shards.parsed.take();
+            let route = self.route_of_bind(shards, body, text.as_deref().map(|text| (&b""[..], text)).as_slice(), Some(link));
+            shards.parsed = text;
+            refused = match route {
+                Ok(Some(Where::One(shard))) => leaves(shards, shard, link)?,
+                Ok(_) => None,
+                Err(refused) => Some(refused),
+            };
+        }
+        shards.routed -= usize::from(decides && shards.routed > 0);
+        if let Some((b"", text)) = parse_names(body).filter(|_| header.kind == b'P') {
+            let mut kept = shards.parsed.take().unwrap_or_default();
+            kept.clear();
+            kept.extend_from_slice(text);
+            shards.parsed = Some(kept);
+        }
+        Ok(refused)
+    }
+}
+
+/// A request for `shard`, with a server of perhaps another one at hand.
+fn leaves(shards: &mut Shards, shard: u16, link: &Exchange) -> Result<Option<Box<Refused>>, Stop> {
+    if shard == shards.at {
+        return Ok(None);
+    }
+    shards.routed = 0;
+    let (quiet, at) = (link.is_quiet_but_for_ours(), shards.at);
+    if !quiet && !link.is_unsynced() {
+        // When all is answered the server goes back, if the transaction is over, and the request begins anew.
+        return Err(Stop::Full);
+    }
+    match link.status() {
+        // The server refuses it in its own words.
+        Status::Failed if quiet => Ok(None),
+        Status::Idle if quiet && !link.has_begun() => Ok(Some(Refused::unsupported(
+            format!("the session is kept on shard {at}, and this statement needs shard {shard}"),
+            "SHOW CLIENTS says why it is kept: temporary tables, cursors WITH HOLD, advisory locks, or pooler_mode = \"session\".",
+        ))),
+        _ => Ok(Some(Refused::unsupported(
+            format!("the transaction is on shard {at}, and this statement needs shard {shard}"),
+            "Transactions over shards are not built yet: send it in a transaction of its own.",
+        ))),
+    }
+}
+
+fn text_of_query(body: &[u8]) -> &[u8] {
+    body.strip_suffix(b"\0").unwrap_or(body)
+}
+
+fn forgotten() -> Box<Refused> {
+    Refused::unsupported(
+        "the text of the unnamed statement is not known any more, so that it has no route",
+        "Send its Parse and its Bind in one batch.",
+    )
+}
+
+fn parse_names(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut parts = body.splitn(3, |byte| *byte == 0);
+    Some((parts.next()?, parts.next()?))
+}
+
+fn function_call() -> Box<Refused> {
+    Refused::unsupported("a function call by the fast path has no route to a shard", "Call the function in a SELECT.")
+}
+
+fn too_large(bytes: usize) -> Box<Refused> {
+    let message = format!("a message of {bytes} bytes is too large to find its shard (the most is {ROUTED_MAX})");
+    Box::new(Refused { code: "54000", message, detail: None, hint: Some("Send large values in parts, or name the shard by pgdog.shard.") })
+}
+
+#[cfg(test)]
+#[path = "shards_tests.rs"]
+mod tests;

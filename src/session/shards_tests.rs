@@ -1,0 +1,1 @@
+//! The routes of a client's messages.
