@@ -304,6 +304,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             return self.client_panicked(client, &why);
         }
         peer.server = NOBODY;
+        peer.spoken = link.link.server.speaker.leaves();
         peer.idle_since = now;
         // One that was kept is only taken from its client to end.
         let session_mode = peer.client.mode() == PoolerMode::Session || !link.link.server.exchange.pins.is_empty();

@@ -27,6 +27,11 @@ impl<D: Door, K: Desk> Core<D, K> {
         let stale = now.saturating_sub(link.link.heard_at) > stale_ns;
         if fits && !stale {
             link.stage = ServerStage::Busy;
+            if link.link.server.speaker.is_news() {
+                let mut words = Vec::new();
+                link.link.server.speaker.tell(&mut words);
+                self.links.say(client, &words);
+            }
             return true;
         }
         let (profile, number) = (peer.profile.clone(), peer.number);

@@ -173,6 +173,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         peer.counts.wait_ns += waited;
         link.client = client;
         link.client_number = peer.number;
+        link.link.server.speaker.meets(peer.spoken.take());
         link.stage = ServerStage::Granted;
         link.granted_at = now;
         link.link.used_at = now;

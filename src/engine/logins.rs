@@ -65,6 +65,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             pool: None,
             shards: Box::default(),
             told: None,
+            spoken: None,
             told_number: 0,
             version: 0,
             replicates: None,

@@ -11,6 +11,7 @@ use crate::session::greeting::{CancelKey, Greeting, Reported};
 use crate::session::login::{LONG_KEY, Login};
 use crate::session::parameters::Profile;
 use crate::session::relay::Relay;
+use crate::session::speaker::Spoken;
 use crate::wire::startup::Replication;
 
 use super::accounts::{Pace, Told};
@@ -63,6 +64,8 @@ pub struct ClientPeer {
     pub shards: Box<[Arc<SharedPool>]>,
     /// what it was told of its servers' parameters
     pub told: Option<Arc<Reported>>,
+    /// for whom its sessions speak, as it was told since
+    pub spoken: Spoken,
     /// number of that list in its pool, or an older one
     pub told_number: u64,
     /// of the snapshot that `pool` was found in

@@ -364,6 +364,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let ServerStage::Greeting(greeting) = std::mem::replace(&mut peer.stage, ServerStage::Idle) else { return };
         let (key, parameters) = greeting.into_parts();
         peer.link.server.key = key;
+        peer.link.server.speaker.begins(&parameters);
         peer.link.pool.state.set_parameters(parameters);
         peer.link.heard_at = now;
         let (pool, took) = (peer.pool, now.saturating_sub(peer.link.connected_at));
@@ -492,8 +493,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         let untouched = matches!(peer.stage, ServerStage::Granted | ServerStage::Fitting);
         let at_boundary = peer.link.server.client_at_boundary();
         let committing = code == "08006" && peer.link.server.exchange.committing;
+        let spoken = peer.link.server.speaker.leaves();
         if let Some(client) = self.peers.get_mut(client as usize).and_then(Peer::client) {
             client.server = NOBODY;
+            client.spoken = spoken;
         }
         self.let_go(slot, ended);
         if client == NOBODY {

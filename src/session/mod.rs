@@ -3,10 +3,10 @@
 //! `login` proves who a client is, `client` reads its messages, `greeting` logs in at a server, `server` reads that server's messages, `exchange`
 //! is what is outstanding between the two (in the words of `kinds`). What makes a shared server look like one's own: `naming` and `names` for a
 //! client's named statements, `statements` for their texts, `shelf` for what a server holds of them, `unnamed` for the one without a name;
-//! `parameters` for what a session was given, `suspicion` for what may have changed there, `inquiry` for the question what has,
-//! `spelling` for how a client is told what it asked for. `bounds` is BEGIN and COMMIT without a server, `control` what statement mode refuses,
-//! `relay` all there is between a client that replicates and its server. The engine owns all of them, carries out their verdicts, and asks the
-//! pool for servers when a client wants one.
+//! `parameters` for what a session was given, `suspicion` for what may have changed there, `inquiry` for the question what has, `values` for names of
+//! parameters that only values show, `spelling` and `speaker` for what a client is told of its session. `bounds` is BEGIN and COMMIT without a
+//! server, `control` what statement mode refuses, `relay` all there is between a client that replicates and its server. The engine owns all of them,
+//! carries out their verdicts, and asks the pool for servers when a client wants one.
 
 mod bounds;
 pub mod client;
@@ -26,10 +26,12 @@ mod restore;
 pub mod server;
 pub mod shards;
 pub mod shelf;
+pub mod speaker;
 pub mod spelling;
 pub mod statements;
 pub mod suspicion;
 pub mod unnamed;
+mod values;
 pub mod wishes;
 
 use std::ops::Range;

@@ -137,7 +137,8 @@ impl Client {
         if link.is_active() {
             // This Parse may be skipped, and leave the one before.
             let before = std::mem::take(&mut self.unnamed_traits);
-            self.unnamed_traits = Traits { may: before.may | traits.may, sets: [before.sets, traits.sets].concat(), ..traits };
+            self.unnamed_traits =
+                Traits { may: before.may | traits.may, sets: [before.sets, traits.sets].concat(), values: before.values || traits.values, ..traits };
         } else {
             self.unnamed_traits = traits;
         }
@@ -264,6 +265,7 @@ impl Client {
         let entry = self.names.as_ref().and_then(|names| names.get(name)).cloned();
         if name.is_empty() && entry.is_none() {
             if header.kind == b'B' {
+                self.binds_names(self.unnamed_traits.values, header, rest, link)?;
                 asks_sequences(&self.unnamed_traits, link, out);
                 link.suspicion.add(&self.unnamed_traits);
             }
@@ -285,6 +287,7 @@ impl Client {
             return Ok(self.plain(header, at, link, out, UNKNOWN));
         };
         if header.kind == b'B' {
+            self.binds_names(statement.traits.values, header, rest, link)?;
             asks_sequences(&statement.traits, link, out);
         }
         self.unnamed.meet(link, out);

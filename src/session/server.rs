@@ -15,6 +15,7 @@ use super::greeting::{Reported, report};
 use super::inquiry::{Answer, Question, question};
 use super::parameters::{Given, Profile};
 use super::shelf::Keep;
+use super::speaker::{Speaker, is_spoken};
 use super::statements::PREFIX;
 use super::suspicion::Pins;
 use crate::sql::may::May;
@@ -76,6 +77,8 @@ pub struct Server {
     fitting: bool,
     /// values that sessions begin with, reported because the server's configuration was reloaded
     reported: Reported,
+    /// for whom the session speaks
+    pub speaker: Speaker,
     /// a question of ours is at work, and what has been answered so far
     asking: Option<Box<(Question, Answer)>>,
     /// what the server has said of what its client has left, in order; taken whenever the server is free
@@ -332,6 +335,9 @@ impl Server {
         if !self.fitted.is_empty() && !self.exchange.is_fitting() {
             self.tell_fitted(client, out);
         }
+        if client != 0 && self.speaker.is_news() && !self.exchange.is_fitting() {
+            out.to_client(|words| self.speaker.tell(words));
+        }
         if asked {
             self.learned.extend(self.asking.take().map(|asked| *asked));
         }
@@ -452,7 +458,9 @@ impl Server {
     /// A query of ours is at work that makes the session fit, and this is what it comes to, so far.
     fn note_fitted(&mut self, body: &[u8]) {
         let Some((name, value)) = parse_parameter_status(body) else { return };
-        if !self.given.asks(name) {
+        if is_spoken(name) {
+            self.speaker.says(name, value, false);
+        } else if !self.given.asks(name) {
             self.note_default(body);
         } else if self.fitted.len() < CHANGED_MAX {
             self.fitted.retain(|(known, _)| known != name);
@@ -474,9 +482,13 @@ impl Server {
 
     fn note_parameter(&mut self, body: &[u8], client: u64) {
         if let Some((name, value)) = parse_parameter_status(body) {
+            self.speaker.says(name, value, client != 0);
             // What a client's statement changes is reported before its last reply. Between statements nothing changes but the configuration.
             if client == 0 && self.exchange.is_free() {
-                return report(&mut self.reported, name, value);
+                if !is_spoken(name) {
+                    report(&mut self.reported, name, value);
+                }
+                return;
             }
             self.exchange.suspicion.reported();
             self.changed.retain(|(known, _)| known != name);

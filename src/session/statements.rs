@@ -61,6 +61,8 @@ pub struct Traits {
     pub back: Vec<Box<[u8]>>,
     /// it sets a parameter for the rest of the transaction
     pub local: bool,
+    /// names of parameters that it sets may be among its values
+    pub values: bool,
 }
 
 impl Traits {

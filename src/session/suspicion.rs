@@ -6,6 +6,7 @@ use crate::sql::look::{Look, Statement as Text};
 use crate::sql::may::May;
 
 use super::statements::{Resets, Traits};
+use super::values::is_custom_name;
 
 /// Names of parameters that are remembered; when there are more, all parameters are asked about.
 const NAMES_MAX: usize = 64;
@@ -163,6 +164,9 @@ pub fn traits(look: &Look<'_>, text: &[u8], cut: bool) -> Traits {
         }
         Text::Reset { name } => {
             traits.sets.push(name.name().as_ref().into());
+            if name.name().eq_ignore_ascii_case(b"session_authorization") {
+                traits.sets.push(b"role"[..].into());
+            }
             traits.resets = Resets::Named;
         }
         Text::ResetAll | Text::DiscardAll => {
@@ -175,7 +179,7 @@ pub fn traits(look: &Look<'_>, text: &[u8], cut: bool) -> Traits {
         Text::Listen { .. } | Text::Unlisten { .. } | Text::UnlistenAll => traits.may |= May::LISTENS,
         // PostgreSQL lists parameters when it is asked for all, but not those of applications: their names have to come from here.
         _ if look.may.contains(May::SETS) => {
-            custom_names(text, &mut traits.sets);
+            traits.values = custom_names(text, &mut traits.sets);
             traits.back = resets_some(text);
             if resets_all(text) {
                 traits.resets = Resets::All;
@@ -204,26 +208,33 @@ fn resets_some(text: &[u8]) -> Vec<Box<[u8]>> {
     let lower = text.to_ascii_lowercase();
     let words = lower.split(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'_' | b'.')).filter(|word| !word.is_empty());
     let mut back: Vec<Box<[u8]>> = Vec::new();
-    let mut before: &[u8] = b"";
+    // The word before, and those before it.
+    let mut before: [&[u8]; 3] = [b""; 3];
     for word in words {
-        if before == b"reset" && word != b"all" && back.len() < NAMES_MAX {
-            back.push(word.into());
-        } else if matches!(word, b"rollback" | b"abort") {
+        match (before, word) {
+            // Whom it names has no role.
+            ([b"session", b"reset", _], b"authorization") | ([b"authorization", b"session", b"set"], b"default") => {
+                back.retain(|known| **known != *b"session");
+                back.extend([b"session_authorization"[..].into(), b"role"[..].into()]);
+            }
+            ([b"authorization", b"session", b"set"], _) => back.retain(|known| !matches!(&**known, b"session_authorization" | b"role")),
+            ([b"reset", ..], _) if word != b"all" && back.len() < NAMES_MAX => back.push(word.into()),
             // It may have been undone at once.
-            back.clear();
-        } else if matches!(before, b"set" | b"session" | b"local" | b"set_config") {
-            back.retain(|known| **known != *word);
+            (_, b"rollback" | b"abort") => back.clear(),
+            ([b"set" | b"session" | b"local" | b"set_config", ..], _) => back.retain(|known| **known != *word),
+            _ => {}
         }
-        before = word;
+        before = [word, before[0], before[1]];
     }
     back
 }
 
-/// Names with a dot in them, of parameters that the text seems to set: a literal behind `set_config(`, a word behind SET or SET SESSION.
-fn custom_names(text: &[u8], names: &mut Vec<Box<[u8]>>) {
+/// Names with a dot in them, of parameters that the text seems to set: a literal behind `set_config(`, a word behind SET or SET SESSION. Where
+/// something else stands behind `set_config(` all literals that may be names are taken; true: and values may be.
+fn custom_names(text: &[u8], names: &mut Vec<Box<[u8]>>) -> bool {
     let lower = text.to_ascii_lowercase();
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$');
-    let mut at = 0;
+    let (mut at, mut computed) = (0, false);
     while let Some(found) = lower[at..].windows(3).position(|window| window == b"set") {
         at += found + 3;
         let mut rest = &lower[at..];
@@ -231,6 +242,7 @@ fn custom_names(text: &[u8], names: &mut Vec<Box<[u8]>>) {
         if set_config {
             rest = rest[7..].trim_ascii_start();
             rest = rest.strip_prefix(b"(").unwrap_or(rest).trim_ascii_start();
+            computed |= !matches!(rest, [b'\'', ..] | [b'e', b'\'', ..]);
             // In a text that is itself a literal.
             rest = &rest[rest.iter().take_while(|&&byte| matches!(byte, b'\'' | b'e')).count()..];
         } else {
@@ -242,6 +254,12 @@ fn custom_names(text: &[u8], names: &mut Vec<Box<[u8]>>) {
             names.push(name.into());
         }
     }
+    for name in lower.split(|byte| *byte == b'\'').filter(|name| computed && is_custom_name(name)) {
+        if names.len() < NAMES_MAX && !names.iter().any(|known| **known == *name) {
+            names.push(name.into());
+        }
+    }
+    computed
 }
 
 /// Whether a SET sets its parameter back.

@@ -99,6 +99,24 @@ pub fn bind_names(body: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((cursor.text()?, cursor.text()?))
 }
 
+/// The values in a Bind's body, but for NULLs, as far as they are all there.
+pub fn bind_values(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut cursor = Cursor(body);
+    let count = bind_head(&mut cursor).unwrap_or_default();
+    // A NULL has a length of -1 and no bytes.
+    let value = move |_| usize::try_from(cursor.i32()?).map_or(Some(None), |length| cursor.bytes(length).map(Some));
+    (0..count).map_while(value).flatten()
+}
+
+/// Passes over what is in front of the values; how many there are.
+fn bind_head(cursor: &mut Cursor<'_>) -> Option<u16> {
+    cursor.text()?;
+    cursor.text()?;
+    let formats = cursor.u16()?;
+    cursor.bytes(2 * usize::from(formats))?;
+    cursor.u16()
+}
+
 /// Describe of a prepared statement.
 pub fn describe_statement(out: &mut Vec<u8>, name: &[u8]) -> Result<(), EncodeError> {
     let mut message = regular(out, b'D');

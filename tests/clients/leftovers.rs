@@ -205,6 +205,7 @@ fn what_no_text_shows_reaches_nobody(version: Version) {
     client.send(&[raw::parse("", "SELECT set_config($1, $2, false)", &[]), bound].concat());
     client.read_until_ready();
     assert_eq!(one(&mut other, "SELECT coalesce(current_setting('my.param', true), '')"), "");
+    assert_eq!(one(&mut client, "SELECT current_setting('my.param', true)"), "mine");
     house.watch().wait_until_settled();
 }
 

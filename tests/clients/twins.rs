@@ -13,8 +13,7 @@ const SETTINGS: &str = "SELECT name, setting FROM pg_settings WHERE name NOT LIK
     UNION ALL SELECT name, current_setting(name, true) FROM (VALUES ('role'), ('my.param'), ('my.other')) v(name)";
 
 /// What the server reports by itself.
-/// Not is_superuser and session_authorization: what a server is given back to in front of its next client is not told to the one who had it.
-const REPORTED: [&str; 11] = [
+const REPORTED: [&str; 13] = [
     "DateStyle",
     "IntervalStyle",
     "TimeZone",
@@ -23,8 +22,10 @@ const REPORTED: [&str; 11] = [
     "default_transaction_read_only",
     "in_hot_standby",
     "integer_datetimes",
+    "is_superuser",
     "search_path",
     "server_encoding",
+    "session_authorization",
     "standard_conforming_strings",
 ];
 
