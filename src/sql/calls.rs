@@ -24,10 +24,6 @@ pub fn call(lexer: &Lexer<'_>, before: Token, name: Name) -> May {
     if matches!(word.len(), 7) && is_one(word, &["currval", "lastval"]) {
         return May::SEQUENCES;
     }
-    // A word of the grammar that is hardly ever there, and may be a function's name.
-    if alone && is_one(word, &["sets"]) && !(before.kind == Kind::Word && is_one(lexer.bytes(before), &["grouping"])) {
-        return May::CALLS;
-    }
     if alone && known(word) != Known::Unknown || follows_no_call(lexer, before) {
         return May::NOTHING;
     }
@@ -92,11 +88,14 @@ fn is_grammar(lexer: &Lexer<'_>, before: Token, word: &[u8]) -> bool {
         Kind::Quoted | Kind::Text | Kind::Number | Kind::Mark(b')' | b']') => true,
         _ => false,
     };
+    let starts = matches!(before.kind, Kind::End | Kind::Mark(b';'));
     let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
     match word.len() {
         2 if is("by") => behind(&["group", "order", "partition"]),
         3 if is("set") => operand,
         3 if is("key") => behind(&["primary", "foreign"]),
+        4 if is("copy") => starts,
+        4 if is("sets") => behind(&["grouping"]),
         4 if is("over") => before.kind == Kind::Mark(b')'),
         4 if is("join") => operand || behind(&["left", "right", "full", "inner", "outer", "cross", "natural"]),
         4 if is("like") => operand || behind(&["not"]),
@@ -104,12 +103,58 @@ fn is_grammar(lexer: &Lexer<'_>, before: Token, word: &[u8]) -> bool {
         5 if is("ilike") => operand || behind(&["not"]),
         6 if is("filter") => before.kind == Kind::Mark(b')'),
         6 if is("insert") => behind(&["then"]),
+        7 if is("explain") => starts,
+        7 if is("columns") => operand,
+        7 if is("varying") => behind(&["character", "char", "bit", "nchar"]),
         8 if is("overlaps") => operand,
         8 if is("conflict") => behind(&["on"]),
         8 if is("operator") => lexer.text[lexer.at..].trim_ascii_start().get(..11).is_some_and(|schema| schema.eq_ignore_ascii_case(b"pg_catalog.")),
         10 if is("repeatable") => before.kind == Kind::Mark(b')'),
         12 if is("materialized") => behind(&["not"]),
         _ => false,
+    }
+}
+
+/// Words that are grammar in GROUP BY, and elsewhere may be a function: see `calls_cube`.
+pub fn may_group(word: &[u8]) -> bool {
+    matches!(word.len(), 4 | 6) && is_one(word, &["cube", "rollup"])
+}
+
+/// Whether a text calls a function `cube` or `rollup`: one that is no item of GROUP BY or of its GROUPING SETS.
+pub fn calls_cube(text: &[u8]) -> bool {
+    /// They end the items of GROUP BY, or begin something in the midst of them.
+    const ENDS: [&str; 12] = ["select", "from", "where", "having", "window", "order", "limit", "offset", "fetch", "for", "values", "set"];
+    let mut lexer = Lexer::new(text, 0);
+    // How deep in parentheses, where GROUP BY stands, and where the items of its GROUPING SETS.
+    let (mut depth, mut groups, mut sets) = (0u32, None, None);
+    let mut before = [Token::NONE; 2];
+    loop {
+        let token = lexer.token();
+        let is = |token: Token, words: &[&str]| token.kind == Kind::Word && is_one(lexer.bytes(token), words);
+        match token.kind {
+            Kind::End | Kind::Lost => return false,
+            Kind::Word if is(token, &["group"]) => (groups, sets) = (Some(depth), None),
+            Kind::Word if is(token, &ENDS) => (groups, sets) = (None, None),
+            Kind::Mark(b'(') => {
+                let item = matches!(before[1].kind, Kind::Mark(b',' | b'(')) || is(before[1], &["by", "distinct", "all"]);
+                let grammar = item && (groups == Some(depth) || sets == Some(depth));
+                if before[0].kind == Kind::Word && may_group(lexer.bytes(before[0])) && !grammar {
+                    return true;
+                }
+                depth += 1;
+                if is(before[0], &["sets"]) && is(before[1], &["grouping"]) {
+                    sets = Some(depth);
+                }
+            }
+            Kind::Mark(b')') => {
+                depth = depth.saturating_sub(1);
+                groups = groups.filter(|at| *at <= depth);
+                sets = sets.filter(|at| *at <= depth);
+            }
+            Kind::Mark(b';') => (depth, groups, sets) = (0, None, None),
+            _ => {}
+        }
+        before = [token, before[0]];
     }
 }
 

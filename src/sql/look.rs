@@ -6,7 +6,7 @@
 //!
 //! Cost: a few nanoseconds per word, and a look-up per `name (`. Every byte is read once, and once more when there is a reason (`again`).
 
-use super::calls::{Name, call, is_one};
+use super::calls::{Name, call, calls_cube, is_one, may_group};
 use super::lex::{Kind, Lexer, Token, raw_words};
 use super::may::May;
 use super::single;
@@ -50,6 +50,8 @@ struct Wanted {
     execute: bool,
     /// a function called behind a parenthesis, unless it is an alias: what tells is `distinct`, `returning` or `operator`
     alias: bool,
+    /// `cube` or `rollup`, which are functions unless they stand in GROUP BY
+    cube: bool,
     /// a function called in a CREATE TABLE, which is run only if there is a query: `as`
     query: bool,
 }
@@ -176,6 +178,7 @@ impl<'a> Pass<'a> {
         match self.runs {
             _ if may != May::CALLS => self.may |= may,
             Runs::No => {}
+            _ if may_group(&self.lexer.text[name.last..name.token.end]) => self.wanted.cube = true,
             // An alias with its columns, `(VALUES (1)) v (a)`, unless the text has one of the words that make it a call.
             _ if before.kind == Kind::Mark(b')') => self.wanted.alias = true,
             Runs::IfQuery => self.wanted.query = true,
@@ -294,8 +297,9 @@ impl<'a> Pass<'a> {
 
     /// The second pass, for those texts that gave a reason: words wherever they stand, also in strings, which what is called may run.
     fn again(&mut self) {
-        let Wanted { code, hold, execute, alias, query } = self.wanted;
-        if alias && self.has(&["distinct", "returning", "operator"]) || query && self.has(&["as"]) {
+        let Wanted { code, hold, execute, alias, query, cube } = self.wanted;
+        let called = alias && self.has(&["distinct", "returning", "operator"]) || query && self.has(&["as"]) || cube && calls_cube(self.lexer.text);
+        if called {
             self.may |= May::CALLS;
         }
         let texts = self.may.contains(May::CALLS);

@@ -1,6 +1,7 @@
 //! Texts and what they make suspicious; what cannot be suspicious; and bytes that are no text at all.
 
 use super::*;
+use crate::sql::own::{Known, known};
 
 fn may(text: &str) -> May {
     look(text.as_bytes()).may
@@ -314,5 +315,79 @@ fn a_megabyte_of_anything_is_read_in_linear_time() {
     for piece in PIECES.into_iter().chain([") f (", ";EXPLAIN ", ";DECLARE ", ";ALTER x f(", "/* ", "$a$b", "'now'", ";CREATE TABLE f("]) {
         let text = piece.repeat((1 << 20) / piece.len());
         let _ = look(text.as_bytes());
+    }
+}
+
+/// `pg_get_keywords()` of PostgreSQL 18, categories U and T: all that may be the name of a function.
+const MAY_BE_NAMES: &str = "\
+abort absent absolute access action add admin after aggregate also alter always asensitive assertion assignment at atomic attach attribute \
+authorization backward before begin binary breadth by cache call called cascade cascaded catalog chain characteristics checkpoint class \
+close cluster collation columns comment comments commit committed compression concurrently conditional configuration conflict connection \
+constraints content continue conversion copy cost cross csv cube current current_schema cursor cycle data database day deallocate declare \
+defaults deferred definer delete delimiter delimiters depends depth detach dictionary disable discard document domain double drop each \
+empty enable encoding encrypted enforced enum error escape event exclude excluding exclusive execute explain expression extension external \
+family filter finalize first following force format forward freeze full function functions generated global granted groups handler header \
+hold hour identity if ilike immediate immutable implicit import include including increment indent index indexes inherit inherits inline \
+inner input insensitive insert instead invoker is isnull isolation join keep key keys label language large last leakproof left level like \
+listen load local location lock locked logged mapping match matched materialized maxvalue merge method minute minvalue mode month move \
+name names natural nested new next nfc nfd nfkc nfkd no normalized nothing notify notnull nowait nulls object objects of off oids old omit \
+operator option options ordinality others outer over overlaps overriding owned owner parallel parameter parser partial partition passing \
+password path period plan plans policy preceding prepare prepared preserve prior privileges procedural procedure procedures program \
+publication quote quotes range read reassign recursive ref referencing refresh reindex relative release rename repeatable replace replica \
+reset restart restrict return returns revoke right role rollback rollup routine routines rows rule savepoint scalar schema schemas scroll \
+search second security sequence sequences serializable server session set sets share show similar simple skip snapshot source sql stable \
+standalone start statement statistics stdin stdout storage stored strict string strip subscription support sysid system tables tablesample \
+tablespace target temp template temporary text ties transaction transform trigger truncate trusted type types uescape unbounded \
+uncommitted unconditional unencrypted unknown unlisten unlogged until update vacuum valid validate validator value varying verbose version \
+view views virtual volatile whitespace within without work wrapper write xml year yes zone";
+
+#[test]
+fn a_function_may_have_the_name_of_a_keyword() {
+    for word in MAY_BE_NAMES.split(' ') {
+        // Those that PostgreSQL has a function of are taken for that.
+        let called = known(word.as_bytes()) != Known::Function;
+        assert_ne!(known(word.as_bytes()), Known::Keyword, "{word}");
+        for text in [format!("SELECT {word}(1)"), format!("SELECT a, {word} (b, c) FROM t"), format!("UPDATE t SET a = {word}(a)")] {
+            assert_eq!(look(text.as_bytes()).may.contains(May::CALLS), called, "{text}");
+        }
+        let text = format!("SELECT * FROM t WHERE {word}(a) AND (SELECT {word}(b)) OR NOT {word}(c)");
+        assert_eq!(look(text.as_bytes()).may.contains(May::CALLS), called, "{text}");
+    }
+}
+
+#[test]
+fn what_groups_elsewhere_is_a_function() {
+    for text in [
+        "SELECT a FROM t GROUP BY lower(cube(a))",
+        "SELECT a FROM t GROUP BY a + cube(b)",
+        "SELECT a FROM t GROUP BY a HAVING cube(a) > 1",
+        "SELECT a FROM t GROUP BY a ORDER BY rollup(a)",
+        "SELECT (SELECT 1 FROM t GROUP BY a), cube(b) FROM u",
+        "SELECT a FROM t GROUP BY GROUPING SETS ((a, f(cube(b))))",
+        "SELECT 'group by', cube(1)",
+        "SELECT s.cube(1) FROM t GROUP BY a",
+        "SELECT 1 GROUP BY a; SELECT a, cube(1)",
+        "SELECT a FROM t GROUP BY (SELECT a), cube(b)",
+    ] {
+        assert_eq!(look(text.as_bytes()).may, May::CALLS, "{text}");
+    }
+}
+
+#[test]
+fn keywords_of_the_grammar_call_nothing() {
+    for text in [
+        "COPY (SELECT 1) TO STDOUT",
+        "SELECT 1; COPY (TABLE t) TO STDOUT",
+        "EXPLAIN (ANALYZE, COSTS off) SELECT 1",
+        "SELECT a, b, count(*) FROM t GROUP BY CUBE (a, b)",
+        "SELECT a, b FROM t GROUP BY ALL a, cube (b, (c, a)), (b), GROUPING SETS (cube (a), (b), rollup (a, b)) ORDER BY 1",
+        "SELECT a, b, count(*) FROM t GROUP BY rollup (a, b)",
+        "SELECT a, b FROM t GROUP BY GROUPING SETS ((a), (b), ())",
+        "SELECT a::character varying(10), CAST(b AS bit varying (5)), c::char varying(1) FROM t",
+        "SELECT * FROM JSON_TABLE(j, '$[*]' COLUMNS (a int PATH '$.a', NESTED PATH '$.b' COLUMNS (c int))) t",
+        "SELECT * FROM json_table(j, '$' AS root columns (a int)) t",
+        "CREATE TABLE t (a varchar (3), b character varying (5))",
+    ] {
+        assert_eq!(look(text.as_bytes()).may, May::NOTHING, "{text}");
     }
 }

@@ -11,8 +11,7 @@
 /// One name per line.
 const FUNCTIONS: &str = include_str!("own.txt");
 
-/// Words that PostgreSQL's grammar does not take as the name of a function (`pg_get_keywords()`, categories R and C), and a few more that are
-/// followed by `(` only as what they are.
+/// Words that PostgreSQL's grammar does not take as the name of a function (`pg_get_keywords()`, categories R and C).
 #[rustfmt::skip]
 const KEYWORDS: &str = "\
 all\nanalyse\nanalyze\nand\nany\narray\nas\nasc\nasymmetric\nbetween\nbigint\nbit\nboolean\nboth\ncase\ncast\nchar\ncharacter\ncheck\ncoalesce\n\
@@ -23,8 +22,7 @@ json_objectagg\njson_query\njson_scalar\njson_serialize\njson_table\njson_value\
 merge_action\nnational\nnchar\nnone\nnormalize\nnot\nnull\nnullif\nnumeric\noffset\non\nonly\nor\norder\nout\noverlay\nplacing\nposition\n\
 precision\nprimary\nreal\nreferences\nreturning\nrow\nselect\nsession_user\nsetof\nsmallint\nsome\nsubstring\nsymmetric\nsystem_user\ntable\n\
 then\ntime\ntimestamp\nto\ntrailing\ntreat\ntrim\ntrue\nunion\nunique\nuser\nusing\nvalues\nvarchar\nvariadic\nwhen\nwhere\nwindow\nwith\n\
-xmlattributes\nxmlconcat\nxmlelement\nxmlexists\nxmlforest\nxmlnamespaces\nxmlparse\nxmlpi\nxmlroot\nxmlserialize\nxmltable\n\
-columns\ncopy\ncube\nexplain\nrollup\nsets\nvarying\n";
+xmlattributes\nxmlconcat\nxmlelement\nxmlexists\nxmlforest\nxmlnamespaces\nxmlparse\nxmlpi\nxmlroot\nxmlserialize\nxmltable\n";
 
 /// Slots of the table, a power of two; about a third is used.
 const SLOTS: usize = 8192;
