@@ -4,6 +4,7 @@
 //! What a client wants begins as what it asked for when it came. Its own SETs come in by two ways: reported parameters by their reports, all
 //! others by the server's answer to a question (`inquiry`), so that rollbacks, savepoints and functions need not be understood here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -49,6 +50,9 @@ const DOUBTFUL: [&str; 8] = [
     "local_preload_libraries",
     "session_preload_libraries",
 ];
+
+/// Bytes of a name in PostgreSQL.
+const NAME_MAX: usize = 63;
 
 /// Those that say for whom the session speaks; all else may depend on them.
 const SPEAKERS: [&str; 2] = ["session_authorization", "role"];
@@ -166,7 +170,8 @@ impl Profile {
 
     /// Appends the text of a query that sets all of it.
     fn set_all(&self, text: &mut String) {
-        text.push_str(&settings(self.sets.iter().map(|(name, value)| (name.as_str(), Some(value.as_str())))));
+        let all: Vec<(&str, Cow<str>)> = self.sets.iter().map(|(name, value)| (name.as_str(), as_set(name, value))).collect();
+        text.push_str(&settings(all.iter().map(|(name, value)| (*name, Some(&**value)))));
     }
 
     fn has_speaker(&self) -> bool {
@@ -190,6 +195,26 @@ fn is_speaker(name: &str) -> bool {
 
 fn is_doubtful(name: &str) -> bool {
     is_custom(name) || DOUBTFUL.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// A reported value as it can be set again. From version 16 on PostgreSQL spells what is not ASCII in an application_name as `\xe3`, after it has
+/// cut the name (`check_application_name` in guc.c, GUC_IS_NAME): said again it would be cut again.
+fn as_set<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
+    if value.len() <= NAME_MAX || !name.eq_ignore_ascii_case("application_name") {
+        return Cow::Borrowed(value);
+    }
+    let byte = |text: &[u8]| match text {
+        [b'\\', b'x', high, low, ..] => u8::from_str_radix(str::from_utf8(&[*high, *low]).ok()?, 16).ok(),
+        _ => None,
+    };
+    let (mut bytes, mut rest) = (Vec::new(), value.as_bytes());
+    while let Some((&first, behind)) = rest.split_first() {
+        // What is ASCII was said so.
+        let spelled = byte(rest).filter(|byte| !matches!(byte, b' '..=b'~' | 0));
+        bytes.push(spelled.unwrap_or(first));
+        rest = if spelled.is_some() { &rest[4..] } else { behind };
+    }
+    String::from_utf8(bytes).map_or(Cow::Borrowed(value), Cow::Owned)
 }
 
 /// What is in a session besides what it was given.
@@ -302,8 +327,9 @@ impl Given {
         let speakers = old.names().filter(|name| is_speaker(name)).map(|name| (name, None));
         let gone = old.names().filter(|name| !is_speaker(name) && profile.get(name).is_none()).map(|name| (name, None));
         let changed = profile.sets.iter().filter(|(name, value)| old.get(name) != Some(value) || anew && is_speaker(name));
-        let all: Vec<(&str, Option<&str>)> = speakers.chain(gone).chain(changed.map(|(name, value)| (name.as_str(), Some(value.as_str())))).collect();
-        text.push_str(&settings(all.iter().copied()));
+        let changed = changed.map(|(name, value)| (name.as_str(), Some(as_set(name, value))));
+        let all: Vec<(&str, Option<Cow<str>>)> = speakers.chain(gone).chain(changed).collect();
+        text.push_str(&settings(all.iter().map(|(name, value)| (*name, value.as_deref()))));
         !all.iter().any(|(name, value)| value.is_some() && is_doubtful(name))
     }
 
@@ -317,3 +343,7 @@ impl Given {
         self.dirt = Dirt::None;
     }
 }
+
+#[cfg(test)]
+#[path = "parameters_tests.rs"]
+mod tests;
