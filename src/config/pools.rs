@@ -1,7 +1,7 @@
 //! The pools: which users there are of which databases, each with its server, its secrets and its limits.
-//! Invariant: one pool per user, database and shard, those of one database side by side in the order of their shards; and of several words on one thing the nearest counts: the user's, then the database's, then that of
-//! `[general]`; only the login at the server goes the other way round. An entry that names one database beats one with a list, and that one
-//! with all of them. What a secret proves is left to `auth`; that a server answers, to the engine.
+//! Invariant: one pool per user, database and shard, those of one database side by side in the order of their shards; and of several words on
+//! one thing the nearest counts: the user's, then the database's, then that of `[general]`; only the login at the server goes the other way
+//! round. An entry that names one database beats one with a list, and that one with all of them. What a secret proves is left to `auth`; that a server answers, to the engine.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -259,7 +259,7 @@ impl<'b> Pools<'b> {
 fn order_shards(name: &str, servers: &mut Vec<(usize, &Block)>, findings: &mut Findings) {
     servers.sort_by_key(|(shard, _)| *shard);
     let gap = servers.iter().enumerate().find(|(index, (shard, _))| index != shard);
-    if let Some((missing, (shard, block))) = gap {
+    if let (Some((missing, (shard, block))), true) = (gap, servers.len() > 1) {
         findings.problem(block.at, What::ShardGap { database: printed(name), missing, shard: *shard });
     } else if let Some((_, block)) = servers.get(SHARDS_MAX) {
         findings.problem(block.at, What::Shards { database: printed(name), shards: servers.len(), limit: SHARDS_MAX });

@@ -117,8 +117,8 @@ fn what_is_wrong_is_told_with_its_number_and_without_the_url() {
     assert_eq!(
         problems,
         [
-            "--database-url, number 2: [[databases]]: `name` \"d\" is used in URL 1 already; a second server for the same database is not built yet, \
-             remove one",
+            "--database-url, number 2: [[databases]]: `name` \"d\" with `shard` = 0 is used in URL 1 already; give the shards of one database \
+             different numbers. A second server for the same shard is not built yet",
             "--database-url, number 3: [[users]]: `name` \"a\" with `database` \"d\" stands in URL 1 already; remove one",
         ]
     );
