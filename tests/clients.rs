@@ -20,6 +20,8 @@ mod drivers;
 mod dump;
 #[path = "clients/faults.rs"]
 mod faults;
+#[path = "clients/full.rs"]
+mod full;
 #[path = "clients/gauge.rs"]
 mod gauge;
 #[path = "clients/gucs.rs"]

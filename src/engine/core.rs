@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::admin::counts::Refusal;
-use crate::config::snapshot::NEVER;
+use crate::config::snapshot::{NEVER, PreparedStatements};
 use crate::io::links::{Links, Received};
 use crate::io::timer::Timers;
 use crate::io::{Completion, Door, Fd, Group, Op, Token, limits};
@@ -79,6 +79,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) routers: Routers,
     /// what the configuration says about statements on servers
     pub(super) keep: Keep,
+    /// how clients share their statements
+    pub(super) caching: PreparedStatements,
     pub(super) wheel: Timers<Timer>,
     pub(super) alarm_at: u64,
     /// the earliest `look_at` of the pools
@@ -155,6 +157,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             routers: Routers::default(),
             front,
             keep: Keep::default(),
+            caching: PreparedStatements::Extended,
             wheel: Timers::new(now),
             alarm_at: u64::MAX,
             next_look: u64::MAX,
@@ -193,7 +196,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         let general = &self.published.snapshot.general;
         self.stale_ns = ns(general.healthcheck_interval);
         let ttl = if general.prepared_statements_ttl == NEVER { 0 } else { ns(general.prepared_statements_ttl) };
-        self.keep = Keep { limit: general.prepared_statements_limit, ttl, jitter: ns(general.prepared_statements_ttl_jitter) };
+        self.caching = general.prepared_statements;
+        let full = self.caching == PreparedStatements::Full;
+        self.keep = Keep { limit: general.prepared_statements_limit, ttl, jitter: ns(general.prepared_statements_ttl_jitter), full };
         self.query_sample = general.watch.logs_queries();
         self.clients_max = self.shared.clients_max.min(general.max_client_conn);
         let limit = if general.memory_limit == 0 { limits::memory() / 2 } else { general.memory_limit };

@@ -15,9 +15,10 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Makes a server's session fit the client at hand; true when the client's messages can go to it now. A server that was not heard of for a long
     /// time is asked whether it lives first: a network may have forgotten the connection without a word, and a request must not be lost to find out.
     pub(super) fn fit(&mut self, client: u32, server: u32) -> bool {
-        let (now, stale_ns, keep) = (self.now, self.stale_ns, self.keep);
+        let (now, stale_ns, keep, caching) = (self.now, self.stale_ns, self.keep, self.caching);
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return false };
         let schema = link.link.pool.state.schema.load(Ordering::Relaxed);
+        peer.client.caches(caching);
         link.link.server.meets(peer.client.mode(), keep, schema, now);
         if let Some(news) = news_for(peer) {
             self.links.say(client, &news);

@@ -28,7 +28,7 @@ use super::names::Names;
 use super::naming::{STATEMENT_MAX, may_drop};
 use super::parameters::Profile;
 use super::shards::Shards;
-use super::statements::{Front, PREFIX, Traits};
+use super::statements::{Front, Traits};
 use super::suspicion::{Pins, UNSEEN, traits};
 use super::unnamed::Unnamed;
 use crate::wire::client::{close_statement, sync};
@@ -57,6 +57,8 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Client {
     mode: PoolerMode,
+    /// unlike every other client's in the process
+    pub(super) number: u64,
     pub(super) caching: PreparedStatements,
     /// bytes of the current message still to come
     body: usize,
@@ -97,6 +99,7 @@ impl Client {
     pub fn new(mode: PoolerMode, number: u64) -> Client {
         Client {
             mode,
+            number,
             caching: PreparedStatements::Extended,
             body: 0,
             body_goes_on: false,
@@ -123,6 +126,12 @@ impl Client {
     pub fn share(&mut self, caching: PreparedStatements, front: Rc<RefCell<Front>>) {
         self.caching = caching;
         self.front = Some(front);
+    }
+
+    /// How it shares them from now on.
+    #[inline]
+    pub fn caches(&mut self, caching: PreparedStatements) {
+        self.caching = caching;
     }
 
     /// What it asked for when it came.
@@ -240,8 +249,20 @@ impl Client {
         self.attached = false;
         self.restoring.clear();
         self.unnamed.settle(link);
+        self.settle(link);
         if let Some(names) = &mut self.names {
             names.detached(link);
+        }
+    }
+
+    /// What has become of statements by their names is taken note of.
+    #[inline]
+    fn settle(&mut self, link: &mut Exchange) {
+        if !link.made.news.is_empty() {
+            self.names.get_or_insert_default();
+        }
+        if let Some(names) = &mut self.names {
+            names.settle(link);
         }
     }
 
@@ -249,11 +270,12 @@ impl Client {
     pub fn on_bytes(&mut self, bytes: &[u8], mut link: Option<&mut Exchange>, out: &mut Verdicts) -> (usize, Stop) {
         self.needs = 0;
         if let Some(link) = link.as_deref_mut() {
-            if let Some(names) = &mut self.names {
-                names.settle(link);
-            }
-            if !self.attached && self.mode != PoolerMode::Session {
-                self.attach(link, out);
+            self.settle(link);
+            if !self.attached {
+                self.clears(link, out);
+                if self.mode != PoolerMode::Session {
+                    self.attach(link, out);
+                }
             }
             self.attached = true;
         }
@@ -265,20 +287,6 @@ impl Client {
             }
         }
         read
-    }
-
-    /// An error of the server's that names a statement of ours, with the client's own name in its place.
-    #[cold]
-    pub fn in_its_words(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let at = message.windows(PREFIX.len()).position(|window| window == PREFIX)?;
-        let digits = message[at + PREFIX.len()..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let end = at + PREFIX.len() + digits;
-        let id = std::str::from_utf8(&message[at + PREFIX.len()..end]).ok()?.parse().ok()?;
-        let name = self.names.as_ref()?.of(id)?;
-        let mut said = [&message[..at], name, &message[end..]].concat();
-        let length = u32::try_from(said.len() - 1).ok()?;
-        said[1..HEADER].copy_from_slice(&length.to_be_bytes());
-        Some(said)
     }
 
     /// The first words to a server that has just come: what it holds too much goes, and the BEGIN that the client has been answered.
@@ -489,9 +497,9 @@ impl Client {
                 return Ok(self.drop_message(header));
             }
             let look = look(text);
-            let traits = traits(&look, text, body.len() < header.body);
+            let traits = self.traits_of(&look, text, body.len() < header.body);
             if shared {
-                if let Some(taken) = self.statements_in(&look.statement, header, link, out)? {
+                if let Some(taken) = self.statements_in(text, &look, header, link, out)? {
                     return Ok(taken);
                 }
                 self.unnamed.query();

@@ -15,6 +15,7 @@
 use std::collections::VecDeque;
 
 pub use super::kinds::*;
+use super::made::Made;
 use super::shelf::Shelf;
 use super::suspicion::{Pins, Suspicion};
 
@@ -93,6 +94,8 @@ pub struct Exchange {
     pub(super) marks: VecDeque<Mark>,
     /// which statements of ours the server holds
     pub shelf: Shelf,
+    /// and which under names of clients' own
+    pub made: Made,
     /// counts Syncs and all else that ends a batch
     pub(super) batch: u32,
     /// what became of what the client at hand did with its statements' names, in order
@@ -101,8 +104,6 @@ pub struct Exchange {
     pub(super) flushed: bool,
     /// a text is at work that changes which statements the client has
     pub barrier: bool,
-    /// such a text has been carried out
-    pub dropped: Dropped,
     /// what the client at hand may have left in the session
     pub suspicion: Suspicion,
     /// why the client at hand keeps this server
@@ -135,11 +136,11 @@ impl Default for Exchange {
             our_queries: 0,
             marks: VecDeque::with_capacity(4),
             shelf: Shelf::default(),
+            made: Made::default(),
             batch: 0,
             outcomes: VecDeque::new(),
             flushed: false,
             barrier: false,
-            dropped: Dropped::Nothing,
             suspicion: Suspicion::default(),
             pins: Pins::NONE,
             changed: false,
@@ -251,7 +252,7 @@ impl Exchange {
                 self.unsynced = false;
                 self.expected.push_back(kind);
             }
-            b'Q' | b'F' | OUR_QUERY | REFUSED_QUERY | OUR_ASK | OUR_BEGIN | OUR_RESTORE => {
+            b'Q' | b'F' | OUR_QUERY | REFUSED_QUERY | OUR_ASK | OUR_BEGIN | OUR_RESTORE | OUR_REPLAY => {
                 self.unsynced = false;
                 self.our_queries = self.our_queries.wrapping_add(u32::from(is_our_query(kind)));
                 self.expected.push_back(kind);
@@ -285,12 +286,12 @@ impl Exchange {
             return self.error(head);
         }
         let fits = match kind {
-            b'1' => matches!(head, b'P' | OUR_PARSE | NAMED_PARSE | OUR_PREPARE | RAW_PARSE),
-            b'2' => head == b'B',
+            b'1' => matches!(head, b'P' | OUR_PARSE | NAMED_PARSE | OUR_PREPARE | RAW_PARSE | OUR_STEP | OUR_MAKE),
+            b'2' => matches!(head, b'B' | OUR_STEP),
             b'3' => matches!(head, b'C' | FORGET | OUR_FORGET | OUR_CLOSE | EVICT),
             b't' | b'n' => matches!(head, b'D' | NAMED_DESCRIBE | OUR_DESCRIBE),
             b'T' => matches!(head, b'D' | NAMED_DESCRIBE | OUR_DESCRIBE | b'Q') || is_our_query(head),
-            b'C' | b'I' | b'D' | b'H' | b'd' | b'c' => matches!(head, b'E' | b'Q') || is_our_query(head),
+            b'C' | b'I' | b'D' | b'H' | b'd' | b'c' => matches!(head, b'E' | b'Q' | OUR_MAKE) || is_our_query(head),
             b'G' => matches!(head, b'E' | b'Q'),
             b's' => head == b'E',
             b'V' => head == b'F',
@@ -312,8 +313,10 @@ impl Exchange {
             b'C' | b'I' => {
                 // Whatever Syncs a COPY that came to its end has met, it has ignored.
                 self.ignored = 0;
-                if head == b'E' {
-                    self.pop();
+                match head {
+                    b'E' => self.pop(),
+                    OUR_MAKE => self.completed(head),
+                    _ => {}
                 }
             }
             b'G' => self.copy_begins(),
@@ -344,6 +347,12 @@ impl Exchange {
         }
         match head {
             Some(b'Q' | REFUSED_QUERY) => self.queried(true),
+            Some(OUR_REPLAY) => {
+                if !self.head_failed {
+                    self.was_made(true);
+                }
+                self.queried(false);
+            }
             Some(kind) if is_our_query(kind) => self.queried(false),
             _ => {}
         }
@@ -430,6 +439,7 @@ impl Exchange {
                 }
             }
             EVICT => _ = self.marks.pop_front(),
+            OUR_MAKE => self.was_made(true),
             FORGET | OUR_FORGET => {
                 self.unnamed = 0;
                 self.note_theirs(head == FORGET);
@@ -472,7 +482,9 @@ impl Exchange {
                 // Without a Sync on its way the server skips until one comes.
                 self.skipping = self.expected.is_empty();
                 self.unsynced |= self.skipping;
-                refusal.map_or(Reply::Forward, Reply::Refuse)
+                // What was in front of a simple query is not the client's: that fails in its own turn.
+                let in_front = matches!(head, OUR_MAKE | OUR_STEP) && self.head() == Some(OUR_SYNC);
+                refusal.map_or(if in_front { Reply::Swallow } else { Reply::Forward }, Reply::Refuse)
             }
             b'Q' | REFUSED_QUERY => {
                 self.head_failed = true;
@@ -491,12 +503,12 @@ impl Exchange {
                 self.head_failed = true;
                 Reply::Swallow
             }
-            OUR_BEGIN => {
+            OUR_REPLAY => {
                 self.head_failed = true;
-                self.ours_failed = true;
+                self.was_made(false);
                 Reply::Swallow
             }
-            OUR_QUERY => {
+            OUR_BEGIN | OUR_QUERY => {
                 self.head_failed = true;
                 self.ours_failed = true;
                 Reply::Swallow
@@ -511,11 +523,10 @@ impl Exchange {
         let mut undone = Vec::new();
         while let Some(kind) = self.head().filter(|&kind| !matches!(kind, b'S' | OUR_SYNC)) {
             skipped += usize::from(kind != COPY_END);
-            if has_mark(kind)
-                && let Some(Mark::Named(id, batch)) = self.marks.pop_front()
-                && matches!(kind, NAMED_PARSE | OUR_PREPARE | EVICT)
-            {
-                undone.push((kind, id, batch));
+            match has_mark(kind).then(|| self.marks.pop_front()).flatten() {
+                Some(Mark::Named(id, batch)) if matches!(kind, NAMED_PARSE | OUR_PREPARE | EVICT) => undone.push((kind, id, batch)),
+                Some(Mark::Made(name, _)) => self.made.remove(&name),
+                _ => {}
             }
             if matches!(kind, NAMED_PARSE | HAD_PARSE | HAD_CLOSE | NAMED_DESCRIBE) {
                 self.outcomes.push_back(Outcome::Undone);
@@ -567,7 +578,7 @@ pub fn refused_message(words: &mut Vec<u8>) {
 /// A simple query that always fails and changes nothing; its text explains itself in the server's log.
 pub fn refused_query(words: &mut Vec<u8>) {
     // Fixed and short.
-    let _ = crate::wire::client::query(words, b"pg_dog refuses transaction control in statement mode");
+    let _ = crate::wire::client::query(words, b"pg_dog refuses what its client has asked for");
 }
 
 #[cfg(test)]

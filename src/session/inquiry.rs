@@ -4,7 +4,9 @@
 //! What it cannot show: parameters of which neither a text nor the client's profile tells the name, where PostgreSQL does not list them (custom
 //! ones like `app.user`, set by a function).
 
+use super::made::{MADE_MAX, Told, replayable};
 use super::parameters::{Profile, is_custom, is_tracked};
+use super::statements::PREFIX;
 use super::suspicion::{Pins, Suspicion};
 use crate::sql::may::May;
 use crate::wire::server::data_row_values;
@@ -23,6 +25,20 @@ pub struct Question {
     names: Vec<(String, Why)>,
     /// reasons to stay that were asked about
     pins: Pins,
+    /// how statements of SQL's PREPARE were asked about
+    made: Made,
+}
+
+/// What is asked about statements that go by names of their clients' own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Made {
+    /// whether there are any of SQL's PREPARE
+    #[default]
+    Any,
+    /// which there are
+    Names,
+    /// which there are, and their texts, so that they need not stay
+    Texts,
 }
 
 /// Why a parameter is asked about by name.
@@ -56,7 +72,7 @@ const OTHER_USER: &str = "session_user <> (SELECT rolname FROM pg_catalog.pg_rol
 const PIN: &str = "pgdog.pin";
 
 /// What there is to ask; None: nothing. `profile` is what the session was given, `pins` why the client stays already.
-pub fn question(suspicion: &Suspicion, pins: Pins, profile: &Profile) -> Option<Question> {
+pub fn question(suspicion: &Suspicion, pins: Pins, profile: &Profile, made: Made) -> Option<Question> {
     let may = suspicion.may;
     // A function may give back what keeps the client here, as well as a text that says so.
     let ends = may.meets(May::FREES.with(May::CALLS).with(May::SETS));
@@ -75,7 +91,11 @@ pub fn question(suspicion: &Suspicion, pins: Pins, profile: &Profile) -> Option<
     for (flag, pin, letter, condition) in PARTS {
         if may.contains(flag) || (again && pins.contains(pin)) || pins.contains(Pins::UNKNOWN) {
             asked = asked.with(pin);
-            parts.push(format!("SELECT '{letter}','',NULL WHERE {condition}"));
+            parts.push(match made {
+                _ if pin != Pins::PREPARED => format!("SELECT '{letter}','',NULL WHERE {condition}"),
+                Made::Any => format!("SELECT '{letter}','',NULL WHERE {condition}"),
+                Made::Names | Made::Texts => statements(made),
+            });
         }
     }
     if parts.is_empty() && names.is_empty() && !all {
@@ -98,7 +118,21 @@ pub fn question(suspicion: &Suspicion, pins: Pins, profile: &Profile) -> Option<
         parts.push(format!("SELECT 'p',{quoted},{}", hex(&format!("pg_catalog.current_setting({quoted},true)"))));
     }
     let pins = if pins.contains(Pins::UNKNOWN) { asked.with(Pins::UNKNOWN) } else { asked };
-    Some(Question { text: parts.join(" UNION ALL "), all, names, pins })
+    Some(Question { text: parts.join(" UNION ALL "), all, names, pins, made })
+}
+
+/// SQL that lists statements: `s` those of PREPARE, `c` those of the protocol whose names are not ours.
+fn statements(made: Made) -> String {
+    let text = match made {
+        Made::Texts => format!("CASE WHEN from_sql AND pg_catalog.octet_length(statement)<={MADE_MAX} THEN {} END", hex("statement")),
+        _ => "NULL".to_string(),
+    };
+    let ours = String::from_utf8_lossy(PREFIX);
+    let (name, length) = (hex("name"), PREFIX.len());
+    format!(
+        "SELECT CASE WHEN from_sql THEN 's' ELSE 'c' END,{name},{text} FROM pg_catalog.pg_prepared_statements \
+        WHERE from_sql OR pg_catalog.left(name,{length})<>'{ours}'"
+    )
 }
 
 /// An expression's value in letters that every client_encoding has.
@@ -110,6 +144,9 @@ fn hex(value: &str) -> String {
 #[derive(Debug, Default)]
 pub struct Answer {
     values: Vec<(String, Option<String>)>,
+    statements: Vec<Told>,
+    /// of those of PREPARE, one cannot be made elsewhere
+    stays: bool,
     pins: Pins,
     /// it failed, or cannot be read
     bad: bool,
@@ -125,12 +162,31 @@ impl Answer {
                 Some(None) => self.fail(),
                 value => self.values.push((name, value.flatten())),
             },
-            (Some(letter), _) => match PARTS.iter().find(|(_, _, known, _)| known.as_bytes() == letter) {
+            (Some(kind @ (b"s" | b"c")), Some(name)) if !name.is_empty() && self.statements.len() < ROWS_MAX => {
+                self.statement(kind == b"c", &name, value)
+            }
+            (Some(letter), Some(name)) if name.is_empty() => match PARTS.iter().find(|(_, _, known, _)| known.as_bytes() == letter) {
                 Some(&(_, pin, ..)) => self.pins = self.pins.with(pin),
                 None => self.fail(),
             },
             _ => self.fail(),
         }
+    }
+
+    fn statement(&mut self, copy: bool, name: &str, text: Option<&[u8]>) {
+        let Some(name) = decode(name.as_bytes()) else { return self.fail() };
+        let text = text.and_then(decode).filter(|text| replayable(name.as_bytes(), text.as_bytes()));
+        if !copy {
+            self.pins = self.pins.with(Pins::PREPARED);
+            self.stays |= text.is_none();
+        }
+        self.statements.push(Told { name: name.as_bytes().into(), copy, text: text.map(|text| text.as_bytes().into()) });
+    }
+
+    /// The statements that there are, if that was asked and can be told.
+    pub fn take_statements(&mut self, question: &Question) -> Option<Vec<Told>> {
+        let told = question.made != Made::Any && question.pins.contains(Pins::PREPARED) && !self.bad;
+        told.then(|| std::mem::take(&mut self.statements))
     }
 
     /// It cannot be had.
@@ -144,6 +200,10 @@ impl Answer {
             return before.with(Pins::UNKNOWN);
         }
         let mut pins = before.without(question.pins).with(self.pins);
+        if question.made == Made::Texts && !self.stays {
+            // They go with their client.
+            pins = pins.without(Pins::PREPARED);
+        }
         if let Some((_, value)) = self.values.iter().find(|(name, _)| name.eq_ignore_ascii_case(PIN)) {
             let held = value.as_deref().is_some_and(is_true);
             pins = if held { pins.with(Pins::BY_HAND) } else { pins.without(Pins::BY_HAND) };

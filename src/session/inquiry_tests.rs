@@ -16,7 +16,7 @@ fn suspicion(texts: &[&str]) -> Suspicion {
 }
 
 fn ask(texts: &[&str], pins: Pins, given: &Profile) -> Option<Question> {
-    question(&suspicion(texts), pins, given)
+    question(&suspicion(texts), pins, given, Made::Any)
 }
 
 fn answer(rows: &[(&str, &str, Option<&str>)]) -> Answer {

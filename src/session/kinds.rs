@@ -29,6 +29,12 @@ pub const OUR_ASK: u8 = b'a';
 pub const OUR_BEGIN: u8 = b'b';
 /// A simple query of our own that gives back parameters a client's RESET has taken, or fails with the transaction it is in, or makes one fail.
 pub const OUR_RESTORE: u8 = b'i';
+/// A client's SQL PREPARE once more, as a simple query of our own in front of one that needs it (see `made`).
+pub const OUR_REPLAY: u8 = b'm';
+/// A Parse or Bind of our own on the way to such a PREPARE by the extended protocol.
+pub const OUR_STEP: u8 = b'g';
+/// Its Execute, or the Parse of a statement that a client has, under the client's own name.
+pub const OUR_MAKE: u8 = b'k';
 /// A message that stands in for one we refuse: made to fail, so that the server skips what it would have skipped and its transaction fails.
 pub const REFUSED: u8 = b'r';
 /// A simple query that stands in for one that we refuse: it fails and changes nothing.
@@ -62,6 +68,8 @@ pub enum Refusal {
     TooMany,
     /// it has no way to the shards
     Route(Box<Refused>),
+    /// a name that only ours may have
+    Reserved,
 }
 
 /// What belongs to a message in `expected`, of those that have something.
@@ -71,6 +79,8 @@ pub(super) enum Mark {
     Unnamed(u128),
     /// a statement with a name of ours, and the batch in which this was sent
     Named(u64, u32),
+    /// a name of the client's under which the server is being given a statement, and the batch
+    Made(Box<[u8]>, u32),
     Refusal(Refusal),
 }
 
@@ -82,6 +92,8 @@ pub enum Outcome {
     Undone,
     /// it was described: the shape of its rows
     Shape(u64),
+    /// a text of the client's dropped statements
+    Dropped(Dropped),
 }
 
 /// Something of ours that takes its turn among a server's answers.
@@ -94,20 +106,19 @@ pub enum Due {
 /// Which of a client's statements a text of its own has dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropped {
-    Nothing,
-    /// the one that was named
+    /// the next of those that were named
     One,
     All,
 }
 
 /// Whether the replies to such a message are nobody's.
 pub(super) fn is_ours(kind: u8) -> bool {
-    is_our_query(kind) || matches!(kind, OUR_PARSE | OUR_FORGET | OUR_CLOSE | OUR_SYNC | OUR_PREPARE | OUR_DESCRIBE | EVICT)
+    is_our_query(kind) || matches!(kind, OUR_PARSE | OUR_FORGET | OUR_CLOSE | OUR_SYNC | OUR_PREPARE | OUR_DESCRIBE | EVICT | OUR_STEP | OUR_MAKE)
 }
 
 /// Whether it is a simple query of our own.
 pub(super) fn is_our_query(kind: u8) -> bool {
-    matches!(kind, OUR_QUERY | OUR_ASK | OUR_BEGIN | OUR_RESTORE)
+    matches!(kind, OUR_QUERY | OUR_ASK | OUR_BEGIN | OUR_RESTORE | OUR_REPLAY)
 }
 
 /// Whether it is one of the extended protocol that an error in front of it skips, but for the unnamed Parse, which says what it is besides.
@@ -129,6 +140,8 @@ pub(super) fn is_extended(kind: u8) -> bool {
             | RAW_PARSE
             | HAD_PARSE
             | HAD_CLOSE
+            | OUR_STEP
+            | OUR_MAKE
     )
 }
 
@@ -140,6 +153,17 @@ pub(super) fn is_describe(kind: u8) -> bool {
 pub(super) fn has_mark(kind: u8) -> bool {
     matches!(
         kind,
-        b'P' | OUR_PARSE | NAMED_PARSE | OUR_PREPARE | NAMED_DESCRIBE | OUR_DESCRIBE | EVICT | REFUSED | REFUSED_QUERY | HAD_PARSE | HAD_CLOSE
+        b'P' | OUR_PARSE
+            | NAMED_PARSE
+            | OUR_PREPARE
+            | NAMED_DESCRIBE
+            | OUR_DESCRIBE
+            | EVICT
+            | REFUSED
+            | REFUSED_QUERY
+            | HAD_PARSE
+            | HAD_CLOSE
+            | OUR_REPLAY
+            | OUR_MAKE
     )
 }

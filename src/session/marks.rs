@@ -1,7 +1,7 @@
 //! The part of an exchange that is about statements with names of ours, and about what takes its turn among a server's answers: sending them,
 //! what is not sure yet, what is due. The order of all messages is kept by `exchange`.
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, OUTSTANDING_MAX};
 use super::kinds::*;
 use super::suspicion::Pins;
 
@@ -18,7 +18,7 @@ impl Exchange {
 
     /// Something that was done with statements' names in an earlier batch has not been answered yet.
     pub fn is_unsure(&self) -> bool {
-        self.barrier || self.marks.iter().any(|mark| matches!(mark, Mark::Named(_, batch) if *batch != self.batch))
+        self.barrier || self.marks.iter().any(|mark| matches!(mark, Mark::Named(_, batch) | Mark::Made(_, batch) if *batch != self.batch))
     }
 
     /// Messages that may fail, and would decide about what follows them, are at work from an earlier batch.
@@ -56,9 +56,16 @@ impl Exchange {
         self.ours_failed = false;
         self.outcomes.clear();
         self.barrier = false;
-        self.dropped = Dropped::Nothing;
         self.suspicion.clear();
         self.pins = Pins::NONE;
+    }
+
+    /// A text of the client's has dropped statements, says its tag.
+    pub fn dropped(&mut self, dropped: Dropped) {
+        // Nobody has so many names; without a client's names nobody takes note of it.
+        if self.outcomes.len() < OUTSTANDING_MAX {
+            self.outcomes.push_back(Outcome::Dropped(dropped));
+        }
     }
 
     /// The shape of the statement at the head has come: 0 = it has no rows, None = it cannot be told. In front of `received`.
@@ -126,6 +133,28 @@ impl Exchange {
         }
         self.marks.push_back(Mark::Named(id, self.batch));
         self.sent(kind);
+    }
+
+    /// The last of the messages that give the server a statement under a name of the client's goes there.
+    pub fn sent_made(&mut self, kind: u8, name: &[u8]) {
+        if !self.skipping {
+            self.marks.push_back(Mark::Made(name.into(), self.batch));
+        }
+        self.sent(kind);
+    }
+
+    /// The server has been given that statement, or not.
+    pub(super) fn was_made(&mut self, there: bool) {
+        if let Some(Mark::Made(name, _)) = self.marks.pop_front()
+            && !there
+        {
+            self.made.remove(&name);
+        }
+    }
+
+    /// The server is being given a statement under a name of the client's.
+    pub fn is_making(&self) -> bool {
+        matches!(self.head(), Some(OUR_REPLAY | OUR_MAKE))
     }
 
     /// A message that stands in for a refused one goes to the server.

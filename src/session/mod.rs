@@ -1,12 +1,13 @@
 //! One client's conversation and one server's, without a socket or a clock: they get bytes and say what should be done with them.
 //!
-//! `login` proves who a client is, `client` reads its messages, `greeting` logs in at a server, `server` reads that server's messages, `exchange`
-//! is what is outstanding between the two (in the words of `kinds`). What makes a shared server look like one's own: `naming` and `names` for a
-//! client's named statements, `statements` for their texts, `shelf` for what a server holds of them, `unnamed` for the one without a name;
-//! `parameters` for what a session was given, `suspicion` for what may have changed there, `inquiry` for the question what has, `values` for names of
-//! parameters that only values show, `spelling` and `speaker` for what a client is told of its session. `bounds` is BEGIN and COMMIT without a
-//! server, `control` what statement mode refuses, `relay` all there is between a client that replicates and its server. The engine owns all of them,
-//! carries out their verdicts, and asks the pool for servers when a client wants one.
+//! `login` proves who a client is, `client` reads its messages, `greeting` logs in at a server, `server` reads that server's messages (and their
+//! `tags`), `exchange` is what is outstanding between the two (in the words of `kinds`). What makes a shared server look like one's own: `naming` and
+//! `names` for a client's named statements, `statements` for their texts, `shelf` for what a server holds of them, `made` for those of SQL's PREPARE,
+//! `unnamed` for the one without a name; `parameters` for what a session was given, `suspicion` for what may have changed there, `inquiry` for the
+//! question what has, `values` for names of parameters that only values show, `spelling` and `speaker` for what a client is told of its session.
+//! `bounds` is BEGIN and COMMIT without a server, `shards` which shard a request goes to, `control` what statement mode refuses, `relay` all there is
+//! between a client that replicates and its server. The engine owns all of them, carries out their verdicts, and asks the pool for servers when a
+//! client wants one.
 
 mod bounds;
 pub mod client;
@@ -17,6 +18,7 @@ pub mod inquiry;
 pub mod kinds;
 pub mod listener;
 pub mod login;
+pub mod made;
 mod marks;
 pub mod names;
 mod naming;
@@ -30,6 +32,7 @@ pub mod speaker;
 pub mod spelling;
 pub mod statements;
 pub mod suspicion;
+mod tags;
 pub mod unnamed;
 mod values;
 pub mod wishes;

@@ -11,10 +11,29 @@ use ahash::AHashMap;
 
 use super::bounds::may_bound;
 use super::exchange::{Dropped, Exchange, Outcome};
-use super::statements::Statement;
+use super::made::{News, prepared};
+use super::statements::{SCRATCH, Statement, Traits};
 
 /// Bytes of names and texts that one client may have prepared.
 pub const CLIENT_BYTES_MAX: usize = 64 << 20;
+
+/// PostgreSQL tells names apart by so many bytes (NAMEDATALEN).
+const NAME_MAX: usize = 63;
+
+/// What a name is known by.
+#[inline]
+pub fn key(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(NAME_MAX)]
+}
+
+/// A statement of SQL's PREPARE.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// the PREPARE
+    pub text: Arc<[u8]>,
+    /// what the statement does each time
+    pub traits: Traits,
+}
 
 /// What a name stands for.
 #[derive(Clone, Debug)]
@@ -37,23 +56,54 @@ struct Change {
 #[derive(Debug, Default)]
 pub struct Names {
     known: AHashMap<Box<[u8]>, Entry>,
+    /// statements of SQL's PREPARE (see `made`)
+    made: AHashMap<Box<[u8]>, Prepared>,
     pending: VecDeque<Change>,
     bytes: usize,
     /// some name has stood for a statement that may begin or end a transaction
     bounds: bool,
-    /// the one that a text at work deallocates
-    pub deallocating: Option<Box<[u8]>>,
+    /// those that a text at work deallocates, in its order
+    pub deallocating: VecDeque<Box<[u8]>>,
+    /// the one that the unnamed statement deallocates each time
+    pub unnamed_drops: Option<Box<[u8]>>,
 }
 
 impl Names {
     /// What `name` stands for.
     #[inline]
     pub fn get(&self, name: &[u8]) -> Option<&Entry> {
-        self.known.get(name)
+        self.known.get(key(name))
+    }
+
+    /// What SQL's PREPARE has made of `name`.
+    pub fn made(&self, name: &[u8]) -> Option<&Prepared> {
+        self.made.get(key(name))
+    }
+
+    /// The names of all that SQL's PREPARE has made.
+    pub fn all_made(&self) -> impl Iterator<Item = &[u8]> {
+        self.made.keys().map(|name| &**name)
+    }
+
+    fn learn(&mut self, News { name, copy, text }: News) {
+        let before = match text {
+            // A copy is gone, and so is what it was made of.
+            None if copy => return self.forget(&name),
+            None => self.made.remove(&name),
+            Some(text) if self.has_room(&name, text.len()) => {
+                self.bytes += name.len() + text.len();
+                self.made.insert(name.clone(), prepared(text))
+            }
+            Some(_) => None,
+        };
+        self.bytes -= before.map_or(0, |before| name.len() + before.text.len());
     }
 
     /// The name that stands for statement `id`.
     pub fn of(&self, id: u64) -> Option<&[u8]> {
+        if id == SCRATCH {
+            return self.unnamed_drops.as_deref().or(self.deallocating.front().map(|name| &**name));
+        }
         self.known.iter().find(|(_, entry)| entry.statement.id == id).map(|(name, _)| &**name)
     }
 
@@ -114,12 +164,12 @@ impl Names {
     /// Takes note of what has become of the changes.
     #[inline]
     pub fn settle(&mut self, link: &mut Exchange) {
-        if link.dropped != Dropped::Nothing || !link.outcomes.is_empty() {
+        if !link.outcomes.is_empty() || !link.made.news.is_empty() {
             self.settle_all(link);
         }
         if !link.barrier {
             // That text has come to nothing, or was never carried out.
-            self.deallocating = None;
+            self.deallocating.clear();
         }
     }
 
@@ -127,35 +177,50 @@ impl Names {
     fn settle_all(&mut self, link: &mut Exchange) {
         let mut undone = Vec::new();
         while let Some(outcome) = link.outcomes.pop_front() {
+            if let Outcome::Dropped(dropped) = outcome {
+                self.undo(&mut undone);
+                self.drop_some(dropped);
+                continue;
+            }
             let Some(change) = self.pending.pop_front() else { break };
             match outcome {
-                Outcome::Done => {}
                 Outcome::Undone => undone.push(change),
                 Outcome::Shape(shape) => {
                     // It may stand for another by now.
-                    if let Some(entry) = self.known.get_mut(&change.name).filter(|entry| entry.statement.id == change.id) {
+                    if let Some(entry) = self.known.get_mut(key(&change.name)).filter(|entry| entry.statement.id == change.id) {
                         entry.shape = Some(shape);
                     }
                 }
+                Outcome::Done | Outcome::Dropped(_) => {}
             }
         }
-        for change in undone.into_iter().rev() {
+        self.undo(&mut undone);
+        for news in link.made.news.drain(..) {
+            self.learn(news);
+        }
+    }
+
+    fn undo(&mut self, undone: &mut Vec<Change>) {
+        for change in undone.drain(..).rev() {
             if let Some(before) = change.before {
                 self.put(&change.name, before);
             }
         }
-        match std::mem::replace(&mut link.dropped, Dropped::Nothing) {
-            Dropped::Nothing => {}
+    }
+
+    fn drop_some(&mut self, dropped: Dropped) {
+        match dropped {
             Dropped::One => {
-                if let Some(name) = self.deallocating.take() {
+                if let Some(name) = self.deallocating.pop_front() {
                     self.forget(&name);
                 }
             }
             Dropped::All => {
                 // What was asked for behind that text is not meant by it.
                 let all: Vec<Box<[u8]>> =
-                    self.known.keys().filter(|name| !self.pending.iter().any(|change| change.name == **name)).cloned().collect();
+                    self.known.keys().filter(|name| !self.pending.iter().any(|change| *key(&change.name) == ***name)).cloned().collect();
                 all.iter().for_each(|name| self.forget(name));
+                self.bytes -= self.made.drain().map(|(name, made)| name.len() + made.text.len()).sum::<usize>();
             }
         }
     }
@@ -164,10 +229,11 @@ impl Names {
     pub fn detached(&mut self, link: &mut Exchange) {
         self.settle(link);
         self.pending.clear();
-        self.deallocating = None;
+        self.deallocating.clear();
     }
 
     fn put(&mut self, name: &[u8], entry: Option<Entry>) -> Option<Entry> {
+        let name = key(name);
         let size = |entry: &Entry| name.len() + entry.statement.memory();
         self.bytes += entry.as_ref().map_or(0, size);
         self.bounds |= entry.as_ref().is_some_and(|entry| may_bound(&entry.statement.rest));

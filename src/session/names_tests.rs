@@ -43,17 +43,22 @@ fn texts_of_the_client_drop_one_or_all() {
     link.outcomes.push_back(Outcome::Shape(5));
     names.settle(&mut link);
     assert_eq!(names.get(b"c").and_then(|entry| entry.shape), Some(5));
-    names.deallocating = Some(b"a"[..].into());
-    link.dropped = Dropped::One;
+    names.deallocating.push_back(b"a"[..].into());
+    link.outcomes.push_back(Outcome::Dropped(Dropped::One));
     names.settle(&mut link);
     assert_eq!((text(&names, "a"), names.len()), (None, 2));
-    link.dropped = Dropped::All;
+    // What is asked for behind it, and answered in the same read, stays.
+    parse(&mut names, "d", "d");
+    link.outcomes.extend([Outcome::Dropped(Dropped::All), Outcome::Done]);
+    names.settle(&mut link);
+    assert_eq!((text(&names, "d"), names.len()), (Some("d".into()), 1));
+    link.outcomes.push_back(Outcome::Dropped(Dropped::All));
     names.settle(&mut link);
     assert_eq!((names.len(), names.memory()), (0, 0));
     // Nothing went wrong, and nothing was asked for: nothing happens.
-    names.deallocating = Some(b"a"[..].into());
+    names.deallocating.push_back(b"a"[..].into());
     names.detached(&mut link);
-    assert_eq!(names.deallocating, None);
+    assert!(names.deallocating.is_empty());
 }
 
 #[test]

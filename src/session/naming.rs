@@ -12,7 +12,7 @@
 
 use crate::config::snapshot::PreparedStatements;
 use crate::route::request::Refused;
-use crate::sql::look::Statement as Text;
+use crate::sql::look::{Look, Statement as Text};
 use crate::sql::may::May;
 use crate::wire::client::{Peek, bind_again, bind_names, describe_statement, parse, parse_again, statement_of};
 use crate::wire::frame::{self, HEADER};
@@ -24,9 +24,10 @@ use super::exchange::{
     Exchange, FORGET, HAD_CLOSE, HAD_PARSE, NAMED_DESCRIBE, NAMED_PARSE, OUR_DESCRIBE, OUR_PREPARE, RAW_PARSE, REFUSED, REFUSED_QUERY, Refusal,
     Status, UNKNOWN, refused_message, refused_query,
 };
-use super::names::Entry;
+use super::made::{SPEAKS, Spoken};
+use super::names::{Entry, key};
 use super::shelf::Has;
-use super::statements::{Folds, PREFIX, Statement, Traits, name_of};
+use super::statements::{Folds, PREFIX, SCRATCH, Statement, Traits, id_in, name_of};
 use super::suspicion::{Pins, UNSEEN};
 use super::unnamed::UNNAMED_MAX;
 
@@ -34,8 +35,6 @@ use super::unnamed::UNNAMED_MAX;
 pub(super) const STATEMENT_MAX: usize = 256 * 1024;
 /// Bytes of a message that are looked at to find a statement's name.
 const NAMES_MAX: usize = 1024;
-/// The statement that stands for the one of a DEALLOCATE: nothing, prepared for that purpose.
-const SCRATCH: u64 = 0;
 
 /// Where a message stands: its header, it and what follows it as far as that is here, where it begins in what was given.
 type At<'a> = (frame::Header, &'a [u8], usize);
@@ -102,7 +101,7 @@ impl Client {
     }
 
     /// The message waits until what was sent is answered.
-    fn wait(&mut self, link: &mut Exchange, out: &mut Verdicts) -> Stop {
+    pub(super) fn wait(&mut self, link: &mut Exchange, out: &mut Verdicts) -> Stop {
         out.to_server(|words| link.flush(words));
         Stop::Full
     }
@@ -119,17 +118,20 @@ impl Client {
             return Ok(self.refuse(header, Refusal::Begins, link, out));
         }
         let (look, traits) = self.look_at(text, message.len() < whole);
-        if let Text::Deallocate { name } = &look.statement
-            && name.name().starts_with(PREFIX)
-        {
-            self.unnamed.meet(link, out);
-            return Ok(self.refuse(header, Refusal::Unknown(name.name().as_ref().into()), link, out));
+        if let Some(names) = &mut self.names {
+            names.unnamed_drops = None;
         }
         if let Text::Deallocate { name } = &look.statement
-            && self.names.as_ref().is_some_and(|names| names.get(&name.name()).is_some())
+            && self.is_ours(&name.name())
         {
             let name: Box<[u8]> = name.name().as_ref().into();
             return self.parse_deallocate(header, &name, traits, link, out);
+        }
+        if speaks(&look)
+            && let Some(why) = self.speaks(text, &look, Spoken::Extended, link, out)?
+        {
+            self.unnamed.meet(link, out);
+            return Ok(self.refuse(header, why, link, out));
         }
         link.barrier |= matches!(look.statement, Text::DeallocateAll | Text::DiscardAll) || may_drop(&traits);
         asks_sequences(&traits, link, out);
@@ -156,6 +158,10 @@ impl Client {
         if self.shards.is_some() {
             return Ok(self.refuse(header, Refusal::Route(not_kept()), link, out));
         }
+        if self.names.as_ref().is_some_and(|names| names.get(name).is_some()) {
+            // Prepared when `prepared_statements` was another.
+            return Ok(self.refuse(header, Refusal::Exists(name.into()), link, out));
+        }
         link.pins = link.pins.with(Pins::NAMED);
         link.suspicion.add(&Traits { may: UNSEEN, ..Traits::default() });
         link.sent(RAW_PARSE);
@@ -177,10 +183,14 @@ impl Client {
         if self.is_refused(text) {
             return Ok(self.refuse(header, Refusal::Begins, link, out));
         }
-        let names = self.names.get_or_insert_default();
-        if !name.is_empty() && names.get(name).is_some() {
-            return Ok(self.refuse(header, Refusal::Exists(name.into()), link, out));
+        let (look, _) = self.look_at(text, false);
+        if speaks(&look)
+            && let Some(why) = self.speaks(text, &look, Spoken::Extended, link, out)?
+        {
+            return Ok(self.refuse(header, why, link, out));
         }
+        let names = self.names.get_or_insert_default();
+        let exists = !name.is_empty() && (names.get(name).is_some() || names.made(name).is_some());
         if !names.has_room(name, behind.len()) {
             return Ok(self.refuse(header, Refusal::TooMany, link, out));
         }
@@ -198,13 +208,17 @@ impl Client {
             }
             Has::No => false,
         };
-        if had {
+        if had && !exists {
             link.sent_named(HAD_PARSE, statement.id);
-        } else {
+        } else if !had {
             self.make_room(link, out);
             // Longer by our name at most, and bounded by `STATEMENT_MAX`.
             out.to_server(|words| _ = parse_again(words, &statement.name, &statement.rest));
-            link.sent_named(NAMED_PARSE, statement.id);
+            link.sent_named(if exists { OUR_PREPARE } else { NAMED_PARSE }, statement.id);
+        }
+        if exists {
+            // What is wrong with the text comes first.
+            return Ok(self.refuse(header, Refusal::Exists(name.into()), link, out));
         }
         if let Some(names) = &mut self.names {
             names.parse(name, statement);
@@ -220,7 +234,8 @@ impl Client {
         // What its literals mean depends on when it is parsed, or on parameters that nobody knows now.
         // In a failed transaction only the server says what is refused: under a name that it surely has not.
         let refused = link.status() == Status::Failed && !ends_transaction(text);
-        if look.may.contains(May::NOW) || link.suspicion.parameters() || refused {
+        // What EXECUTE stands for is its client's own.
+        if traits.may.meets(May::NOW.with(May::PREPARES)) || link.suspicion.parameters() || refused {
             return front.library().private(behind, traits);
         }
         // No literals, no names: one for all, which may have been prepared without a server.
@@ -248,6 +263,7 @@ impl Client {
             Some(names) if known && rest.len() >= header.total() => {
                 link.sent_named(HAD_CLOSE, SCRATCH);
                 names.close(name);
+                self.drop_copy(name, link, out);
                 Ok(header.total())
             }
             // Closing what does not exist is no error. What is ours is not the client's to close.
@@ -256,7 +272,39 @@ impl Client {
                 self.names.get_or_insert_default().close(name);
                 Ok(self.drop_message(header))
             }
-            _ => Ok(self.plain(header, at, link, out, UNKNOWN)),
+            _ => {
+                self.uses_made(name, link, out);
+                Ok(self.plain(header, at, link, out, UNKNOWN))
+            }
+        }
+    }
+
+    /// The unnamed statement may be a DEALLOCATE, parsed in an earlier batch.
+    fn unnamed_drops(&mut self, link: &mut Exchange, out: &mut Verdicts) -> Result<(), Stop> {
+        let Some(names) = self.names.as_deref_mut() else { return Ok(()) };
+        let Some(name) = names.unnamed_drops.as_ref().filter(|name| !names.deallocating.contains(name)).cloned() else { return Ok(()) };
+        if link.is_unsure() {
+            return Err(self.wait(link, out));
+        }
+        // Without it the server says that there is none.
+        if names.get(&name).is_some() {
+            names.deallocating.push_back(name.clone());
+            self.unnamed.meet(link, out);
+            prepare_scratch(link, out);
+            self.drop_copy(&name, link, out);
+        }
+        Ok(())
+    }
+
+    /// The protocol speaks of what SQL may have made.
+    fn uses_made(&mut self, name: &[u8], link: &mut Exchange, out: &mut Verdicts) {
+        let made = self.names.as_ref().is_some_and(|names| names.made(name).is_some());
+        if made && !link.made.holds(name) {
+            self.unnamed.meet(link, out);
+            self.bring_statement(name, Spoken::Extended, link, out);
+        }
+        if made || link.pins.contains(Pins::PREPARED) || link.pins.contains(Pins::NAMED) {
+            link.suspicion.add(&Traits { may: UNSEEN, ..Traits::default() });
         }
     }
 
@@ -266,8 +314,10 @@ impl Client {
         if name.is_empty() && entry.is_none() {
             if header.kind == b'B' {
                 self.binds_names(self.unnamed_traits.values, header, rest, link)?;
+                self.unnamed_drops(link, out)?;
                 asks_sequences(&self.unnamed_traits, link, out);
                 link.suspicion.add(&self.unnamed_traits);
+                link.barrier |= may_drop(&self.unnamed_traits);
             }
             self.unnamed.meet(link, out);
             return Ok(self.plain(header, at, link, out, UNKNOWN));
@@ -281,9 +331,7 @@ impl Client {
                 return Ok(self.refuse(header, Refusal::Unknown(name.into()), link, out));
             }
             // The server says that there is none, or has it by PREPARE, of whatever kind it is.
-            if link.pins.contains(Pins::NAMED) || link.pins.contains(Pins::PREPARED) {
-                link.suspicion.add(&Traits { may: UNSEEN, ..Traits::default() });
-            }
+            self.uses_made(name, link, out);
             return Ok(self.plain(header, at, link, out, UNKNOWN));
         };
         if header.kind == b'B' {
@@ -291,6 +339,12 @@ impl Client {
             asks_sequences(&statement.traits, link, out);
         }
         self.unnamed.meet(link, out);
+        if statement.traits.may.meets(SPEAKS) && !link.is_skipping() {
+            let (look, _) = self.look_at(statement.text(), false);
+            if let Some(why) = self.speaks(statement.text(), &look, Spoken::Extended, link, out)? {
+                return Ok(self.refuse(header, why, link, out));
+            }
+        }
         if let Some(stop) = self.ensure(&statement, shape, link, out) {
             let Some(stop) = stop else {
                 // Whoever prepares this text from now on is not to meet what was made of it before, at whichever server.
@@ -346,35 +400,34 @@ impl Client {
         Some(Some(self.wait(link, out)))
     }
 
+    /// A name of SQL's that the protocol has given; what is cut there is for the server to say.
+    fn is_ours(&self, name: &[u8]) -> bool {
+        key(name) == name && self.names.as_ref().is_some_and(|names| names.get(name).is_some())
+    }
+
     /// What a simple query says about statements by their names; Some = it is dealt with.
     pub(super) fn statements_in(
         &mut self,
-        text: &Text<'_>,
+        text: &[u8],
+        look: &Look<'_>,
         header: frame::Header,
         link: &mut Exchange,
         out: &mut Verdicts,
     ) -> Result<Option<usize>, Stop> {
-        match text {
+        match &look.statement {
             Text::DeallocateAll | Text::DiscardAll => {
                 link.barrier = true;
                 Ok(None)
             }
-            Text::Deallocate { name } => {
+            Text::Deallocate { name } if self.is_ours(&name.name()) => {
                 let name = name.name();
-                let Some(names) = self.names.as_mut().filter(|names| names.get(&name).is_some()) else {
-                    if !name.starts_with(PREFIX) {
-                        return Ok(None);
-                    }
-                    // Ours are nobody's to drop.
-                    self.requests += 1;
-                    link.sent_refused(REFUSED_QUERY, Refusal::Unknown(name.as_ref().into()));
-                    out.to_server(refused_query);
-                    return Ok(Some(self.drop_message(header)));
-                };
                 if link.is_unsure() {
                     return Err(self.wait(link, out));
                 }
-                names.deallocating = Some(name.as_ref().into());
+                self.drop_copy(&name, link, out);
+                if let Some(names) = &mut self.names {
+                    names.deallocating.push_back(name.as_ref().into());
+                }
                 prepare_scratch(link, out);
                 // Fixed and short.
                 out.to_server(|words| _ = crate::wire::client::query(words, &deallocate_scratch()));
@@ -384,7 +437,17 @@ impl Client {
                 link.sent(b'Q');
                 Ok(Some(self.drop_message(header)))
             }
-            _ => Ok(None),
+            _ if !speaks(look) => Ok(None),
+            _ => match self.speaks(text, look, Spoken::Query, link, out)? {
+                None => Ok(None),
+                Some(why) => {
+                    self.unnamed.query();
+                    self.requests += 1;
+                    link.sent_refused(REFUSED_QUERY, why);
+                    out.to_server(refused_query);
+                    Ok(Some(self.drop_message(header)))
+                }
+            },
         }
     }
 
@@ -401,7 +464,8 @@ impl Client {
             return Err(self.wait(link, out));
         }
         if let Some(names) = &mut self.names {
-            names.deallocating = Some(name.into());
+            names.deallocating.push_back(name.into());
+            names.unnamed_drops = Some(name.into());
         }
         self.unnamed.meet(link, out);
         prepare_scratch(link, out);
@@ -414,6 +478,19 @@ impl Client {
         link.barrier = true;
         self.unnamed_traits = traits;
         Ok(self.drop_message(header))
+    }
+
+    /// An error of the server's that names a statement of ours, with the client's own name in its place.
+    #[cold]
+    pub fn in_its_words(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let id = id_in(message)?;
+        let ours = name_of(id);
+        let at = message.windows(ours.len()).position(|window| *window == *ours)?;
+        let name = self.names.as_ref()?.of(id)?;
+        let mut said = [&message[..at], name, &message[at + ours.len()..]].concat();
+        let length = u32::try_from(said.len() - 1).ok()?;
+        said[1..HEADER].copy_from_slice(&length.to_be_bytes());
+        Some(said)
     }
 
     /// Whether a Close, no server being at hand, is done with by forgetting the name.
@@ -440,6 +517,12 @@ fn prepare_scratch(link: &mut Exchange, out: &mut Verdicts) {
 
 fn deallocate_scratch() -> Vec<u8> {
     [&b"DEALLOCATE "[..], &name_of(SCRATCH)].concat()
+}
+
+/// Whether a text may speak of statements by their names in SQL.
+#[inline]
+fn speaks(look: &Look<'_>) -> bool {
+    look.may.meets(SPEAKS) || look.statement.name_of_statement().is_some()
 }
 
 /// Whether a text may drop statements.

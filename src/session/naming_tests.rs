@@ -165,12 +165,14 @@ fn names_are_used_once_and_free_after_their_close() {
     let mut desk = Desk::extended();
     desk.say(&[p("a", "SELECT 1"), s()]);
     desk.hear(b"1Z");
-    assert_eq!(desk.say(&[p("a", "SELECT 2"), s()]).0, "D[pg_dog refuses]S");
+    // What is wrong with the text comes first.
+    assert_eq!(desk.say(&[p("a", "SELECT 2"), s()]).0, "P[2]D[pg_dog refuses]S");
+    assert_eq!(desk.link.received(b'1'), Reply::Swallow);
     assert_eq!(desk.link.received(b'E'), Reply::Refuse(Refusal::Exists(b"a"[..].into())));
     desk.hear(b"Z");
-    assert_eq!(desk.say(&[c("a"), p("a", "SELECT 2"), b("a"), s()]), more("P[2]B[2]S"));
-    assert_eq!(desk.to_client, b"3\0\0\0\x04");
-    desk.hear(b"12Z");
+    assert_eq!(desk.say(&[c("a"), p("a", "SELECT 2"), b("a"), s()]), more("B[2]S"));
+    assert_eq!(desk.to_client, b"3\0\0\0\x041\0\0\0\x04");
+    desk.hear(b"2Z");
     // Ours are nobody's to name.
     assert_eq!(desk.say(&[b("__pgdog_2"), s()]).0, "D[pg_dog refuses]S");
     desk.hear(b"EZ");
@@ -246,7 +248,7 @@ fn deallocate_means_the_clients_own() {
     desk.hear(b"EZ");
     assert_eq!(desk.say(&[q("DEALLOCATE a"), b("a"), s()]), ("P[0]QH".into(), Stop::Full));
     desk.hear(b"1C");
-    desk.link.dropped = crate::session::exchange::Dropped::One;
+    desk.link.dropped(crate::session::exchange::Dropped::One);
     desk.hear(b"Z");
     assert_eq!(desk.say(&[]), more("B[a]S"));
 }

@@ -12,6 +12,7 @@ use crate::wire::client::query;
 use crate::wire::set::settings;
 
 use super::exchange::{Exchange, OUR_QUERY};
+use super::made::LEFT;
 
 /// Parameters that every PostgreSQL reports (ParameterStatus) when a client's SET changes them.
 pub const TRACKED: [&str; 6] = ["client_encoding", "DateStyle", "TimeZone", "IntervalStyle", "standard_conforming_strings", "application_name"];
@@ -302,6 +303,9 @@ impl Given {
             }
             Dirt::Calls(who) | Dirt::Used(who) if who != client => {
                 text.push_str(THOROUGH);
+                // To drop all would drop what all clients share.
+                text.push_str(LEFT);
+                exchange.made.asked = true;
                 profile.set_all(&mut text);
                 sure &= !profile.names().any(is_doubtful);
             }
@@ -339,6 +343,7 @@ impl Given {
         let _ = query(words, b"DISCARD ALL");
         exchange.sent(OUR_QUERY);
         exchange.shelf.clear();
+        exchange.made.clear();
         self.profile = Arc::new(Profile::default());
         self.dirt = Dirt::None;
     }

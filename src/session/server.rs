@@ -12,12 +12,14 @@ use super::Verdicts;
 use super::client::say_due;
 use super::exchange::{Dropped, Exchange, OUR_ASK, OUR_QUERY, Refusal, Reply, Status};
 use super::greeting::{Reported, report};
-use super::inquiry::{Answer, Question, question};
+use super::inquiry::{Answer, Made, Question, question};
+use super::made::left;
 use super::parameters::{Given, Profile};
 use super::shelf::Keep;
 use super::speaker::{Speaker, is_spoken};
-use super::statements::PREFIX;
+use super::statements::{PREFIX, id_in};
 use super::suspicion::Pins;
+use super::tags::matters;
 use crate::sql::may::May;
 
 /// Messages that are looked into are waited for up to this size; larger ones pass unseen.
@@ -83,6 +85,8 @@ pub struct Server {
     asking: Option<Box<(Question, Answer)>>,
     /// what the server has said of what its client has left, in order; taken whenever the server is free
     learned: Vec<(Question, Answer)>,
+    /// the error of a statement that the server was to be given for the client's query at work
+    withheld: Option<Box<[u8]>>,
     /// code and message of the last error that answered a query of ours
     pub ours_error: Option<(String, String)>,
     pub counts: Counts,
@@ -179,7 +183,10 @@ impl Server {
             self.changed.clear();
         }
         for learned in self.learned.drain(..) {
-            let (question, answer) = learned;
+            let (question, mut answer) = learned;
+            if let Some(statements) = answer.take_statements(&question) {
+                self.exchange.made.told(statements);
+            }
             self.exchange.pins = answer.pins(&question, self.exchange.pins);
             let before = now.as_ref().unwrap_or(profile);
             now = answer.profile(&question, before, startup).or(now);
@@ -257,7 +264,7 @@ impl Server {
         match header.kind {
             b'Z' | b'C' | b'E' | b'S' => header.body <= SEEN_MAX,
             b'T' => header.body <= SEEN_MAX && self.exchange.is_describing(),
-            b'D' => header.body <= ANSWER_MAX && self.exchange.is_asked(),
+            b'D' => header.body <= ANSWER_MAX && (self.exchange.is_asked() || self.exchange.made.asked && self.exchange.is_fitting()),
             _ => false,
         }
     }
@@ -271,6 +278,7 @@ impl Server {
             return self.ready(body, client, out);
         }
         let (ours, asked, in_front) = (self.exchange.is_ours(), self.exchange.is_asked(), self.exchange.is_fitting());
+        let making = self.exchange.is_making();
         if matches!(header.kind, b'T' | b'n') && self.exchange.is_describing() {
             self.exchange.described(if header.kind == b'n' { Some(0) } else { shape_of_rows(body) });
         }
@@ -283,8 +291,14 @@ impl Server {
             }
             Reply::Swallow => {
                 match (header.kind, &mut self.asking) {
-                    (b'E', _) => return (false, self.note_error(body, true)),
+                    (b'E', _) => {
+                        if making {
+                            self.withheld = Some(body.into());
+                        }
+                        return (false, self.note_error(body, true));
+                    }
                     (b'D', Some(asking)) if asked => asking.1.row(body),
+                    (b'D', _) if in_front && self.exchange.made.asked => self.note_left(body),
                     _ => {}
                 }
                 (false, None)
@@ -297,6 +311,11 @@ impl Server {
                         return (false, None);
                     }
                     b'S' if !ours => self.note_parameter(body, client),
+                    b'E' if self.withheld.is_some() && self.fails_for_want(body) => {
+                        let withheld = self.withheld.take().unwrap_or_default();
+                        out.to_client(|words| repeat(header, &withheld, words));
+                        return (false, self.note_error(body, false));
+                    }
                     b'E' => {
                         let end = self.note_error(body, false);
                         let ours = body.windows(PREFIX.len()).any(|window| window == PREFIX);
@@ -325,6 +344,7 @@ impl Server {
             return (false, Some(Heard::OutOfStep(b'Z')));
         };
         let asked = self.exchange.is_asked();
+        self.exchange.made.asked &= !self.exchange.is_fitting();
         // A client's BEGIN that was answered before there was a server.
         let begun = self.exchange.is_beginning();
         let reply = self.exchange.ready(status);
@@ -342,6 +362,9 @@ impl Server {
             self.learned.extend(self.asking.take().map(|asked| *asked));
         }
         let forward = reply == Reply::Forward;
+        if forward {
+            self.withheld = None;
+        }
         self.counts.queries += u64::from(begun);
         if forward {
             self.counts.queries += 1;
@@ -390,7 +413,12 @@ impl Server {
         for name in self.learned.iter().flat_map(|learned| learned.1.customs()) {
             wanted.to_mut().set(name.to_string(), String::new());
         }
-        let question = question(&exchange.suspicion, pins, &wanted);
+        let made = match (exchange.shelf.is_full(), exchange.made.is_empty()) {
+            (true, _) => Made::Texts,
+            (_, false) => Made::Names,
+            _ => Made::Any,
+        };
+        let question = question(&exchange.suspicion, pins, &wanted, made);
         exchange.suspicion.clear();
         let Some(question) = question else { return false };
         // Names of parameters are short, and there are few.
@@ -407,12 +435,13 @@ impl Server {
         match tag.strip_suffix(b"\0").unwrap_or(tag) {
             b"DEALLOCATE ALL" | b"DISCARD ALL" => {
                 self.exchange.shelf.clear();
-                self.exchange.dropped = Dropped::All;
+                self.exchange.made.clear();
+                self.exchange.dropped(Dropped::All);
                 self.exchange.pins = self.exchange.pins.without(Pins::NAMED);
             }
             b"DEALLOCATE" => {
                 self.exchange.shelf.is_gone(0);
-                self.exchange.dropped = Dropped::One;
+                self.exchange.dropped(Dropped::One);
             }
             _ => {
                 self.exchange.schema_has_changed();
@@ -438,6 +467,23 @@ impl Server {
         parsed.is_fatal().then_some(Heard::Fatal(!ours))
     }
 
+    /// Somebody's function has prepared a statement, which is nobody's.
+    #[cold]
+    fn note_left(&mut self, body: &[u8]) {
+        let Some(name) = left(body) else { return };
+        if !name.is_ascii() {
+            // By which bytes it can be closed depends on who comes.
+            self.given.spoil();
+        }
+        self.exchange.made.found(&name);
+    }
+
+    /// The client's query lacks what the server could not be given.
+    #[cold]
+    fn fails_for_want(&self, body: &[u8]) -> bool {
+        error_fields(body).is_ok_and(|fields| matches!(fields.sqlstate(), "26000" | "25P02"))
+    }
+
     /// What a session has when it is reset, but for what is set at once for its client, it would have had from the start.
     fn note_default(&mut self, body: &[u8]) {
         if let Some((name, value)) = parse_parameter_status(body).filter(|_| self.fitting) {
@@ -446,10 +492,16 @@ impl Server {
     }
 
     /// An error names a statement of ours. One that is not where it should be, or is where it should not, was dropped or made by something no text
-    /// showed: all of them go before anybody else comes.
+    /// showed: all of them go before anybody else comes. Whoever keeps the server has them prepared anew.
     #[cold]
     fn heal(&mut self, body: &[u8]) {
-        if error_fields(body).is_ok_and(|fields| matches!(fields.sqlstate(), "26000" | "42P05")) {
+        let Some(id) = id_in(body).filter(|id| *id != 0) else { return };
+        let found = error_fields(body).is_ok_and(|fields| fields.sqlstate() == "42P05");
+        if found || error_fields(body).is_ok_and(|fields| fields.sqlstate() == "26000") {
+            if found {
+                let batch = self.exchange.batch();
+                self.exchange.shelf.is_back(id, batch);
+            }
             self.exchange.shelf.all_old();
             self.given.spoil();
         }
@@ -506,32 +558,6 @@ fn repeat(header: Header, body: &[u8], words: &mut Vec<u8>) {
     words.extend_from_slice(body);
 }
 
-/// Whether a command's tag tells of anything but rows. The commonest are told apart by their first bytes.
-#[inline]
-fn matters(tag: &[u8]) -> bool {
-    match tag.first() {
-        Some(b'D') => tag.starts_with(b"DEALLOCATE") || tag.starts_with(b"DISCARD ALL") || is_ddl(tag),
-        Some(b'A' | b'C') => is_ddl(tag),
-        _ => false,
-    }
-}
-
-/// Commands after which the same text may return other columns.
-fn is_ddl(tag: &[u8]) -> bool {
-    const TAGS: [&[u8]; 9] = [
-        b"ALTER TABLE",
-        b"ALTER VIEW",
-        b"ALTER TYPE",
-        b"ALTER DOMAIN",
-        b"ALTER MATERIALIZED",
-        b"CREATE VIEW",
-        b"DROP TABLE",
-        b"DROP VIEW",
-        b"DROP TYPE",
-    ];
-    TAGS.iter().any(|known| tag.starts_with(known))
-}
-
 /// The error a client gets for a message that a server sharing cannot carry, in PostgreSQL's words where it has some.
 fn refusal(why: &Refusal, failed: bool, words: &mut Vec<u8>) {
     let plain = |code: &'static str, message: String, hint: Option<&'static str>| (code, message, None, hint);
@@ -549,6 +575,9 @@ fn refusal(why: &Refusal, failed: bool, words: &mut Vec<u8>) {
         Refusal::Unknown(unknown) => plain("26000", format!("prepared statement \"{}\" does not exist", name(unknown)), None),
         Refusal::Changed => plain("0A000", "cached plan must not change result type".into(), Some("Prepare the statement again.")),
         Refusal::Route(refused) => (refused.code, refused.message.clone(), refused.detail.as_deref(), refused.hint),
+        Refusal::Reserved => {
+            plain("42602", format!("names that begin with \"{}\" are pg_dog's own", name(PREFIX)), Some("Call the prepared statement otherwise."))
+        }
         Refusal::TooMany => plain("53200", "too many prepared statements".into(), Some("Close statements that are not used any more.")),
     };
     error(words, &ErrorFields { severity: "ERROR", code, message: &message, detail, hint });

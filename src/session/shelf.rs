@@ -17,11 +17,13 @@ pub struct Keep {
     pub ttl: u64,
     /// spreads that age by so much either way
     pub jitter: u64,
+    /// statements of SQL's PREPARE go with their clients
+    pub full: bool,
 }
 
 impl Default for Keep {
     fn default() -> Keep {
-        Keep { limit: SHELF_MAX, ttl: 0, jitter: 0 }
+        Keep { limit: SHELF_MAX, ttl: 0, jitter: 0, full: false }
     }
 }
 
@@ -66,6 +68,11 @@ impl Shelf {
         self.keep = keep;
         self.now = now;
         self.turn = self.turn.wrapping_add(1);
+    }
+
+    /// Whether statements of SQL's PREPARE go with the client at hand.
+    pub fn is_full(&self) -> bool {
+        self.keep.full
     }
 
     /// How many there are.

@@ -4,7 +4,7 @@ use super::*;
 
 fn shelf(limit: usize, ttl: u64, jitter: u64) -> Shelf {
     let mut shelf = Shelf::default();
-    shelf.meets(Keep { limit, ttl, jitter }, 0);
+    shelf.meets(Keep { limit, ttl, jitter, full: false }, 0);
     shelf
 }
 

@@ -15,6 +15,9 @@ use crate::sql::may::May;
 /// How statements of ours are called on servers; as PgDog's.
 pub const PREFIX: &[u8] = b"__pgdog_";
 
+/// The statement that stands for the one of a DEALLOCATE: nothing, prepared for that purpose.
+pub const SCRATCH: u64 = 0;
+
 /// Bytes of texts that a core's front keeps; when there are more it begins anew (whatever a client has prepared stays with that client).
 const FRONT_BYTES_MAX: usize = 8 << 20;
 /// Bytes of texts that the library keeps.
@@ -97,6 +100,13 @@ pub struct Statement {
 /// How a statement is called on servers.
 pub fn name_of(id: u64) -> Vec<u8> {
     [PREFIX, id.to_string().as_bytes()].concat()
+}
+
+/// The number of a statement of ours that a message names.
+pub fn id_in(message: &[u8]) -> Option<u64> {
+    let at = message.windows(PREFIX.len()).position(|window| window == PREFIX)? + PREFIX.len();
+    let digits = message[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&message[at..at + digits]).ok()?.parse().ok()
 }
 
 impl Statement {

@@ -2,8 +2,8 @@
 //! Where a text can be read in two ways, the more suspicious one is taken.
 //!
 //! `look` says what a text may do to the session that runs it; `lex` cuts it into tokens, `single` reads the one statement a session has to know,
-//! `calls` says whether a `name (` calls a function that is not PostgreSQL's own, `own` knows those, `may` is the set of suspicions. What is done
-//! about a suspicion is left to `session`.
+//! `calls` says whether a `name (` calls a function that is not PostgreSQL's own, `own` knows those, `may` is the set of suspicions, `mention` finds
+//! the words that may be names. What is done about a suspicion is left to `session`.
 //!
 //! For databases of several shards there is more: `scan` finds a text's shape, its `literal`s and the `directive`s in its comments.
 
@@ -13,6 +13,7 @@ mod lex;
 pub mod literal;
 pub mod look;
 pub mod may;
+pub mod mention;
 mod own;
 pub mod scan;
 mod single;

@@ -51,7 +51,22 @@ pub enum Statement<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word<'a>(&'a [u8]);
 
+impl<'a> Statement<'a> {
+    /// The name of a prepared statement that it speaks of.
+    pub fn name_of_statement(&self) -> Option<Word<'a>> {
+        match self {
+            Statement::Prepare { name } | Statement::Execute { name } | Statement::Deallocate { name } => Some(*name),
+            _ => None,
+        }
+    }
+}
+
 impl<'a> Word<'a> {
+    /// One that is written so.
+    pub fn new(raw: &'a [u8]) -> Word<'a> {
+        Word(raw)
+    }
+
     /// As PostgreSQL reads it: lower case unless quoted. Not cut to 63 bytes.
     pub fn name(&self) -> Cow<'a, [u8]> {
         if !self.0.iter().any(|byte| *byte == b'"' || byte.is_ascii_uppercase()) {

@@ -131,6 +131,20 @@ pub fn close_statement(out: &mut Vec<u8>, name: &[u8]) -> Result<(), EncodeError
     message.finish()
 }
 
+/// Close of a portal.
+pub fn close_portal(out: &mut Vec<u8>, name: &[u8]) -> Result<(), EncodeError> {
+    let mut message = regular(out, b'C');
+    message.u8(b'P').text(name);
+    message.finish()
+}
+
+/// Execute of a portal to its end.
+pub fn execute(out: &mut Vec<u8>, portal: &[u8]) -> Result<(), EncodeError> {
+    let mut message = regular(out, b'E');
+    message.text(portal).u32(0);
+    message.finish()
+}
+
 /// CopyFail with the reason, which PostgreSQL repeats in its error.
 pub fn copy_fail(out: &mut Vec<u8>, reason: &str) -> Result<(), EncodeError> {
     let mut message = regular(out, b'f');

@@ -1,7 +1,7 @@
 //! What a client leaves in its session in transaction mode: it goes on using it on the very server that has it, which is nobody else's until it is
 //! gone; the reason is shown; and whoever comes after its end finds nothing of it.
 
-use super::house::{House, Watch, general_of, one};
+use super::house::{House, Watch, error, general_of, one};
 use super::support::{Raw, SOON, Version, config, poll, raw, wait_until};
 
 crate::on_both!(
@@ -183,7 +183,6 @@ fn what_was_undone_is_no_reason(version: Version) {
     watch.wait_until_settled();
 }
 
-/// All but a PREPARE inside of a function: to drop it would drop what all clients share, and it is nobody's but by its name.
 fn what_no_text_shows_reaches_nobody(version: Version) {
     let house = House::new(version, 1, "checkout_timeout = 10000");
     for (name, body) in [
@@ -191,6 +190,7 @@ fn what_no_text_shows_reaches_nobody(version: Version) {
         ("locks", "PERFORM pg_advisory_lock(5)"),
         ("listens", "LISTEN news"),
         ("sets", "SET work_mem = '77MB'"),
+        ("opens", "EXECUTE 'PREPARE stays AS SELECT 1; PREPARE \"stays too\" AS SELECT 2'"),
     ] {
         let sql = format!("CREATE FUNCTION {name}() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN {body}; RETURN 1; END $f$");
         house.postgres.psql(&["-q", "-c", &sql]).expect_success();
@@ -199,6 +199,20 @@ fn what_no_text_shows_reaches_nobody(version: Version) {
     for name in ["makes", "locks", "listens", "sets"] {
         client.rows(&format!("SELECT {name}()"));
         assert_eq!(other.rows(HELD), [NOTHING], "{name}");
+    }
+    // What is prepared is there until somebody speaks of prepared statements, and nobody uses it.
+    for text in
+        ["EXECUTE stays", "DEALLOCATE stays", "SELECT 1; EXECUTE \"stays too\"", "DO $$ BEGIN EXECUTE 'DEALLOCATE stays'; END $$ /* prepare */"]
+    {
+        client.rows("SELECT opens()");
+        assert_eq!(error(&other.query(text))[&'C'], "26000", "{text}");
+        client.rows("SELECT opens()");
+        other.rows("PREPARE stays AS SELECT 'of the other'");
+        assert_eq!(one(&mut other, "EXECUTE stays"), "of the other");
+        other.rows("DEALLOCATE stays");
+        client.rows("SELECT opens()");
+        other.rows("SELECT 1");
+        assert_eq!(client.rows(HELD), [NOTHING], "the third finds nothing at all");
     }
     // A parameter whose name is a value.
     let bound = [raw::bind("", "", &[Some("my.param"), Some("mine")]), raw::execute("", 0), raw::sync()].concat();

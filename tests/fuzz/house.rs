@@ -65,7 +65,7 @@ enum Stage {
 }
 
 /// Few statements per server, so that they have to go.
-const KEEP: Keep = Keep { limit: 2, ttl: 0, jitter: 0 };
+const KEEP: Keep = Keep { limit: 2, ttl: 0, jitter: 0, full: false };
 
 pub struct House {
     mode: PoolerMode,

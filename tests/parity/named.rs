@@ -153,6 +153,78 @@ pub fn chosen() -> Vec<Script> {
         "Flushes all over",
         &[p("a", "SELECT 1"), flush(), bind("", "a", &[]), flush(), execute("", 0), flush(), close(b'S', "a"), flush(), used("a", &[])],
     );
+    add(
+        "a bad text under a name that exists",
+        &[p("a", "SELECT 1"), sync(), p("a", "SELEC"), sync(), p("a", "TABLE missing"), sync(), used("a", &[])],
+    );
+    add("a bad text under a name of the same batch", &[p("a", "SELECT 1"), p("a", "SELEC"), used("a", &[]), sync(), used("a", &[])]);
+    let long = |last: char| format!("{}{last}", "n".repeat(63));
+    add("names are told apart by 63 bytes", &[p(&long('a'), "SELECT 1"), sync(), p(&long('b'), "SELECT 2"), sync(), used(&long('c'), &[])]);
+    add("long names that are dropped", &[p(&long('a'), "SELECT 1"), sync(), close(b'S', &long('b')), used(&long('a'), &[]), sync()]);
+    add("a name that is too long in SQL", &[p(&long('a'), "SELECT 1"), sync(), query(&format!("DEALLOCATE {}", long('b'))), used(&long('a'), &[])]);
+    add(
+        "EXECUTE of the protocol's",
+        &[p("a", "SELECT $1::int"), sync(), query("EXECUTE a(3)"), query("SELECT 1; EXECUTE a(4)"), used("a", &[Some("5")])],
+    );
+    add(
+        "DEALLOCATE among others",
+        &[p("a", "SELECT 1"), p("b", "SELECT 2"), sync(), query("SELECT 1; DEALLOCATE a"), query("EXECUTE a"), query("EXECUTE b")],
+    );
+    add(
+        "a name that exists, then DEALLOCATE ALL and once more",
+        &[
+            p("a", "SELECT 1"),
+            sync(),
+            p("a", "SELECT 1"),
+            sync(),
+            query("DEALLOCATE ALL"),
+            p("a", "SELECT 2"),
+            used("a", &[]),
+            sync(),
+            used("a", &[]),
+        ],
+    );
+    add(
+        "DEALLOCATE ALL that fails, and a use behind it",
+        &[p("a", "SELECT 1"), sync(), query("DEALLOCATE ALL; SELECT 1/0"), used("a", &[]), sync(), p("a", "SELECT 2"), used("a", &[])],
+    );
+    add(
+        "DEALLOCATE in two batches",
+        &[
+            p("a", "SELECT 1"),
+            p("b", "SELECT 2"),
+            p("", "DEALLOCATE a"),
+            sync(),
+            bind("", "", &[]),
+            execute("", 0),
+            sync(),
+            used("a", &[]),
+            sync(),
+            used("b", &[]),
+        ],
+    );
+    add(
+        "DEALLOCATE in two batches, of what has gone",
+        &[
+            p("a", "SELECT 1"),
+            p("", "DEALLOCATE a"),
+            sync(),
+            bind("", "", &[]),
+            execute("", 0),
+            execute("", 0),
+            sync(),
+            bind("", "", &[]),
+            execute("", 0),
+        ],
+    );
+    add(
+        "DEALLOCATE ALL in two batches",
+        &[p("a", "SELECT 1"), p("", "DEALLOCATE ALL"), sync(), bind("", "", &[]), execute("", 0), p("a", "SELECT 2"), sync(), used("a", &[])],
+    );
+    add(
+        "EXECUTE by the protocol",
+        &[p("a", "SELECT $1::int"), p("e", "EXECUTE a(7)"), used("e", &[]), sync(), used("e", &[]), sync(), p("", "EXECUTE a(8)"), used("", &[])],
+    );
     add("names that look like ours", &[used("__pgdog_999999", &[]), sync(), describe(b'S', "__pgdog_999999"), sync(), query("SELECT 1")]);
     all
 }

@@ -1,0 +1,27 @@
+//! What a command's tag tells a pooler: which commands change statements, or what texts mean. What follows from it is left to `server`.
+
+/// Whether a command's tag tells of anything but rows. The commonest are told apart by their first bytes.
+#[inline]
+pub fn matters(tag: &[u8]) -> bool {
+    match tag.first() {
+        Some(b'D') => tag.starts_with(b"DEALLOCATE") || tag.starts_with(b"DISCARD ALL") || is_ddl(tag),
+        Some(b'A' | b'C') => is_ddl(tag),
+        _ => false,
+    }
+}
+
+/// Commands after which the same text may return other columns.
+fn is_ddl(tag: &[u8]) -> bool {
+    const TAGS: [&[u8]; 9] = [
+        b"ALTER TABLE",
+        b"ALTER VIEW",
+        b"ALTER TYPE",
+        b"ALTER DOMAIN",
+        b"ALTER MATERIALIZED",
+        b"CREATE VIEW",
+        b"DROP TABLE",
+        b"DROP VIEW",
+        b"DROP TYPE",
+    ];
+    TAGS.iter().any(|known| tag.starts_with(known))
+}
