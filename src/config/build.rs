@@ -9,6 +9,7 @@ use super::judge::{fill, judge, variables};
 use super::overrides;
 use super::pools::Pools;
 use super::problem::{At, Findings, Problem, What, printed};
+use super::sharding;
 use super::shown;
 use super::snapshot::{
     Admin, AuthType, ClientRecovery, Cores, General, LogFormat, NEVER, PERIOD_MIN, PreparedStatements, QUEUE_MAX, Recovery, SAMPLE_MAX, Snapshot,
@@ -60,8 +61,9 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<Problem>> {
     let cores_settings = cores_settings(cores, settings.workers, &mut findings);
     // Half a configuration would only produce wrong remarks about the other half.
     let (pools, by_name) = if complete { Pools::build(general, settings.auth_type, &admin, &blocks, &mut findings) } else { Default::default() };
+    let sharded = if complete { sharding::build(&blocks, &mut findings) } else { Vec::new() };
     let shown = shown::rows(&[general, tcp, memory, cores]);
-    let snapshot = Snapshot { number, general: settings, cores: cores_settings, admin, tcp: tcp_settings(tcp), pools, by_name, shown };
+    let snapshot = Snapshot { number, general: settings, cores: cores_settings, admin, tcp: tcp_settings(tcp), pools, by_name, sharded, shown };
     findings.verdict().map(|warnings| Loaded { snapshot, warnings })
 }
 

@@ -40,6 +40,10 @@ pub(super) enum Value {
     Text(String),
     Texts(Vec<String>),
     Ints(Vec<i64>),
+    /// integers and strings, mixed
+    List(Vec<Value>),
+    /// the tables of a nested section
+    Blocks(Vec<Block>),
     /// set, and of a shape that nothing built reads; true: it has no elements
     Other(bool),
 }
@@ -51,12 +55,18 @@ pub(super) struct Entry {
     pub(super) at: At,
 }
 
-/// One table of a section with the keys that were set.
+/// One table of a section with the keys that were set. Two are equal if they say the same, wherever they stand.
 #[derive(Clone)]
 pub(super) struct Block {
     pub(super) section: &'static Section,
     pub(super) at: At,
     pub(super) entries: BTreeMap<&'static str, Entry>,
+}
+
+impl PartialEq for Block {
+    fn eq(&self, other: &Block) -> bool {
+        self.section.name == other.section.name && self.says_what(other)
+    }
 }
 
 impl Block {
@@ -246,24 +256,37 @@ impl Reader<'_> {
             (Type::Map, DeValue::Table(table)) if table.iter().all(|(_, item)| item.get_ref().is_str()) => Ok(Value::Other(table.is_empty())),
             (Type::Map, DeValue::Table(_)) => Err("a table with something else in it".to_owned()),
             (Type::Nested(section), DeValue::Array(items)) => self.nested(section, items),
-            (Type::Any, value) => Ok(Value::Other(value.as_array().is_some_and(|items| items.is_empty()))),
+            (Type::Any, value) => Ok(plain(value)),
             _ => wrong(),
         }
     }
 
-    /// Checks the tables inside a key. They are two levels deep at most, because no nested section has a nested key.
+    /// Reads the tables inside a key. They are two levels deep at most, because no nested section has a nested key.
     fn nested(&mut self, section: &'static str, items: &toml::de::DeArray<'_>) -> Result<Value, String> {
+        let mut blocks = Vec::with_capacity(items.len());
         for item in items.iter() {
             match (section_named(section), item.get_ref()) {
                 (Some(section), DeValue::Table(table)) => {
                     let at = self.at(item.span().start);
-                    self.table(section, at, table);
+                    blocks.push(self.table(section, at, table));
                 }
                 (_, other) => return Err(format!("an array with {} in it", with_article(other))),
             }
         }
-        Ok(Value::Other(items.is_empty()))
+        Ok(Value::Blocks(blocks))
     }
+}
+
+/// An integer or a string, or an array of those, as it is; of anything else only that it is there.
+fn plain(value: &DeValue<'_>) -> Value {
+    let scalar = |value: &DeValue<'_>| match value {
+        DeValue::Integer(_) => integer(value).map(Value::Int),
+        DeValue::String(text) => Some(Value::Text(text.clone().into_owned())),
+        _ => None,
+    };
+    let Some(items) = value.as_array() else { return scalar(value).unwrap_or(Value::Other(false)) };
+    let items: Option<Vec<Value>> = items.iter().map(|item| scalar(item.get_ref())).collect();
+    items.map_or(Value::Other(false), Value::List)
 }
 
 /// The TOML type of a value, in words.

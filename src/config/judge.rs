@@ -97,6 +97,8 @@ fn is_default(row: &Setting, value: &Value) -> bool {
         (Preset::Text(default), Value::Text(value)) => default == value,
         (Preset::Empty, Value::Texts(items)) => items.is_empty(),
         (Preset::Empty, Value::Ints(items)) => items.is_empty(),
+        (Preset::Empty, Value::List(items)) => items.is_empty(),
+        (Preset::Empty, Value::Blocks(blocks)) => blocks.is_empty(),
         (Preset::Empty, Value::Other(empty)) => *empty,
         _ => false,
     }

@@ -15,6 +15,8 @@ mod pools;
 pub mod problem;
 pub mod schema;
 pub mod settings_doc;
+pub mod sharded;
+mod sharding;
 pub mod shown;
 pub mod snapshot;
 pub mod table;

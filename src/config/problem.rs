@@ -106,6 +106,8 @@ pub enum What {
          or allow more CPUs (taskset, cpuset, systemd CPUAffinity=)"
     )]
     Workers { workers: usize, cpus: usize },
+    #[error("{section}: {what}")]
+    Sharding { section: &'static str, what: String },
     #[error("[general] has no key `{key}`{}", suggestion(.nearest))]
     UnknownSetting { key: String, nearest: Option<&'static str> },
     #[error("[general]: `{key}` takes effect at a restart only; write it into the file and restart pg_dog")]

@@ -47,7 +47,7 @@ fn set(name: &str, value: &Value) -> String {
         Value::Text(value) => value.clone(),
         Value::Texts(items) => format!("[{}]", items.join(", ")),
         Value::Ints(items) => format!("{items:?}"),
-        Value::Other(_) => "set".to_owned(),
+        Value::List(_) | Value::Blocks(_) | Value::Other(_) => "set".to_owned(),
     }
 }
 

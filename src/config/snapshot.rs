@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits::Limits;
+use super::sharded::Sharded;
 
 /// A duration that the operator switched off. It is too long to be added to a point in time without a check.
 pub const NEVER: Duration = Duration::from_millis(i64::MAX as u64);
@@ -422,6 +423,8 @@ pub struct Snapshot {
     pub pools: Vec<PoolSpec>,
     /// (database, user) → index into `pools`, of the first shard; the others follow it in order
     pub by_name: HashMap<(String, String), usize>,
+    /// the databases that have shards or rules for them
+    pub sharded: Vec<Sharded>,
     /// what SHOW CONFIG prints: (name, value), in its order
     pub shown: Vec<(String, String)>,
 }

@@ -404,6 +404,7 @@ fn published(mode: PoolerMode, size: usize, change: impl FnOnce(&mut PoolSpec, &
         tcp: Tcp { keepalive: true, time: None, interval: None, retries: None, user_timeout: None, congestion_control: None },
         pools: vec![spec],
         by_name: HashMap::from([(("app".to_string(), "app".to_string()), 0)]),
+        sharded: Vec::new(),
         shown: Vec::new(),
     };
     Published::new(snapshot, vec![pool], Arc::new(ArcSwapOption::empty()))

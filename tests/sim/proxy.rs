@@ -341,6 +341,7 @@ fn snapshot(setup: &Setup, address: SocketAddr) -> Snapshot {
         tcp: Tcp { keepalive: true, time: None, interval: None, retries: None, user_timeout: None, congestion_control: None },
         pools,
         by_name,
+        sharded: Vec::new(),
         shown: Vec::new(),
     }
 }
