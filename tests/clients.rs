@@ -70,6 +70,10 @@ mod replication;
 mod rust_driver;
 #[path = "clients/settings.rs"]
 mod settings;
+#[path = "clients/sharding_hash.rs"]
+mod sharding_hash;
+#[path = "clients/sharding_identity.rs"]
+mod sharding_identity;
 #[path = "clients/shutdown.rs"]
 mod shutdown;
 #[path = "clients/soak.rs"]

@@ -4,6 +4,7 @@
 //! `router` says where a `request` goes. Which values a statement holds is left to `sql`, which servers a shard has to `pool` and `engine`.
 
 pub mod hash;
+pub mod identity;
 pub mod key;
 pub mod request;
 pub mod router;
