@@ -13,6 +13,7 @@ const TEXT_MAX: usize = 16 * 1024;
 pub(super) const ACTING: &[(&str, &str, &str)] = &[
     ("SET", "SET name TO value", "changes a setting of [general] until the next RELOAD"),
     ("RELOAD", "RELOAD", "reads both configuration files again; nothing changes unless they are right"),
+    ("RESET", RESET_USAGE, "forgets the prepared statements that no client has"),
     ("RECONNECT", RECONNECT_USAGE, "replaces all server connections, each as soon as it is free; clients stay"),
     ("PAUSE", PAUSE_USAGE, "gives out no more servers, and answers when those in use have come back; they stay connected"),
     ("RESUME", RESUME_USAGE, "ends PAUSE, KILL and, without a name, SUSPEND"),
@@ -25,6 +26,7 @@ pub(super) const ACTING: &[(&str, &str, &str)] = &[
     ("SUSPEND", "SUSPEND", "stops reading all sockets but those of admins, and answers when nothing is left to be sent"),
     ("SHUTDOWN", SHUTDOWN_USAGE, "ends pg_dog: transactions may finish, for shutdown_timeout at most; WAIT_FOR_... sets no limit"),
 ];
+const RESET_USAGE: &str = "RESET PREPARED";
 const RECONNECT_USAGE: &str = "RECONNECT [database]";
 const PAUSE_USAGE: &str = "PAUSE [[user] database]";
 const RESUME_USAGE: &str = "RESUME [[user] database]";
@@ -36,7 +38,7 @@ const UNBUILT_SHOWS: &[&str] = &["client memory", "qos", "query_plans", "server 
 
 /// What PgDog does and we do not yet.
 const UNBUILT_ACTING: &[&str] =
-    &["ban", "copy_data", "cutover", "healthcheck", "probe", "replicate", "reset", "reshard", "schema_sync", "setup", "stop_task", "unban"];
+    &["ban", "copy_data", "cutover", "healthcheck", "probe", "replicate", "reshard", "schema_sync", "setup", "stop_task", "unban"];
 
 /// The settings outside `[general]` that PgDog changes while it runs and we do not yet: accepting them would let the operator believe that they
 /// hold. Those of `[general]` are judged by their rows.
@@ -102,6 +104,7 @@ pub enum Command {
         value: String,
     },
     Reload,
+    ResetPrepared,
     Reconnect(Scope),
     Pause(Scope),
     Resume(Scope),
@@ -127,6 +130,7 @@ impl Command {
             Command::Show(..) => "SHOW",
             Command::Set { .. } | Command::Configure { .. } => "SET",
             Command::Reload => "RELOAD",
+            Command::ResetPrepared => "RESET",
             Command::Reconnect(_) => "RECONNECT",
             Command::Pause(_) => "PAUSE",
             Command::Resume(_) => "RESUME",
@@ -212,6 +216,11 @@ fn command(statement: &[Token]) -> Result<Command, CommandError> {
         "show" => show(rest),
         "set" => set(rest),
         "reload" => alone(rest, "RELOAD", Command::Reload),
+        "reset" => match rest.first().and_then(Token::keyword).as_deref() {
+            Some("prepared") => alone(&rest[1..], RESET_USAGE, Command::ResetPrepared),
+            Some("query_cache") => Err(CommandError::NotBuilt { command: "RESET QUERY_CACHE".to_owned() }),
+            _ => Err(arguments(RESET_USAGE)),
+        },
         "reconnect" => Ok(Command::Reconnect(whole(rest, RECONNECT_USAGE)?)),
         "pause" => Ok(Command::Pause(whose(rest, PAUSE_USAGE)?)),
         "resume" => Ok(Command::Resume(whose(rest, RESUME_USAGE)?)),

@@ -117,6 +117,11 @@ fn what_drivers_set_when_they_connect_is_taken() {
 #[test]
 fn acting_commands_take_their_arguments_and_no_others() {
     assert_eq!(read("reload ;"), Command::Reload);
+    assert_eq!(read("Reset Prepared;"), Command::ResetPrepared);
+    assert_eq!(refused("RESET QUERY_CACHE").to_string(), "RESET QUERY_CACHE is not built in pg_dog yet");
+    for text in ["RESET", "RESET ALL", "RESET PREPARED x"] {
+        assert!(matches!(refused(text), CommandError::Arguments { .. }), "{text}");
+    }
     assert_eq!(read("Shutdown"), Command::Shutdown(Ending::Drain));
     assert_eq!(read("shutdown wait_for_servers"), Command::Shutdown(Ending::Servers));
     assert_eq!(read("SHUTDOWN WAIT_FOR_CLIENTS;"), Command::Shutdown(Ending::Clients));

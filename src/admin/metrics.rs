@@ -110,6 +110,8 @@ pub struct Scrape {
     pub lately: [Option<[u64; QUANTILES.len()]>; TIMED.len()],
     /// channels that clients listen to
     pub listeners: Vec<ListenerRow>,
+    /// prepared statements that clients share, their bytes, and how many one server holds at most
+    pub prepared: [u64; 3],
     /// lines that the query log could not write
     pub query_log_failed: u64,
 }
@@ -255,12 +257,9 @@ const COUNTED: [(&str, &str); 20] = [
 ];
 
 /// PgDog's metrics without labels that stand for what is not built here: (name, kind, what).
-const UNBUILT: [(&str, Kind, &str); 25] = [
+const UNBUILT: [(&str, Kind, &str); 22] = [
     ("clients_locked", Kind::Gauge, "Clients that keep their server between transactions"),
-    ("prepared_statements_limit", Kind::Gauge, "Prepared statements kept at most"),
     ("query_cache_limit", Kind::Gauge, "Parsed statements kept at most"),
-    ("prepared_statements", Kind::Gauge, "Prepared statements kept"),
-    ("prepared_statements_memory_used", Kind::Gauge, "Bytes of prepared statements"),
     ("query_cache_size", Kind::Gauge, "Parsed statements kept"),
     ("query_cache_hits", Kind::Counter, "Statements found parsed"),
     ("query_cache_misses", Kind::Counter, "Statements parsed"),
@@ -350,6 +349,10 @@ impl Page<'_> {
             let value = if name.ends_with("_time") { Value::Millis(0) } else { Value::Int(0) };
             self.single(name, kind, &format!("{what}; 0 until that is built."), value);
         }
+        let [prepared, bytes, limit] = scrape.prepared.map(Value::Int);
+        self.single("prepared_statements", Kind::Gauge, "Prepared statements that clients share.", prepared);
+        self.single("prepared_statements_memory_used", Kind::Gauge, "Bytes of their texts.", bytes);
+        self.single("prepared_statements_limit", Kind::Gauge, "Prepared statements that a server holds at most.", limit);
         self.listeners(&scrape.listeners);
         self.family("build_info", Kind::Gauge, "1, with the version as label.");
         self.sample("build_info", &format!("version=\"{}\"", scrape.version), Value::Int(1));

@@ -36,6 +36,7 @@ fn scrape() -> Scrape {
             ListenerRow { database: "d".into(), user: "u".into(), channel: "new \"s\"".into(), listeners: 2, received: 30, dropped: 4 },
             ListenerRow { database: "d".into(), user: "u".into(), channel: "old".into(), ..ListenerRow::default() },
         ],
+        prepared: [3, 456, 10_000],
         ..Scrape::default()
     }
 }
@@ -75,6 +76,9 @@ fn pgdogs_metrics_are_as_pgdog_has_them() {
         "# TYPE ns_avg_received counter\n",
         "# TYPE ns_two_pc_recovered_total counter\n",
         "\nns_clients_locked 0\n",
+        "\nns_prepared_statements 3\n",
+        "\nns_prepared_statements_memory_used 456\n",
+        "\nns_prepared_statements_limit 10000\n",
         "\nns_query_cache_parse_time 0.000\n",
     ] {
         assert!(page.contains(line), "{line}\nis not in\n{page}");

@@ -9,6 +9,7 @@ pub mod histogram;
 mod listeners;
 pub mod metrics;
 mod nothing;
+mod prepared;
 pub mod report;
 pub mod show;
 mod words;

@@ -108,8 +108,7 @@ pub(super) const SHOWS: &[ShowDef] = &[
     // No process knows of another.
     empty("peers", &[("addr", Text), ("last_seen", Text), ("clients", Numeric)]),
     empty("peer_pools", PEER_POOLS),
-    // Statements are neither kept for all nor parsed.
-    empty("prepared", &[("name", Text), ("statement", Text), ("rewrite", Text), ("used_by", Numeric), ("memory_used", Numeric)]),
+    // Statements are not parsed.
     empty("query_cache", &[("query", Text), ("hits", Numeric), ("direct", Numeric), ("multi", Numeric)]),
     // Names are resolved, zones are not watched.
     empty("dns_zones", &[("zonename", Text), ("serial", Int8), ("count", Int4)]),

@@ -360,6 +360,18 @@ pub struct ListenerRow {
     pub dropped: u64,
 }
 
+/// One text that clients share as a prepared statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PreparedRow {
+    /// on servers
+    pub name: String,
+    pub statement: String,
+    /// names of clients that stand for it
+    pub used_by: u64,
+    /// bytes
+    pub memory_used: u64,
+}
+
 /// All that the SHOW commands print. Its size is bounded by what it lists: clients, server connections and pools have their limits elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -379,6 +391,7 @@ pub struct Report {
     pub users: Vec<UserRow>,
     pub hosts: Vec<HostRow>,
     pub listeners: Vec<ListenerRow>,
+    pub prepared: Vec<PreparedRow>,
     /// (key, value) in the order of SHOW STATE
     pub state: Vec<(&'static str, String)>,
 }

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::admin::console::parse;
-use crate::admin::report::{ClientRow, Counts, ListenerRow, Lists, MemoryRow, Period, PoolRow, Replication, Role, ServerRow, State, StatsRow};
+use crate::admin::report::{
+    ClientRow, Counts, ListenerRow, Lists, MemoryRow, Period, PoolRow, PreparedRow, Replication, Role, ServerRow, State, StatsRow,
+};
 
 /// An answer, taken apart.
 #[derive(Debug, Default)]
@@ -359,6 +361,15 @@ fn listeners_are_shown_with_pgdogs_columns() {
     check(&answer, &columns("database user shard channel listeners received dropped", &[], &["database", "user", "channel"], &[]));
     let values = ["database", "user", "shard", "channel", "listeners", "received", "dropped"].map(|name| value(&answer, 0, name).unwrap_or("NULL"));
     assert_eq!(values, ["d", "u", "0", "news", "2", "30", "4"]);
+}
+
+#[test]
+fn prepared_statements_are_shown_with_pgdogs_columns() {
+    let row = PreparedRow { name: "__pgdog_1".into(), statement: "SELECT 1".into(), used_by: 2, memory_used: 30 };
+    let answer = ask(&Report { prepared: vec![row], ..Report::default() }, "SHOW PREPARED");
+    check(&answer, &columns("name statement rewrite used_by memory_used", &[], &["name", "statement", "rewrite"], &[]));
+    let values = ["name", "statement", "rewrite", "used_by", "memory_used"].map(|name| value(&answer, 0, name).unwrap_or("NULL"));
+    assert_eq!(values, ["__pgdog_1", "SELECT 1", "NULL", "2", "30"]);
 }
 
 #[test]

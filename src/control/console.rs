@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::admin::console::{Command, Show, parse};
 use crate::admin::counts::Tally;
-use crate::admin::report::{DatabaseRow, HostRow, PoolRow, Report, UserRow};
+use crate::admin::report::{DatabaseRow, HostRow, PoolRow, PreparedRow, Report, UserRow};
 use crate::admin::show;
 use crate::mail::{Asker, Mail, Published};
+use crate::session::statements::{Library, Listed};
 
 use super::cores::Cores;
 use super::reload::By;
@@ -22,6 +23,9 @@ pub struct Asked {
 
 /// SHOWs that may be gathered at once, and orders that may be carried out.
 pub(super) const ASKED_MAX: usize = 1024;
+
+/// Statements that are shown.
+const PREPARED_MAX: usize = 10_000;
 
 pub(super) fn answer(asker: Asker, bytes: Vec<u8>, cores: &mut Cores) {
     cores.post(asker.core, Mail::Answer { slot: asker.slot, generation: asker.generation, bytes });
@@ -43,6 +47,11 @@ impl Control {
             Command::Show(..) => return self.gather(asker, command, cores),
             Command::Reload => return self.want_reload(By::Reload, Some(asker)),
             Command::Configure { key, value } => return self.want_set(key, value, asker),
+            Command::ResetPrepared => {
+                let gone = self.shared.library.sweep();
+                tracing::info!(gone, "prepared statements that no client has are forgotten");
+                show::done(command.tag(), &mut bytes);
+            }
             Command::Set { .. } | Command::Empty => show::answer(&Report::default(), &command, &mut bytes),
             acting => match self.operate(&acting, asker, cores) {
                 Ok(()) => return,
@@ -81,6 +90,7 @@ impl Control {
         match name {
             "databases" | "lists" => report.databases = self.databases(&published),
             "users" => report.users = users(&published),
+            "prepared" => report.prepared = prepared(&self.shared.library),
             "listeners" => report.listeners = self.metrics.topics.rows(),
             "dns_hosts" => report.hosts = hosts(&published),
             "state" => report.state = self.state(&published),
@@ -169,6 +179,15 @@ fn users(published: &Published) -> Vec<UserRow> {
     }
     let console = UserRow { name: published.snapshot.admin.user.clone(), mode: None };
     rows.into_values().chain([console]).collect()
+}
+
+/// By their numbers.
+fn prepared(library: &Library) -> Vec<PreparedRow> {
+    let row =
+        |listed: Listed| PreparedRow { name: listed.name, statement: listed.text, used_by: listed.uses as u64, memory_used: listed.bytes as u64 };
+    let mut rows: Vec<PreparedRow> = library.list(PREPARED_MAX).into_iter().map(row).collect();
+    rows.sort_unstable_by(|one, other| (one.name.len(), &one.name).cmp(&(other.name.len(), &other.name)));
+    rows
 }
 
 /// Names of servers that have to be resolved.

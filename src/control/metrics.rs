@@ -14,7 +14,8 @@ use crate::admin::counts::{CoreTally, Counts, Period, Refusal, StatsRow};
 use crate::admin::histogram::Durations;
 use crate::admin::metrics::{Bars, CoreFigures, Form, PARTS, PoolFigures, QUANTILES, Scrape, TIMED, pool_labels, write};
 use crate::io::{clock, socket};
-use crate::mail::{Shared, SharedPool};
+use crate::mail::{Published, Shared, SharedPool};
+use crate::session::shelf::SHELF_MAX;
 
 use super::pubsub::Topics;
 
@@ -152,8 +153,15 @@ impl Metrics {
             cores: self.shared.tallies.iter().enumerate().map(core).collect(),
             lately: lately.quantiles,
             listeners: self.topics.rows(),
+            prepared: self.prepared(&published),
             query_log_failed: self.unwritten.load(Ordering::Relaxed),
         }
+    }
+
+    /// Prepared statements that clients share, their bytes, and how many a server holds at most.
+    fn prepared(&self, published: &Published) -> [u64; 3] {
+        let (count, bytes) = self.shared.library.size();
+        [count, bytes, published.snapshot.general.prepared_statements_limit.clamp(1, SHELF_MAX)].map(|number| number as u64)
     }
 
     /// Starts what serves the ports and ends the periods; they go on as long as the executor they are called on.

@@ -95,6 +95,18 @@ pub struct Statement {
     pub rest: Box<[u8]>,
     pub traits: Traits,
     folds: Folds,
+    /// fronts that know it
+    fronts: AtomicUsize,
+}
+
+/// One statement of the library, for who looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub name: String,
+    pub text: String,
+    /// names of clients that stand for it
+    pub uses: usize,
+    pub bytes: usize,
 }
 
 /// How a statement is called on servers.
@@ -111,7 +123,7 @@ pub fn id_in(message: &[u8]) -> Option<u64> {
 
 impl Statement {
     fn new(id: u64, rest: &[u8], folds: Folds, traits: Traits) -> Arc<Statement> {
-        Arc::new(Statement { id, name: name_of(id).into(), rest: rest.into(), traits, folds })
+        Arc::new(Statement { id, name: name_of(id).into(), rest: rest.into(), traits, folds, fronts: AtomicUsize::new(0) })
     }
 
     /// Its text.
@@ -128,6 +140,12 @@ impl Statement {
     /// Bytes it takes.
     pub fn memory(&self) -> usize {
         self.rest.len() + ENTRY_BYTES
+    }
+
+    /// How many hold it, but for the library and the fronts.
+    fn uses(statement: &Arc<Statement>) -> usize {
+        // Counted one after the other while others come and go: never below 0, and right as soon as nothing moves.
+        Arc::strong_count(statement).saturating_sub(1 + statement.fronts.load(Ordering::Relaxed))
     }
 
     fn is(&self, rest: &[u8], folds: &Folds) -> bool {
@@ -153,6 +171,8 @@ pub struct Library {
     /// statements and their bytes
     count: AtomicUsize,
     bytes: AtomicUsize,
+    /// how often somebody has had it swept
+    sweeps: AtomicUsize,
     bytes_max: usize,
 }
 
@@ -170,7 +190,8 @@ impl Library {
 
     /// One that keeps so many bytes of texts.
     pub fn new(bytes_max: usize, seed: u64) -> Library {
-        Library { parts: Default::default(), next: AtomicU64::new(1), seed, count: AtomicUsize::new(0), bytes: AtomicUsize::new(0), bytes_max }
+        let (next, [count, bytes, sweeps]) = (AtomicU64::new(1), [0; 3].map(AtomicUsize::new));
+        Library { parts: Default::default(), next, seed, count, bytes, sweeps, bytes_max }
     }
 
     /// Statements that are shared, and their bytes.
@@ -183,14 +204,15 @@ impl Library {
         Statement::new(self.next.fetch_add(1, Ordering::Relaxed), rest, Folds::default(), traits)
     }
 
-    /// Up to `most` of them: (name, text, clients and caches that hold it, bytes).
-    pub fn list(&self, most: usize) -> Vec<(String, String, usize, usize)> {
-        let mut list = Vec::new();
+    /// Up to `most` of them.
+    pub fn list(&self, most: usize) -> Vec<Listed> {
+        let mut list: Vec<Listed> = Vec::new();
         for part in &self.parts {
             let part = lock(part);
             for statement in part.known.values().flatten().take(most - list.len()) {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                list.push((text(&statement.name), text(statement.text()), Arc::strong_count(statement) - 1, statement.memory()));
+                let (name, text) = (text(&statement.name), text(statement.text()));
+                list.push(Listed { name, text, uses: Statement::uses(statement), bytes: statement.memory() });
             }
         }
         list
@@ -198,7 +220,8 @@ impl Library {
 
     /// Forgets what nobody uses; how many that were.
     pub fn sweep(&self) -> usize {
-        self.parts.iter().map(|part| self.sweep_part(&mut lock(part))).sum()
+        self.sweeps.fetch_add(1, Ordering::Relaxed);
+        self.parts.iter().map(|part| self.sweep_part(&mut lock(part), |statement| Statement::uses(statement) > 0)).sum()
     }
 
     fn hash(&self, rest: &[u8], folds: &Folds) -> u64 {
@@ -215,7 +238,7 @@ impl Library {
         let statement = Statement::new(self.next.fetch_add(1, Ordering::Relaxed), rest, folds.clone(), traits());
         let most = self.bytes_max / SHELVES;
         if part.bytes + statement.memory() > most && part.bytes >= part.sweep_at {
-            self.sweep_part(&mut part);
+            self.sweep_part(&mut part, |statement| Arc::strong_count(statement) > 1);
             // Not again before as much has come as there was to look at.
             part.sweep_at = most.min(part.bytes + most / 4);
         }
@@ -228,11 +251,11 @@ impl Library {
         statement
     }
 
-    fn sweep_part(&self, part: &mut Part) -> usize {
+    fn sweep_part(&self, part: &mut Part, is_used: fn(&Arc<Statement>) -> bool) -> usize {
         let (mut gone, mut bytes) = (0, 0);
         part.known.retain(|_, list| {
             list.retain(|statement| {
-                let used = Arc::strong_count(statement) > 1;
+                let used = is_used(statement);
                 (gone, bytes) = if used { (gone, bytes) } else { (gone + 1, bytes + statement.memory()) };
                 used
             });
@@ -256,12 +279,14 @@ pub struct Front {
     library: Arc<Library>,
     known: AHashMap<u64, Arc<Statement>>,
     bytes: usize,
+    /// as the library counted them when this one began
+    sweeps: usize,
 }
 
 impl Front {
     /// An empty one.
     pub fn new(library: Arc<Library>) -> Front {
-        Front { library, known: AHashMap::default(), bytes: 0 }
+        Front { library, known: AHashMap::default(), bytes: 0, sweeps: 0 }
     }
 
     /// The library behind it.
@@ -271,12 +296,16 @@ impl Front {
 
     /// Forgets what it has seen, so that the library can forget what nobody uses.
     pub fn clear(&mut self) {
-        self.known.clear();
+        self.known.drain().for_each(|(_, statement)| _ = statement.fronts.fetch_sub(1, Ordering::Relaxed));
         self.bytes = 0;
     }
 
     /// The statement of a Parse whose body behind the name is `rest`; `traits` are asked for when it is new.
     pub fn find(&mut self, rest: &[u8], folds: &Folds, traits: impl FnOnce() -> Traits) -> Arc<Statement> {
+        let sweeps = self.library.sweeps.load(Ordering::Relaxed);
+        if std::mem::replace(&mut self.sweeps, sweeps) != sweeps {
+            self.clear();
+        }
         let hash = self.library.hash(rest, folds);
         if let Some(known) = self.known.get(&hash).filter(|known| known.is(rest, folds)) {
             return known.clone();
@@ -286,7 +315,10 @@ impl Front {
             self.clear();
         }
         self.bytes += statement.memory();
-        self.known.insert(hash, statement.clone());
+        statement.fronts.fetch_add(1, Ordering::Relaxed);
+        if let Some(before) = self.known.insert(hash, statement.clone()) {
+            before.fronts.fetch_sub(1, Ordering::Relaxed);
+        }
         statement
     }
 }

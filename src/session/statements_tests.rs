@@ -43,5 +43,24 @@ fn what_nobody_uses_goes_when_there_is_too_much() {
     front.clear();
     library.sweep();
     assert_eq!((library.size().0, library.list(10).len()), (1, 1));
-    assert_eq!(library.list(10)[0].1, "kept");
+    assert_eq!((library.list(10)[0].text.as_str(), library.list(10)[0].uses), ("kept", 1));
+}
+
+#[test]
+fn who_only_knows_a_statement_does_not_use_it() {
+    let library = Arc::new(Library::default());
+    let mut fronts = [Front::new(library.clone()), Front::new(library.clone())];
+    let used = fronts[0].find(b"used\0\0\0", &Folds::default(), Traits::default);
+    let again = fronts[1].find(b"used\0\0\0", &Folds::default(), Traits::default);
+    fronts[0].find(b"known\0\0\0", &Folds::default(), Traits::default);
+    let mut uses: Vec<_> = library.list(10).into_iter().map(|listed| (listed.text, listed.uses)).collect();
+    uses.sort_unstable();
+    assert_eq!(uses, [("known".to_string(), 0), ("used".to_string(), 2)]);
+    assert_eq!(library.list(1).len(), 1);
+    assert_eq!((library.sweep(), library.size().0), (1, 1));
+    // The fronts forget it too, and what is used is what it was.
+    assert_eq!(fronts[0].find(b"used\0\0\0", &Folds::default(), Traits::default).id, used.id);
+    assert_eq!(fronts[0].known.len(), 1);
+    drop((used, again));
+    assert_eq!((library.sweep(), library.size()), (1, (0, 0)));
 }

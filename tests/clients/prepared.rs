@@ -21,6 +21,7 @@ crate::on_both!(
     two_time_zones,
     now_is_not_shared,
     who_leaves_before_sync,
+    the_operator_sees_what_is_shared,
 );
 
 /// What a named statement is used by: its name and values.
@@ -568,4 +569,34 @@ fn who_leaves_before_sync(version: Version) {
     }
     assert!(held(&house, 1)[0].len() <= 2);
     house.watch().wait_until_settled();
+}
+
+fn the_operator_sees_what_is_shared(version: Version) {
+    let house = House::new(version, 2, "");
+    let mut watch = house.watch();
+    assert_eq!(watch.show("PREPARED").len(), 0);
+    let (mut client, mut other) = (house.client(), house.client());
+    prepare(&mut client, "mine", "SELECT 'shared'");
+    prepare(&mut other, "theirs", "SELECT 'shared'");
+    prepare(&mut other, "own", "SELECT 'own'");
+    let rows = watch.show("PREPARED");
+    let texts: Vec<(&str, &str)> = rows.iter().map(|row| (row["statement"].as_str(), row["used_by"].as_str())).collect();
+    assert_eq!(texts, [("SELECT 'shared'", "2"), ("SELECT 'own'", "1")]);
+    assert!(rows.iter().all(|row| row["name"].starts_with("__pgdog_") && row["memory_used"].parse::<u32>().expect("a number") > 15), "{rows:?}");
+    let mut names: Vec<String> = held(&house, 2).concat();
+    names.sort_unstable();
+    names.dedup();
+    let shown: Vec<&str> = rows.iter().map(|row| row["name"].as_str()).collect();
+    assert!(names.iter().all(|name| shown.contains(&name.as_str())), "{names:?} are called so at the servers: {shown:?}");
+    // What is in use stays, and is what it was.
+    assert_eq!(watch.admin.query("RESET PREPARED")[0].text(), "RESET");
+    assert_eq!(watch.show("PREPARED").len(), 2);
+    client.send(&[close(b'S', "mine"), sync()].concat());
+    assert_eq!(tags(&client.read_until_ready()), "3Z");
+    drop(other);
+    wait_until("nobody uses them", SOON, || watch.show("PREPARED").iter().all(|row| row["used_by"] == "0"));
+    watch.admin.query("RESET PREPARED");
+    assert_eq!(watch.show("PREPARED").len(), 0);
+    prepare(&mut client, "mine", "SELECT 'shared'");
+    assert_eq!((value(&mut client, "mine", &[]).as_str(), watch.show("PREPARED").len()), ("shared", 1));
 }
