@@ -1,12 +1,16 @@
-//! Micro-benchmarks of what every transaction does: scanning frames, looking at a text, a step of both sessions, and a checkout with its check-in.
+//! Micro-benchmarks of what every transaction does: scanning frames, looking at a text, a step of both sessions, a checkout with its check-in, and
+//! from the value of a key to its shard.
 //! `cargo bench --bench micro`; compare with an earlier run by criterion's own `--baseline`.
 
 use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use pg_dog::config::sharded::{Hasher, KeyValue, Mapping, Range};
 use pg_dog::config::snapshot::PoolerMode;
 use pg_dog::pool::{Checkin, Checkout, Ledger, Rules, Slice};
+use pg_dog::route::key::{Format, KeyType, Server as Version, parse};
+use pg_dog::route::slots::{Placement, Slots};
 use pg_dog::session::Verdicts;
 use pg_dog::session::client::Client;
 use pg_dog::session::server::Server;
@@ -126,5 +130,31 @@ fn pools(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(micro, frames, looks, sessions, pools);
+/// From the bytes of a value to a shard: to read it, to hash it, to look it up.
+fn places(c: &mut Criterion) {
+    let mut group = c.benchmark_group("place of a key");
+    let slots = Slots::first(7).expect("a good number");
+    let ranges = (0..1_000).map(|at| Range { start: Some(KeyValue::Int(at * 100)), end: Some(KeyValue::Int(at * 100 + 100)), shard: at as u16 % 7 });
+    let mapping = Arc::new(Mapping { ranges: ranges.collect(), ..Mapping::default() });
+    let (hash, sha1) = (Placement::Hash(Hasher::Postgres, slots.clone()), Placement::Hash(Hasher::Sha1, slots));
+    let text = Format::Text(Version::Based);
+    let uuid = b"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+    for (name, placement, key_type, format, value) in [
+        ("bigint as text", &hash, KeyType::Int8, text, &b"7301942"[..]),
+        ("bigint as binary", &hash, KeyType::Int8, Format::Binary, &[0, 0, 0, 0, 0, 0x6f, 0x6b, 0x36]),
+        ("uuid as text", &hash, KeyType::Uuid, text, uuid),
+        ("uuid as binary", &hash, KeyType::Uuid, Format::Binary, &uuid[..16]),
+        ("text of 8 bytes", &hash, KeyType::Text, text, b"customer"),
+        ("text of 32 bytes", &hash, KeyType::Text, text, b"somebody.with.a@long.example.com"),
+        ("bigint as text, sha1", &sha1, KeyType::Int8, text, b"7301942"),
+        ("bigint as text, one of 1,000 ranges", &Placement::Rules(mapping), KeyType::Int8, text, b"73019"),
+    ] {
+        group.bench_function(name, |b| {
+            b.iter(|| placement.shard(parse(key_type, format, Some(black_box(value))).expect("a good value")));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(micro, frames, looks, sessions, pools, places);
 criterion_main!(micro);

@@ -25,6 +25,18 @@ pub fn changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     if old.admin.is_set && new.admin.is_set && old.admin.password != new.admin.password {
         lines.push(|| "admin database: another password".to_owned());
     }
+    for sharded in &new.sharded {
+        match old.sharded.iter().find(|before| before.database == sharded.database) {
+            Some(before) if before == sharded => {}
+            Some(before) if before.shards != sharded.shards => {
+                lines.push(|| format!("database {}: shards {}", printed(&sharded.database), step(before.shards, sharded.shards)));
+            }
+            Some(_) | None => lines.push(|| format!("database {}: other rules for its shards", printed(&sharded.database))),
+        }
+    }
+    for before in old.sharded.iter().filter(|before| new.sharded.iter().all(|sharded| sharded.database != before.database)) {
+        lines.push(|| format!("database {}: no shards or rules", printed(&before.database)));
+    }
     for pool in &new.pools {
         match old.pool_of_shard(&pool.database, &pool.user, pool.shard) {
             None => lines.push(|| format!("pool {}: new, on {}:{}", name(pool), printed(&pool.host), pool.port)),

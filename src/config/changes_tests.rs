@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::inputs::Inputs;
+use crate::config::sharded::{Omnisharded, Sharded};
 use crate::config::{Source, load};
 
 fn snapshot(main: &str, users: &str) -> Snapshot {
@@ -63,6 +64,18 @@ fn settings_and_pools_are_told_and_secrets_are_not() {
         ]
     );
     assert!(!changes(&old, &new).concat().contains("sesame"));
+}
+
+#[test]
+fn shards_and_their_rules_are_told() {
+    let of =
+        |database: &str, shards| Sharded { database: database.to_owned(), shards, tables: Vec::new(), schemas: Vec::new(), omnisharded: Vec::new() };
+    let (mut old, mut new) = (snapshot("", ""), snapshot("", ""));
+    old.sharded = vec![of("a", 2), of("b", 2), of("c", 2), of("d", 2)];
+    new.sharded = vec![of("b", 3), of("c", 2), of("d", 2), of("e", 2)];
+    new.sharded[1].omnisharded.push(Omnisharded { table: "t".to_owned(), sticky: true });
+    let expected = ["database b: shards 2 -> 3", "database c: other rules for its shards", "database e: other rules for its shards"];
+    assert_eq!(changes(&old, &new), [&expected[..], &["database a: no shards or rules"]].concat());
 }
 
 #[test]

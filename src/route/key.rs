@@ -30,6 +30,32 @@ impl From<DataType> for KeyType {
     }
 }
 
+/// Why a column cannot hold keys as it is configured. The fault is the configuration's or the schema's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ColumnError {
+    #[error("`data_type` is {configured}, and the column is of another type: keys would be looked for where they are not")]
+    Other { configured: DataType },
+    #[error("the column has a nondeterministic collation, under which equal texts have different bytes and so different shards; use another one")]
+    Collation,
+}
+
+impl KeyType {
+    /// The type of a column, by the OID of its type and whether its collation is deterministic (true where there is none). Types that are not
+    /// listed, such as domains and numeric, hash differently or not at all.
+    pub fn of_column(configured: DataType, oid: u32, deterministic: bool) -> Result<KeyType, ColumnError> {
+        match (configured, oid) {
+            (DataType::Bigint, 20) => Ok(KeyType::Int8),
+            (DataType::Bigint, 23) => Ok(KeyType::Int4),
+            (DataType::Bigint, 21) => Ok(KeyType::Int2),
+            (DataType::Uuid, 2950) => Ok(KeyType::Uuid),
+            (DataType::Varchar, 25 | 1042 | 1043) if !deterministic => Err(ColumnError::Collation),
+            (DataType::Varchar, 25 | 1043) => Ok(KeyType::Text),
+            (DataType::Varchar, 1042) => Ok(KeyType::Bpchar),
+            _ => Err(ColumnError::Other { configured }),
+        }
+    }
+}
+
 impl fmt::Display for KeyType {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
@@ -147,6 +173,20 @@ pub fn parse(key_type: KeyType, format: Format, value: Option<&[u8]>) -> Result<
         KeyType::Bpchar => Ok(Key::Text(unpadded(value))),
     };
     key.map(Some).map_err(|why| KeyError { key_type, why })
+}
+
+/// The key as a column varchar(`limit`) stores it: PostgreSQL cuts off blanks that are too many, silently. It refuses the row when something else
+/// is too much, so then the shard does not matter. A comparison stores nothing and cuts nothing.
+pub fn stored(key: Key<'_>, limit: usize) -> Key<'_> {
+    match key {
+        // A character has a byte that does not continue another one.
+        Key::Text(text) if text.len() > limit => {
+            let starts = text.iter().enumerate().filter(|(_, byte)| **byte & 0xc0 != 0x80);
+            let end = starts.map(|(at, _)| at).nth(limit).unwrap_or(text.len());
+            Key::Text(&text[..end])
+        }
+        key => key,
+    }
 }
 
 fn unpadded(text: &[u8]) -> &[u8] {

@@ -120,3 +120,59 @@ fn errors_say_it_as_postgresql_does() {
     assert_eq!(message(KeyType::Uuid, "x"), "invalid input syntax for type uuid: \"x\"");
     assert!(message(KeyType::Int4, &"x".repeat(1000)).len() < 320);
 }
+
+#[test]
+fn columns_that_hold_no_keys_are_refused() {
+    use DataType::{Bigint, Uuid, Varchar};
+    let of = |configured, oid| KeyType::of_column(configured, oid, true).ok();
+    let ints = [(20, KeyType::Int8), (21, KeyType::Int2), (23, KeyType::Int4)];
+    for (oid, key_type) in ints {
+        assert_eq!([Bigint, Uuid, Varchar].map(|configured| of(configured, oid)), [Some(key_type), None, None]);
+    }
+    assert_eq!([Bigint, Uuid, Varchar].map(|configured| of(configured, 2950)), [None, Some(KeyType::Uuid), None]);
+    for (oid, key_type) in [(25, KeyType::Text), (1043, KeyType::Text), (1042, KeyType::Bpchar)] {
+        assert_eq!([Bigint, Uuid, Varchar].map(|configured| of(configured, oid)), [None, None, Some(key_type)]);
+        assert_eq!(KeyType::of_column(Varchar, oid, false), Err(ColumnError::Collation));
+    }
+    // numeric, name, bytea, and a domain.
+    for oid in [1700, 19, 17, 16_400] {
+        assert_eq!([Bigint, Uuid, Varchar].map(|configured| of(configured, oid)), [None; 3]);
+    }
+}
+
+#[test]
+fn what_is_stored_is_cut_by_characters() {
+    let cut = |text: &'static str, limit| match stored(Key::Text(text.as_bytes()), limit) {
+        Key::Text(text) => std::str::from_utf8(text).expect("whole characters"),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([cut("ab  ", 3), cut("ab ", 3), cut("ab", 3), cut("", 3), cut("   ", 1)], ["ab ", "ab ", "ab", "", " "]);
+    assert_eq!(
+        [cut("\u{e4}\u{65e5}\u{1f600}   ", 3), cut("\u{e4}\u{65e5}", 2), cut("\u{e4}\u{65e5} ", 2)],
+        ["\u{e4}\u{65e5}\u{1f600}", "\u{e4}\u{65e5}", "\u{e4}\u{65e5}"]
+    );
+    assert_eq!(stored(Key::Int(1234), 1), Key::Int(1234));
+}
+
+/// Whatever a client sends is a key or an error.
+#[test]
+fn hostile_bytes_are_answered() {
+    let (mut state, mut good) = (1u64, 0);
+    for _ in 0..20_000 {
+        let mut value = [0; 24];
+        for byte in &mut value {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = if state >> 62 == 0 { (state >> 40) as u8 } else { b"0123456789abcdef-+_x{} \t"[(state >> 33) as usize % 24] };
+        }
+        let length = (state >> 50) as usize % 25;
+        for key_type in [KeyType::Int2, KeyType::Int4, KeyType::Int8, KeyType::Uuid, KeyType::Text, KeyType::Bpchar] {
+            for format in [BASED, DECIMAL, Format::Binary] {
+                match parse(key_type, format, Some(&value[..length])) {
+                    Ok(key) => good += usize::from(key.is_some()),
+                    Err(error) => assert!(!error.message(&value[..length]).is_empty()),
+                }
+            }
+        }
+    }
+    assert!(good > 20_000);
+}
