@@ -12,12 +12,12 @@ use crate::session::client::Stop;
 use crate::wire::frame::FrameError;
 use crate::wire::server::{ErrorFields, error, ready};
 
-use super::HELD_MAX;
 use super::core::Core;
 use super::guard::guard;
 use super::operate::is_held;
 use super::peers::{NOBODY, Peer, ServerStage, Stage};
 use super::timers::Timer;
+use super::{HELD_MAX, UNREAD_MAX};
 
 /// How long last words may take to get out.
 const LINGER_NS: u64 = 5_000_000_000;
@@ -49,9 +49,18 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
     }
 
+    /// A client that does not read what it is answered, while no server is at work whose answers could not go on either.
+    fn has_enough(&self, slot: u32, server: u32) -> bool {
+        self.links.backlog(slot) > UNREAD_MAX
+            && !matches!(self.peers.get(server as usize), Some(Peer::Server(peer)) if peer.link.server.exchange.is_active())
+    }
+
     /// Whether a client's bytes can be read now; otherwise something it waits for will have them read later.
     fn may_go_on(&self, slot: u32) -> bool {
         let Some(Peer::Client(peer)) = self.peers.get(slot as usize) else { return false };
+        if self.has_enough(slot, peer.server) {
+            return false;
+        }
         match &peer.stage {
             Stage::Login(login) => !login.is_waiting(),
             Stage::Greeted => false,

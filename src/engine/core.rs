@@ -357,6 +357,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 if client.server != NOBODY {
                     self.links.resume(client.server);
                 }
+                self.go_on_with(completion.token.slot());
                 self.hear_again(completion.token.slot());
             }
             Some(&Peer::Server(ServerPeer { client, .. })) if client != NOBODY => self.go_on_with(client),

@@ -38,6 +38,8 @@ pub use self::post::{Outside, Post, mailboxes};
 
 /// Bytes of a waiting or blocked client that are held before its socket is no longer read.
 const HELD_MAX: usize = 16 * 1024;
+/// Bytes of answers that a client has not read while no server is at work for it; beyond it nothing more of it is answered.
+const UNREAD_MAX: usize = 64 * 1024;
 /// Cores that a client's number has room for.
 pub const CORES_MAX: usize = 64;
 /// Clients of one core.

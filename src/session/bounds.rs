@@ -168,7 +168,7 @@ impl Client {
         {
             names.forget(b"");
         }
-        out.to_client(|words| {
+        out.answer(|words| {
             // Fixed and short.
             let _ = command_complete(words, outcome.tag);
             ready(words, outcome.status);
@@ -232,7 +232,7 @@ impl Client {
         }
         self.requests += 1;
         let status = self.status();
-        out.to_client(|words| batch.answer(outcome.tag, status, words));
+        out.answer(|words| batch.answer(outcome.tag, status, words));
         Ok(at)
     }
 

@@ -359,7 +359,7 @@ impl Client {
                 self.skipping = false;
                 self.requests += 1;
                 let status = self.status();
-                out.to_client(|words| ready(words, status));
+                out.answer(|words| ready(words, status));
             }
             // PostgreSQL ignores these outside COPY, and a Flush with nothing to flush.
             b'H' | b'd' | b'c' | b'f' => {}
@@ -369,7 +369,7 @@ impl Client {
                 0 => return Err(Stop::Want),
                 taken => return Ok(taken),
             },
-            b'C' if self.closes_at_once(header, rest)? => out.to_client(close_complete),
+            b'C' if self.closes_at_once(header, rest)? => out.answer(close_complete),
             b'P' => return Err(self.want_whole(header, rest, STATEMENT_MAX)),
             b'Q' => return Err(self.want_whole(header, rest, TEXT_MAX)),
             _ => return Err(Stop::Want),
@@ -469,7 +469,7 @@ impl Client {
     #[inline]
     fn give_what_is_due(&mut self, link: &mut Exchange, out: &mut Verdicts) {
         while let Some(due) = link.due() {
-            out.to_client(|words| say_due(due, words));
+            out.answer(|words| say_due(due, words));
         }
     }
 

@@ -99,6 +99,16 @@ impl Verdicts {
         self.list.push(Verdict::ToClient(from..self.words.len()));
     }
 
+    /// Words for the client that answer its own messages one by one: joined to those before them, so that a thousand of them are one piece.
+    pub fn answer(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let from = self.words.len();
+        write(&mut self.words);
+        match self.list.last_mut() {
+            Some(Verdict::ToClient(last)) if last.end == from => last.end = self.words.len(),
+            _ => self.list.push(Verdict::ToClient(from..self.words.len())),
+        }
+    }
+
     /// Words for the server, as `write` appends them.
     pub fn to_server(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let from = self.words.len();

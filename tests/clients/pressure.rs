@@ -101,6 +101,53 @@ fn requests_by_the_hundred_megabytes_before_an_answer_is_read() {
     house.watch().wait_until_settled();
 }
 
+/// What pg_dog answers itself, by the hundred megabytes, to who reads no answer: it is not read any more either, and all are there in the end.
+#[test]
+fn answers_of_our_own_that_nobody_reads() {
+    let house = House::new(Version::Newest, 1, "checkout_timeout = 20000\npub_sub_channel_size = 10");
+    let run = |sql: &str| [super::house::extended(sql, &[]), raw::sync()].concat();
+    let (begin, prepared) =
+        ([raw::query("BEGIN"), raw::query("ROLLBACK")].concat(), [raw::parse("c", "COMMIT", &[]), raw::sync(), raw::close(b'S', "c")].concat());
+    for (name, unit, answer) in [
+        ("Syncs", raw::sync(), 6),
+        ("transactions", begin, 11 + 6 + 14 + 6),
+        ("by the extended protocol", [run("BEGIN"), run("COMMIT")].concat(), 2 * (5 + 5 + 5 + 6) + 11 + 12),
+        ("statements that come and go", [prepared, raw::sync()].concat(), 5 + 6 + 5 + 6),
+    ] {
+        house.warm_up();
+        let before = house.peak_memory();
+        let mut client = house.client();
+        client.set_deadline(SOON);
+        let mut stream = client.stream().try_clone().expect("a descriptor is free");
+        stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a TCP socket");
+        let (piece, all) = (unit.repeat(4096), 200 << 20);
+        let mut sent = 0;
+        while sent < all {
+            match stream.write(&piece[sent % piece.len()..]) {
+                Ok(n) => sent += n,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error) => panic!("{name}: {error}"),
+            }
+        }
+        let grown = house.peak_memory().saturating_sub(before);
+        println!("{name}: {} MiB were taken, memory grew by {} MiB", sent >> 20, grown >> 20);
+        assert!(sent < all && grown < SLACK, "{name}: memory grew by {grown} bytes, {sent} bytes were taken");
+        // It reads, and the rest of its last unit is taken.
+        let mut reader = client.stream().try_clone().expect("a descriptor is free");
+        let rest = unit[sent % unit.len()..].to_vec();
+        let expected = (sent / unit.len() + 1) * answer;
+        let writer = std::thread::spawn(move || stream.set_write_timeout(None).and_then(|()| stream.write_all(&rest)));
+        let (mut got, mut buffer) = (0, vec![0; 256 << 10]);
+        while got < expected {
+            let most = buffer.len().min(expected - got);
+            got += reader.read(&mut buffer[..most]).expect("the answers go on");
+        }
+        writer.join().expect("it does not panic").expect("it is taken in the end");
+        assert_eq!(one(&mut client, "SELECT 'after'"), "after", "{name}");
+    }
+    house.watch().wait_until_settled();
+}
+
 /// PostgreSQL takes nothing for a while: the client is not read any more, instead of being stored.
 #[test]
 fn a_huge_copy_into_a_stalled_server() {
