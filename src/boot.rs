@@ -15,7 +15,7 @@ use crate::config::Line;
 use crate::config::snapshot::Snapshot;
 use crate::control::helpers;
 use crate::control::inbox::{Heard, Inbox};
-use crate::control::listening::socket_options;
+use crate::control::line::socket_options;
 use crate::control::logs::Logs;
 use crate::control::metrics::Ports;
 use crate::control::publish::{Files, Publisher, read_files};

@@ -10,13 +10,11 @@ use super::file::Block;
 use super::hash;
 use super::limits::Limits;
 use super::problem::{At, Findings, What, printed};
+use super::sharded::SHARDS_MAX;
 use super::snapshot::{Admin, AuthType, ClientSecrets, Hash, PoolSpec, PoolerMode};
 
 /// Passwords of one user, at most: each is a PBKDF2 when the user's verifier is made, and a login at a server that refuses it.
 pub const PASSWORDS_MAX: usize = 16;
-
-/// Shards of one database, at most: which of them a statement goes to is a set of so many bits.
-pub const SHARDS_MAX: usize = 256;
 
 /// How an entry names its databases; the greater wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,8 +59,10 @@ impl<'b> Pools<'b> {
         for block in named("databases") {
             this.database(block, admin, findings);
         }
-        for (name, servers) in &mut this.databases {
-            order_shards(name, servers, findings);
+        for (_, servers) in &mut this.databases {
+            // Whether one is missing is looked at where their keys are (`sharding`).
+            servers.sort_by_key(|(shard, _)| *shard);
+            servers.truncate(SHARDS_MAX);
         }
         let users: Vec<(&Block, Naming, Vec<usize>)> = named("users").filter_map(|block| this.claims(block, findings)).collect();
         for (block, naming, databases) in &users {
@@ -252,18 +252,6 @@ impl<'b> Pools<'b> {
             limits: Limits::of(user, server, self.general),
             replicates,
         }
-    }
-}
-
-/// The servers of a database in the order of their shards, which have to be there from 0 without gaps.
-fn order_shards(name: &str, servers: &mut Vec<(usize, &Block)>, findings: &mut Findings) {
-    servers.sort_by_key(|(shard, _)| *shard);
-    let gap = servers.iter().enumerate().find(|(index, (shard, _))| index != shard);
-    if let (Some((missing, (shard, block))), true) = (gap, servers.len() > 1) {
-        findings.problem(block.at, What::ShardGap { database: printed(name), missing, shard: *shard });
-    } else if let Some((_, block)) = servers.get(SHARDS_MAX) {
-        findings.problem(block.at, What::Shards { database: printed(name), shards: servers.len(), limit: SHARDS_MAX });
-        servers.truncate(SHARDS_MAX);
     }
 }
 

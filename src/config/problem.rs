@@ -82,10 +82,6 @@ pub enum What {
          second server for the same shard is not built yet"
     )]
     SecondServer { database: String, shard: usize, first: String },
-    #[error("[[databases]]: \"{database}\" has a shard {shard} and no shard {missing}; number its shards from 0 without gaps")]
-    ShardGap { database: String, missing: usize, shard: usize },
-    #[error("[[databases]]: \"{database}\" has {shards} shards, more than {limit}")]
-    Shards { database: String, shards: usize, limit: usize },
     #[error("[[users]]: `name` \"{user}\" with `database` \"{database}\" stands {first} already; remove one")]
     SecondUser { user: String, database: String, first: String },
     #[error(

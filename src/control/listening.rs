@@ -3,27 +3,20 @@
 //! word, and then notifications would be missing without anybody knowing.
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
-use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_lite::{AsyncRead, AsyncWrite, AsyncWriteExt, FutureExt};
-use glommio::net::{TcpStream, UnixStream};
+use futures_lite::FutureExt;
 use glommio::timer::Timer;
 
-use crate::auth::scram::{ClientKeys, salted_password};
-use crate::config::snapshot::{PoolSpec, Tcp};
+use crate::config::snapshot::PoolSpec;
 use crate::io::clock;
-use crate::io::random::random;
-use crate::io::socket::{self, Address, SocketOptions};
 use crate::mail::SharedPool;
-use crate::session::greeting::{Greeted, Greeting, SaltedKeys};
 use crate::session::listener::{Listener, Told};
-use crate::wire::client::terminate;
 
+use super::line::{Failure, Line, LoggedIn, SILENCE_MAX, goodbye, log_in, lost, read, within, write};
 use super::publish::resolve;
 use super::pubsub::{Bags, Entry, Hub, Job};
 
@@ -32,19 +25,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The same where the server does not let us in: who asks again and again is locked out by some providers.
 const BARRED: Duration = Duration::from_secs(5);
-/// The longest time that nobody looks at a connection, whatever `healthcheck_interval` says: a timer needs an end.
-const SILENCE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How often a connection that its cores do not keep up with looks whether they do again.
 const LOOK: Duration = Duration::from_millis(1);
-/// Bytes that one read takes, and what a letter to a core is made of.
-const READ: usize = 32 * 1024;
 /// Name of the connection in pg_stat_activity.
 const NAME: &str = "pg_dog listener";
-
-/// A connected socket.
-trait Line: AsyncRead + AsyncWrite {}
-impl Line for TcpStream {}
-impl Line for UnixStream {}
 
 /// One that is logged in.
 struct Connection {
@@ -65,25 +49,6 @@ struct Connection {
     waits_since: u64,
     /// it has answered something
     answered: bool,
-}
-
-/// SQLSTATE and message.
-struct Failure {
-    code: String,
-    message: String,
-    /// another of the pool's passwords is worth a try at once
-    another: bool,
-}
-
-impl Failure {
-    fn new(code: &str, message: impl Into<String>) -> Failure {
-        Failure { code: code.to_string(), message: message.into(), another: false }
-    }
-
-    /// No matter how soon it is tried again.
-    fn is_barred(&self) -> bool {
-        self.code.starts_with("28") || matches!(self.code.as_str(), "3D000" | "0A000")
-    }
 }
 
 /// Runs a hub's connection until nobody needs it.
@@ -142,14 +107,6 @@ async fn wait(hub: &Hub, pause: Duration) {
     }
 }
 
-async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let late = async {
-        Timer::new(limit.min(SILENCE_MAX)).await;
-        None
-    };
-    async { Some(work.await) }.or(late).await
-}
-
 /// The server's name may lead somewhere else by now.
 async fn resolve_again(pool: Arc<SharedPool>) {
     if pool.spec.host.starts_with('/') || pool.spec.host.parse::<std::net::IpAddr>().is_ok() {
@@ -159,103 +116,6 @@ async fn resolve_again(pool: Arc<SharedPool>) {
     if let Some(address) = glommio::executor().spawn_blocking(move || resolve(&name.0, name.1)).await {
         pool.state.address.store(Some(Arc::new(address)));
     }
-}
-
-/// Connects and logs in.
-async fn open(hub: &Hub) -> Result<Connection, Failure> {
-    let pool = hub.pool.borrow().clone();
-    let published = hub.hubs.shared.published.load_full();
-    let (minor, tcp) = (published.snapshot.general.server_minor, &published.snapshot.tcp);
-    let mut line = connect(&pool, &socket_options(tcp)).await?;
-    let mut spec: PoolSpec = pool.spec.clone();
-    spec.parameters.retain(|(name, _)| *name != "application_name");
-    spec.parameters.push(("application_name", NAME.to_string()));
-    spec.parameters.extend(hub.key.encoding.clone().map(|encoding| ("client_encoding", encoding)));
-    let mut words = Vec::new();
-    let mut greeting = Greeting::start(&spec, minor, &mut words).trying(pool.state.password.which());
-    let (mut bytes, mut chunk) = (Vec::new(), vec![0; READ]);
-    loop {
-        write(&mut line, &words).await?;
-        words.clear();
-        let mut nonce = [0; 18];
-        random(&mut nonce);
-        let keys = pool.state.server_keys.load_full();
-        let (consumed, mut greeted) = greeting.on_bytes(&bytes, &spec, keys.as_deref(), &nonce, &mut words);
-        bytes.drain(..consumed);
-        if let Greeted::NeedKeys { salt, iterations } = greeted {
-            let made = make_keys(&pool, greeting.password_tried(), salt, iterations).await;
-            greeted = greeting.keys_made(Some(&made), &mut words);
-        }
-        match greeted {
-            Greeted::Ready => break,
-            Greeted::Failed { code, message } => {
-                let passwords = spec.server_passwords.len();
-                let another = code == "28P01" && pool.state.password.wrong(greeting.password_tried(), passwords);
-                return Err(Failure { code, message, another });
-            }
-            Greeted::More | Greeted::NeedKeys { .. } if !words.is_empty() => continue,
-            Greeted::More | Greeted::NeedKeys { .. } => {}
-        }
-        if read(&mut line, &mut chunk, &mut bytes).await.map_err(|error| lost(&error))? == 0 {
-            return Err(Failure::new("08006", "the server closed the connection during login"));
-        }
-    }
-    pool.state.password.right();
-    let (heard, heard_wall) = (clock::monotonic_ns(), clock::wall_ms());
-    Ok(Connection {
-        line,
-        bytes,
-        chunk,
-        listener: Listener::default(),
-        said: VecDeque::new(),
-        again: Vec::new(),
-        heard,
-        heard_wall,
-        waits_since: heard,
-        answered: false,
-    })
-}
-
-async fn connect(pool: &SharedPool, options: &SocketOptions) -> Result<Pin<Box<dyn Line>>, Failure> {
-    let spec = &pool.spec;
-    let failed = |error: &dyn std::fmt::Display| Failure::new("08001", format!("could not connect to the server: {error}"));
-    if let Address::Unix(path) = Address::in_directory(&spec.host, spec.port)
-        && spec.host.starts_with('/')
-    {
-        return Ok(Box::pin(UnixStream::connect(path).await.map_err(|error| failed(&error))?));
-    }
-    let address = pool.state.address.load().as_deref().copied();
-    let address = address.ok_or_else(|| failed(&format!("the address of {:?} is not known; see the log", spec.host)))?;
-    let stream = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
-    socket::tune(stream.as_raw_fd(), options).map_err(|error| failed(&error))?;
-    Ok(Box::pin(stream))
-}
-
-/// PBKDF2, on a thread that may take its time; kept for other connections of the pool.
-async fn make_keys(pool: &Arc<SharedPool>, password: usize, salt: Vec<u8>, iterations: u32) -> Arc<SaltedKeys> {
-    let text = pool.spec.server_passwords.get(password).cloned().unwrap_or_default();
-    let made = glommio::executor().spawn_blocking(move || {
-        let keys = ClientKeys::from_salted(&salted_password(text, &salt, iterations));
-        Arc::new(SaltedKeys { password, salt, iterations, keys })
-    });
-    let made = made.await;
-    pool.state.server_keys.store(Some(made.clone()));
-    made
-}
-
-fn lost(error: &std::io::Error) -> Failure {
-    Failure::new("08006", format!("the connection to the server broke: {error}"))
-}
-
-async fn write(line: &mut Pin<Box<dyn Line>>, words: &[u8]) -> Result<(), Failure> {
-    line.write_all(words).await.map_err(|error| lost(&error))
-}
-
-/// Appends what comes next; 0 at the end. Whoever does not wait for it to the end loses nothing.
-async fn read(line: &mut Pin<Box<dyn Line>>, chunk: &mut [u8], bytes: &mut Vec<u8>) -> std::io::Result<usize> {
-    let length = poll_fn(|context| line.as_mut().poll_read(context, chunk)).await?;
-    bytes.extend_from_slice(&chunk[..length]);
-    Ok(length)
 }
 
 /// What ends a wait.
@@ -384,21 +244,23 @@ fn hear(hub: &Rc<Hub>, connection: &mut Connection) -> Result<(), String> {
     end.map_or(Ok(()), Err)
 }
 
-/// Says goodbye, if the server takes it.
-async fn goodbye(mut line: Pin<Box<dyn Line>>) {
-    let mut words = Vec::new();
-    terminate(&mut words);
-    let _ = within(PAUSE, line.write_all(&words)).await;
-}
-
-/// `[tcp]` of the configuration, as sockets take it.
-pub fn socket_options(tcp: &Tcp) -> SocketOptions {
-    SocketOptions {
-        keepalive: tcp.keepalive,
-        keepalive_time: tcp.time,
-        keepalive_interval: tcp.interval,
-        keepalive_retries: tcp.retries,
-        user_timeout: tcp.user_timeout,
-        congestion_control: tcp.congestion_control.clone(),
-    }
+/// Connects and logs in.
+async fn open(hub: &Hub) -> Result<Connection, Failure> {
+    let pool = hub.pool.borrow().clone();
+    let published = hub.hubs.shared.published.load_full();
+    let encoding = hub.key.encoding.clone().map(|encoding| ("client_encoding", encoding));
+    let LoggedIn { line, bytes, chunk } = log_in(&pool, &published.snapshot, NAME, encoding).await?;
+    let (heard, heard_wall) = (clock::monotonic_ns(), clock::wall_ms());
+    Ok(Connection {
+        line,
+        bytes,
+        chunk,
+        listener: Listener::default(),
+        said: VecDeque::new(),
+        again: Vec::new(),
+        heard,
+        heard_wall,
+        waits_since: heard,
+        answered: false,
+    })
 }

@@ -316,7 +316,19 @@ pub fn parse_command_complete(body: &[u8]) -> Option<&[u8]> {
     cursor.text().filter(|_| cursor.at_end())
 }
 
-/// Reads the body of a DataRow of exactly `N` values; None is NULL. None = malformed, or another number of them.
+/// Reads the body of a DataRow; None is NULL. None = malformed.
+pub fn data_row_list(body: &[u8]) -> Option<Vec<Option<Vec<u8>>>> {
+    let mut cursor = Cursor(body);
+    let count = cursor.u16()?;
+    (0..count)
+        .map(|_| match cursor.i32()? {
+            -1 => Some(None),
+            length => Some(Some(cursor.bytes(usize::try_from(length).ok()?)?.to_vec())),
+        })
+        .collect()
+}
+
+/// The same of a row of exactly `N` values, where they stand. None = malformed, or another number of them.
 pub fn data_row_values<const N: usize>(body: &[u8]) -> Option<[Option<&[u8]>; N]> {
     let mut cursor = Cursor(body);
     if usize::from(cursor.u16()?) != N {
