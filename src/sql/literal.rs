@@ -108,13 +108,16 @@ fn is_one_part(inner: &[u8]) -> bool {
 /// Strings longer than this are no dates.
 const DATE_BYTES: usize = 64;
 
-/// Whether a string holds a word that PostgreSQL's date and time types read as the present.
+/// Whether PostgreSQL's date and time types read a string as the present: such a word, and behind it at most a time and a zone.
 fn says_clock(token: &[u8]) -> bool {
     if !(5..=DATE_BYTES).contains(&token.len()) {
         return false;
     }
-    let words = token.split(|byte| !byte.is_ascii_alphabetic()).filter(|word| matches!(word.len(), 3 | 5 | 8 | 9));
-    words.into_iter().any(|word| ["now", "today", "tomorrow", "yesterday"].iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())))
+    let skip = if matches!(token[0], b'e' | b'E') { 1 } else { 0 };
+    let mut words = token[skip..].split(|byte| !byte.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    let (first, second, third) = (words.next().unwrap_or_default(), words.next(), words.next());
+    let clock = ["now", "today", "tomorrow", "yesterday"].iter().any(|known| first.eq_ignore_ascii_case(known.as_bytes()));
+    clock && third.is_none() && second.is_none_or(|word| word.len() <= 5)
 }
 
 /// An integer as PostgreSQL writes them: decimal, `0x`, `0o`, `0b`, with `_` between digits. None when an int8 does not hold it.

@@ -61,10 +61,10 @@ fn integers_are_read_in_every_notation() {
 
 #[test]
 fn what_means_the_present_is_a_kind_of_its_own() {
-    for clock in ["'now'", "'NOW'", "' today'", "'tomorrow 10:00'", "E'yesterday'"] {
+    for clock in ["'now'", "'NOW'", "' today'", "'tomorrow 10:00'", "E'yesterday'", "'today 10:00 UTC'"] {
         assert_eq!(literal(clock).kind, Kind::Clock, "{clock}");
     }
-    for text in ["'know'", "'nowhere'", "'2024-01-01'", "'x'"] {
+    for text in ["'know'", "'nowhere'", "'2024-01-01'", "'x'", "'not now'", "'now or never'", "'today is monday'"] {
         assert_eq!(literal(text).kind, Kind::Text, "{text}");
     }
 }

@@ -5,19 +5,32 @@
 //! `calls` says whether a `name (` calls a function that is not PostgreSQL's own, `own` knows those, `may` is the set of suspicions, `mention` finds
 //! the words that may be names. What is done about a suspicion is left to `session`.
 //!
-//! For databases of several shards there is more: `scan` finds a text's shape, its `literal`s and the `directive`s in its comments.
+//! For databases of several shards there is more. `texts` reads a text: `scan` finds its shape, its `literal`s and the `directive`s in its comments;
+//! `shapes` has the plans of shapes seen before; on a miss PostgreSQL's parser reads it, `outline` is what its tree says, and `plan` what that means
+//! for the route, given a `catalog`.
 
 mod calls;
+pub mod catalog;
 pub mod directive;
 mod lex;
 pub mod literal;
 pub mod look;
 pub mod may;
 pub mod mention;
+pub mod outline;
+mod outline_expr;
+mod outline_kind;
+mod outline_read;
 mod own;
+pub mod plan;
+mod plan_bind;
+mod plan_spread;
 pub mod scan;
+pub mod shapes;
 mod single;
+pub mod texts;
 
 pub use look::{Look, look};
 pub use may::May;
+pub use outline_kind::{Fault, outline};
 pub use single::{Statement, Word};
