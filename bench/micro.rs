@@ -14,7 +14,12 @@ use pg_dog::route::slots::{Placement, Slots};
 use pg_dog::session::Verdicts;
 use pg_dog::session::client::Client;
 use pg_dog::session::server::Server;
+use pg_dog::sql::catalog::{Catalog, Column, Placement, Routine, ShardKey};
 use pg_dog::sql::look;
+use pg_dog::sql::outline::{Family, Name};
+use pg_dog::sql::scan::{CORE, Scan};
+use pg_dog::sql::shapes::Space;
+use pg_dog::sql::texts::{Found, Reading, SHAPES_BYTES, Texts};
 use pg_dog::wire::{client, frame, server};
 
 /// What pgbench -S sends.
@@ -48,6 +53,48 @@ fn reply(rows: usize, parts: bool) -> Vec<u8> {
     server::command_complete(&mut bytes, "SELECT 1").expect("a short tag");
     server::ready(&mut bytes, b'I');
     bytes
+}
+
+/// One sharded table.
+struct Accounts;
+
+impl Catalog for Accounts {
+    fn table(&self, _: &Name) -> Placement<'_> {
+        Placement::Sharded(ShardKey { column: "aid", family: Family::Integer, rule: 0, group: 0 })
+    }
+
+    fn columns(&self, _: &Name) -> Option<&[Column]> {
+        None
+    }
+
+    fn function(&self, _: &Name) -> Routine {
+        Routine::Hidden
+    }
+}
+
+/// From a text to its plan, when its shape is known: the lexer alone, our pass over its tokens, and all of it.
+fn plans(c: &mut Criterion) {
+    let reading = Reading { standard: true, space: Space(0), limits: CORE };
+    let text = "SELECT abalance FROM pgbench_accounts WHERE aid = 31337";
+    let long = format!("SELECT {} FROM pgbench_accounts WHERE aid = 31337 AND filler IN ('a', 'b')", vec!["abalance"; 50].join(", "));
+    let mut group = c.benchmark_group("plan");
+    group.bench_function("lexer", |b| b.iter(|| pg_query::scan_tokens(black_box(text)).map(|tokens| tokens.len()).unwrap_or(0)));
+    let mut scan = Scan::default();
+    group.bench_function("scan", |b| b.iter(|| scan.run(black_box(text.as_bytes()), true, CORE)));
+    for (name, text) in [("hit", text), ("hit, 50 columns", &long)] {
+        let mut texts = Texts::new(SHAPES_BYTES);
+        group.bench_function(name, |b| {
+            b.iter(|| match texts.read(black_box(text.as_bytes()), reading, &Accounts) {
+                Found::Plans(read) => read.plans.len() + read.literals.len(),
+                _ => 0,
+            });
+        });
+    }
+    group.bench_function("miss", |b| {
+        let mut texts = Texts::new(0);
+        b.iter(|| matches!(texts.read(black_box(text.as_bytes()), reading, &Accounts), Found::Plans(_)));
+    });
+    group.finish();
 }
 
 fn frames(c: &mut Criterion) {
@@ -156,5 +203,5 @@ fn places(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(micro, frames, looks, sessions, pools, places);
+criterion_group!(micro, plans, frames, looks, sessions, pools, places);
 criterion_main!(micro);
