@@ -472,6 +472,9 @@ fn cores(world: &Rc<RefCell<World>>, size: Size) -> Vec<OneCore> {
         version: AtomicU64::new(1),
         clients: (0..count).map(|_| Padded::default()).collect(),
         library: Arc::default(),
+        // if src/mail.rs has clusters:
+        clusters: Default::default(),
+        // end if
         next_client: AtomicU64::new(1),
         // if src/mail.rs has clients_max:
         clients_max: usize::MAX,

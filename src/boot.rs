@@ -1,5 +1,6 @@
 //! Start: checks what the machine grants, reads the configuration, starts data cores, helpers and the control core, and stays until the end.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::control::metrics::Ports;
 use crate::control::publish::{Files, Publisher, read_files};
 use crate::control::query_log;
 use crate::control::run::{Control, watch_signals};
+use crate::control::shards::unknown;
 use crate::engine::{CORES_MAX, Core, Parts, Post, mailboxes};
 use crate::io::random::random;
 use crate::io::ring::{Doorbells, RingDoor, RingSizes, Waker};
@@ -116,6 +118,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
     let pin = snapshot.cores.pin.clone();
     let spin_us = snapshot.cores.spin_us;
     let published = publisher.build(snapshot, None);
+    let clusters = unknown(&published, &HashMap::new());
     let mut secret = [0; 32];
     random(&mut secret);
     let shared = Arc::new(Shared {
@@ -125,6 +128,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
         tallies: (0..cores).map(|_| CoreTally::default()).collect(),
         clients_max,
         library: library(),
+        clusters: ArcSwap::from_pointee(clusters),
         next_client: AtomicU64::new(1),
         secret,
     });

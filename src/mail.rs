@@ -16,6 +16,7 @@ use crate::admin::report::{Report, Wants};
 use crate::auth::scram::Verifier;
 use crate::config::snapshot::{ClientSecrets, PoolSpec, Snapshot};
 use crate::pool::ledger::{Gate, Ledger};
+use crate::route::cluster::Cluster;
 use crate::session::greeting::{PasswordInUse, Reported, SaltedKeys, report};
 use crate::session::login::Check;
 use crate::session::server::Server;
@@ -183,6 +184,8 @@ pub struct Shared {
     pub library: Arc<Library>,
     /// next number for a client; never given twice
     pub next_client: AtomicU64,
+    /// the databases with shards, by name; another table whenever something about one of them is known
+    pub clusters: ArcSwap<HashMap<String, Arc<Cluster>>>,
     /// identifies this process to nobody but itself: salts for users that do not exist
     pub secret: [u8; 32],
 }

@@ -74,6 +74,8 @@ mod settings;
 mod sharding_hash;
 #[path = "clients/sharding_identity.rs"]
 mod sharding_identity;
+#[path = "clients/shards.rs"]
+mod shards;
 #[path = "clients/shutdown.rs"]
 mod shutdown;
 #[path = "clients/soak.rs"]

@@ -188,6 +188,8 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
         prepared_statements_limit: block.unsigned("prepared_statements_limit").filter(|limit| *limit < NO_LIMIT).unwrap_or(usize::MAX),
         prepared_statements_ttl: block.millis("prepared_statements_ttl").filter(|age| !age.is_zero()).unwrap_or(NEVER),
         prepared_statements_ttl_jitter: limit("prepared_statements_ttl_jitter"),
+        shard_identity: block.words("shard_identity") != Some("unchecked"),
+        shard_local_functions: block.texts("shard_local_functions").into_iter().map(str::to_owned).collect(),
         hygiene_always: block.words("connection_hygiene") == Some("always"),
         unix_socket_dir: block.owned("unix_socket_dir"),
         unix_socket_mode: socket_mode(block, findings),

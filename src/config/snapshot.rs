@@ -112,6 +112,10 @@ pub struct General {
     pub prepared_statements_ttl_jitter: Duration,
     /// every server is reset in front of another client, whatever was seen
     pub hygiene_always: bool,
+    /// servers are asked which shard they are
+    pub shard_identity: bool,
+    /// functions that touch the shard they run on only
+    pub shard_local_functions: Vec<String>,
     /// directory of the Unix socket, and its file mode
     pub unix_socket_dir: Option<String>,
     pub unix_socket_mode: u32,
@@ -165,6 +169,8 @@ impl Default for General {
             prepared_statements_ttl: NEVER,
             prepared_statements_ttl_jitter: seconds(30),
             hygiene_always: false,
+            shard_identity: true,
+            shard_local_functions: Vec::new(),
             unix_socket_dir: None,
             unix_socket_mode: 0o600,
             max_client_conn: usize::MAX,

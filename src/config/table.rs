@@ -144,13 +144,11 @@ pub static SECTIONS: &[Section] = &[
     section("tcp", Shape::Table, "Socket options of client and server connections.", &[table_sections::TCP]),
     section("memory", Shape::Table, "Buffer sizes of PgDog; our buffers have their own bounds.", &[table_sections::MEMORY]),
     section("rewrite", Shape::Table, "Changes to statements on a sharded database.", &[table_sections::REWRITE]),
-    section("sharded_tables", Shape::Array, "Tables whose rows are spread by a key.", &[table_sections::SHARDED_TABLES]).presence(Kind::Needed),
-    section("sharded_tables.mapping", Shape::Nested, "Rules from key values to shards.", &[table_sections::MAPPING]).presence(Kind::Needed),
-    section("sharded_mappings", Shape::Array, "Older form of the mapping rules.", &[table_sections::SHARDED_MAPPINGS]).presence(Kind::Needed),
-    section("sharded_schemas", Shape::Array, "Schemas that live on one shard.", &[table_sections::SHARDED_SCHEMAS]).presence(Kind::Needed).tolerant(),
-    section("omnisharded_tables", Shape::Array, "Tables that every shard holds whole.", &[table_sections::OMNISHARDED])
-        .presence(Kind::Harmless)
-        .tolerant(),
+    section("sharded_tables", Shape::Array, "Tables whose rows are spread by a key.", &[table_sections::SHARDED_TABLES]),
+    section("sharded_tables.mapping", Shape::Nested, "Rules from key values to shards.", &[table_sections::MAPPING]),
+    section("sharded_mappings", Shape::Array, "Older form of the mapping rules.", &[table_sections::SHARDED_MAPPINGS]),
+    section("sharded_schemas", Shape::Array, "Schemas that live on one shard.", &[table_sections::SHARDED_SCHEMAS]).tolerant(),
+    section("omnisharded_tables", Shape::Array, "Tables that every shard holds whole.", &[table_sections::OMNISHARDED]).tolerant(),
     section("multi_tenant", Shape::Table, "Refuses statements that do not name the tenant.", &[table_sections::MULTI_TENANT])
         .presence(Kind::Needed)
         .tolerant(),

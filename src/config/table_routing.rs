@@ -45,13 +45,8 @@ pub(super) static KEYS: &[Setting] = &[
         .env("PGDOG_MIRROR_EXPOSURE"),
     // Shards.
     needed("cross_shard_disabled", Type::Bool, Bool(false), "Refuses statements that need several shards.").env("PGDOG_CROSS_SHARD_DISABLED"),
-    harmless(
-        "shard_identity",
-        Type::Choice(&["checked", "unchecked"]),
-        Text("checked"),
-        "Compares which shard a server is before it is used (ours).",
-    ),
-    harmless("shard_local_functions", Type::Texts, Empty, "Functions that touch their own shard only (ours)."),
+    built("shard_identity", Type::Choice(&["checked", "unchecked"]), Text("checked"), "Compares which shard a server is before it is used (ours)."),
+    built("shard_local_functions", Type::Texts, Empty, "Functions that touch their own shard only (ours)."),
     harmless("system_catalogs", CATALOGS, Text("omnisharded_sticky"), "Which shard answers questions about the catalogs.")
         .env("PGDOG_SYSTEM_CATALOGS"),
     harmless("omnisharded_sticky", Type::Bool, Bool(false), "Keeps a client's reads of tables that all shards hold on one shard."),

@@ -30,7 +30,7 @@ pub(super) static DATABASES: &[Setting] = &[
     built("host", Type::Name, Required, "Address or name of the server."),
     built("port", SERVER_PORT, Int(5_432), "Port of the server."),
     built("role", Type::Choice(&["primary", "replica", "auto"]), Text("primary"), "What the server is.").needs(&["replica", "auto"]),
-    needed("shard", COUNT, Int(0), "Number of the shard, from 0 without gaps."),
+    built("shard", COUNT, Int(0), "Number of the shard, from 0 without gaps."),
     built("database_name", Type::Name, Unset, "Name of the database on the server, if it differs."),
     built("user", Type::Name, Unset, "User on the server, whoever the client is; stronger than the user's own."),
     built("password", Type::Text, Unset, "Its password; stronger than the user's own."),
@@ -128,51 +128,51 @@ pub(super) static REWRITE: &[Setting] = &[
 ];
 
 pub(super) static SHARDED_TABLES: &[Setting] = &[
-    needed("database", Type::Name, Required, "Database that the rule is for."),
-    needed("name", Type::Name, Unset, "Table; unset is every table with the column."),
-    needed("schema", Type::Name, Unset, "Schema of the table."),
-    needed("column", Type::Text, Text(""), "Column with the sharding key."),
-    needed("primary", Type::Bool, Bool(false), "The table that the key belongs to."),
-    needed("data_type", KEY_TYPES, Text("bigint"), "Type of the key."),
-    needed("hasher", HASHERS, Text("postgres"), "Hash of the key."),
+    built("database", Type::Name, Required, "Database that the rule is for."),
+    built("name", Type::Name, Unset, "Table; unset is every table with the column."),
+    built("schema", Type::Name, Unset, "Schema of the table."),
+    built("column", Type::Text, Text(""), "Column with the sharding key."),
+    built("primary", Type::Bool, Bool(false), "The table that the key belongs to."),
+    built("data_type", KEY_TYPES, Text("bigint"), "Type of the key."),
+    built("hasher", HASHERS, Text("postgres"), "Hash of the key."),
     needed("centroids", Type::Any, Empty, "Centres of clusters of vectors."),
     needed("centroids_path", Type::Text, Unset, "File with those centres."),
     needed("centroid_probes", COUNT, Int(0), "How many near centres are asked; 0 is the square root of all."),
-    needed("mapping", Type::Nested("sharded_tables.mapping"), Empty, "Rules from values to shards."),
+    built("mapping", Type::Nested("sharded_tables.mapping"), Empty, "Rules from values to shards."),
     needed("lookup_query", Type::Text, Unset, "SQL that turns a key into another key or a shard."),
     needed("lookup_result", Type::Choice(&["value", "shard"]), Text("value"), "What that SQL gives."),
 ];
 
 pub(super) static MAPPING: &[Setting] = &[
-    needed("shard", COUNT, Required, "Shard that the rule leads to."),
-    needed("values", Type::Any, Empty, "Values of a list."),
-    needed("start", Type::Any, Unset, "First value of a range."),
-    needed("end", Type::Any, Unset, "First value after a range."),
+    built("shard", COUNT, Required, "Shard that the rule leads to."),
+    built("values", Type::Any, Empty, "Values of a list."),
+    built("start", Type::Any, Unset, "First value of a range."),
+    built("end", Type::Any, Unset, "First value after a range."),
 ];
 
 pub(super) static SHARDED_MAPPINGS: &[Setting] = &[
-    needed("database", Type::Name, Required, "Database that the rule is for."),
-    needed("column", Type::Name, Required, "Column with the sharding key."),
-    needed("table", Type::Name, Unset, "Table that the rule is for."),
-    needed("schema", Type::Name, Unset, "Schema of the table."),
-    needed("kind", Type::Choice(&["list", "range", "default"]), Required, "Form of the rule."),
-    needed("start", Type::Any, Unset, "First value of a range."),
-    needed("end", Type::Any, Unset, "First value after a range."),
-    needed("values", Type::Any, Empty, "Values of a list."),
-    needed("shard", COUNT, Required, "Shard that the rule leads to."),
+    built("database", Type::Name, Required, "Database that the rule is for."),
+    built("column", Type::Name, Required, "Column with the sharding key."),
+    built("table", Type::Name, Unset, "Table that the rule is for."),
+    built("schema", Type::Name, Unset, "Schema of the table."),
+    built("kind", Type::Choice(&["list", "range", "default"]), Required, "Form of the rule."),
+    built("start", Type::Any, Unset, "First value of a range."),
+    built("end", Type::Any, Unset, "First value after a range."),
+    built("values", Type::Any, Empty, "Values of a list."),
+    built("shard", COUNT, Required, "Shard that the rule leads to."),
 ];
 
 pub(super) static SHARDED_SCHEMAS: &[Setting] = &[
-    needed("database", Type::Name, Required, "Database that the rule is for."),
-    needed("name", Type::Name, Unset, "Schema; unset is the rule for all others."),
-    needed("shard", COUNT, Int(0), "Shard that holds it."),
-    needed("all", Type::Bool, Bool(false), "Every shard holds it."),
+    built("database", Type::Name, Required, "Database that the rule is for."),
+    built("name", Type::Name, Unset, "Schema; unset is the rule for all others."),
+    built("shard", COUNT, Int(0), "Shard that holds it."),
+    built("all", Type::Bool, Bool(false), "Every shard holds it."),
 ];
 
 pub(super) static OMNISHARDED: &[Setting] = &[
-    harmless("database", Type::Name, Required, "Database that the rule is for."),
-    harmless("tables", Type::Texts, Required, "Tables that every shard holds."),
-    harmless("sticky", Type::Bool, Bool(false), "Keeps a client's reads of them on one shard."),
+    built("database", Type::Name, Required, "Database that the rule is for."),
+    built("tables", Type::Texts, Required, "Tables that every shard holds."),
+    built("sticky", Type::Bool, Bool(false), "Keeps a client's reads of them on one shard."),
 ];
 
 pub(super) static MULTI_TENANT: &[Setting] = &[needed("column", Type::Name, Required, "Column that names the tenant.")];

@@ -22,6 +22,7 @@ fn metrics(databases: usize) -> Metrics {
         tallies: (0..2).map(|_| CoreTally::default()).collect(),
         clients_max: 100,
         library: Arc::default(),
+        clusters: Default::default(),
         next_client: AtomicU64::new(1),
         secret: [7; 32],
     };

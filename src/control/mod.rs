@@ -16,5 +16,6 @@ mod pubsub;
 pub mod query_log;
 mod reload;
 pub mod run;
+pub mod shards;
 mod standing;
 mod watch;

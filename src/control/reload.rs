@@ -19,6 +19,7 @@ use super::cores::Cores;
 use super::inbox::Heard;
 use super::publish::{Texts, load_texts, read_texts};
 use super::run::Control;
+use super::shards::unknown;
 
 /// Who asked for a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +190,10 @@ impl Control {
             logs.reloaded(&before.snapshot.general, &published.snapshot.general);
         }
         let number = published.snapshot.number;
-        self.shared.published.store(Arc::new(published));
+        let published = Arc::new(published);
+        // Before a core can meet a client of a database with shards that it knows nothing of.
+        self.shared.clusters.store(Arc::new(unknown(&published, &self.shared.clusters.load())));
+        self.shared.published.store(published);
         self.shared.version.store(number, Ordering::Release);
         cores.post_all(|| Mail::Published);
         tracing::info!(number, "configuration reloaded by {}", by.name());

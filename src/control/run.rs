@@ -27,6 +27,7 @@ use super::operate::Ordered;
 use super::publish::{Files, Publisher, resolve};
 use super::pubsub::Hubs;
 use super::reload::{By, Reloads};
+use super::shards::Shards;
 use super::standing::Standing;
 use super::watch::watch;
 
@@ -139,6 +140,8 @@ impl Control {
             logs.start();
         }
         self.remember_texts();
+        let mut shards = Shards::default();
+        shards.apply(&self.shared, &cores);
         glommio::spawn_local(watch(self.files.clone(), self.inbox.clone(), self.shared.clone())).detach();
         loop {
             let inbox = self.inbox.clone();
@@ -150,6 +153,7 @@ impl Control {
                 Heard::Loaded(outcome) => {
                     self.loaded(*outcome, &mut cores);
                     hubs.published(clock::wall_ms());
+                    shards.apply(&self.shared, &cores);
                 }
                 Heard::Relisten(scope) => hubs.replace(&scope),
                 Heard::Word(Word::Listen(listen)) => hubs.listen(*listen),

@@ -98,6 +98,7 @@ impl House {
             tallies: vec![Default::default()],
             clients_max: usize::MAX,
             library: Arc::default(),
+            clusters: Default::default(),
             next_client: AtomicU64::new(1),
             secret: [7; 32],
         });

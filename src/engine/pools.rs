@@ -168,6 +168,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// A new snapshot: pools that are gone or smaller lose servers, larger ones look again. Costs what has changed of the pools in use here.
     pub(super) fn take_published(&mut self) {
         let published = self.shared.published.load_full();
+        self.routers.learn(&self.shared);
         if published.snapshot.number == self.version {
             return;
         }

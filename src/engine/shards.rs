@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::io::Door;
-use crate::mail::{Desk, SharedPool};
+use crate::mail::{Desk, Shared};
 use crate::route::request::Refused;
 use crate::route::router::Router;
 use crate::session::shards::{Goes, Shards};
@@ -14,30 +14,43 @@ use crate::wire::server::{ErrorFields, error, ready};
 use super::core::Core;
 use super::guard::guard;
 
-/// The routers of this core, one per database, made anew with each snapshot.
+/// The routers of this core, one per database.
 #[derive(Default)]
 pub struct Routers {
-    version: u64,
     known: HashMap<String, Rc<RefCell<Router>>>,
 }
 
 impl Routers {
-    fn of(&mut self, pool: &SharedPool, version: u64) -> Rc<RefCell<Router>> {
-        if std::mem::replace(&mut self.version, version) != version {
-            self.known.clear();
+    fn of(&mut self, database: &str, shared: &Shared) -> Option<Rc<RefCell<Router>>> {
+        if let Some(router) = self.known.get(database) {
+            return Some(router.clone());
         }
-        let router = || Rc::new(RefCell::new(Router::new(pool.spec.shards)));
-        self.known.entry(pool.spec.database.clone()).or_insert_with(router).clone()
+        let cluster = shared.clusters.load().get(database)?.clone();
+        let router = Rc::new(RefCell::new(Router::new(cluster)));
+        self.known.insert(database.to_owned(), router.clone());
+        Some(router)
+    }
+
+    /// Something has become known about some database.
+    pub(super) fn learn(&mut self, shared: &Shared) {
+        let clusters = shared.clusters.load();
+        self.known.retain(|database, router| match clusters.get(database) {
+            Some(cluster) => {
+                router.borrow_mut().learn(cluster.clone());
+                true
+            }
+            None => false,
+        });
     }
 }
 
 impl<D: Door, K: Desk> Core<D, K> {
     /// A client has joined its pools: its session hears of the shards, if there are some.
     pub(super) fn spread(&mut self, client: u32) {
-        let version = self.version;
         let Some(peer) = self.peers[client as usize].client() else { return };
         let sharded = peer.pool.as_ref().filter(|pool| pool.spec.shards > 1);
-        let shards = sharded.map(|pool| Shards::new(self.routers.of(pool, version), peer.number));
+        let router = sharded.and_then(|pool| Some((self.routers.of(&pool.spec.database, &self.shared)?, pool)));
+        let shards = router.map(|(router, pool)| Shards::new(router, &pool.spec.server_user, peer.number));
         peer.client.spread(shards);
     }
 

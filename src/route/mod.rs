@@ -3,10 +3,13 @@
 //! pg_dog, because what it gives is what PostgreSQL's own `PARTITION BY HASH` gives; a value that cannot be placed is an error, never a guess.
 //! `router` says where a `request` goes. Which values a statement holds is left to `sql`, which servers a shard has to `pool` and `engine`.
 
+mod array;
+pub mod cluster;
 pub mod hash;
 pub mod identity;
 pub mod key;
 pub mod request;
 pub mod router;
+pub mod schema;
 pub mod slots;
 pub mod topology;

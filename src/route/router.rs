@@ -1,41 +1,388 @@
-//! From a request to its shard, for one database on one core.
+//! From a request to its shard, for one database on one core: what its text is planned to need, with the values of this request, under what the
+//! session says by hand.
+//!
+//! Invariant: a request goes to one shard only if every key in it leads there. What leads nowhere, to several shards, or cannot be read is refused
+//! with the reason. Who says most precisely where something goes is obeyed: a comment, then the session, then the keys.
 
-use super::request::{Refused, Where};
-use crate::sql::scan::{CORE, Scan};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::sharded::Home;
+use crate::sql::directive::Directives;
+use crate::sql::literal::Literal;
+use crate::sql::outline::Session;
+use crate::sql::plan::{Any, Key as Wanted, Many, Plan, Refusal, Source, Target};
+use crate::sql::scan::CORE;
+use crate::sql::shapes::Space;
+use crate::sql::texts::{Found, Read, Reading, SHAPES_BYTES, Texts};
 use crate::wire::bind::Values;
+
+use super::array;
+use super::cluster::Cluster;
+use super::key::{self, Format, Key, KeyType, Server};
+use super::request::{Refused, Where};
+use super::schema::{Schema, View};
+use super::slots::Placement;
+use super::topology::Topology;
+
+/// Combinations of settings that plans are kept for; with more of them the cache begins anew.
+const SPACES_MAX: usize = 256;
 
 /// What a session says about the route of its requests, and about how their texts are read.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ByHand<'a> {
+pub struct Says<'a> {
     /// `pgdog.shard`
     pub shard: Option<&'a str>,
     /// `pgdog.sharding_key`
     pub key: Option<&'a str>,
     /// `standard_conforming_strings` is surely on
     pub standard: bool,
+    /// `search_path`, if the session has a word of its own on it
+    pub search_path: Option<&'a str>,
+    /// parameters may have changed in this transaction
+    pub unsure: bool,
 }
+
+/// What a Bind brings.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound<'a> {
+    pub values: Values<'a>,
+    /// OIDs of the parameters' types as the Parse says them, four bytes each; 0 or missing: PostgreSQL decides
+    pub types: &'a [u8],
+}
+
+/// Which settings a plan was made under.
+type Circumstances = (bool, Option<Box<str>>, Box<str>);
 
 /// Routes the requests of one database on one core.
 #[derive(Debug)]
 pub struct Router {
-    shards: u16,
-    scan: Scan,
+    cluster: Arc<Cluster>,
+    texts: Texts,
+    spaces: HashMap<Circumstances, Space>,
+    /// the space looked up last, and what for
+    last: Option<(Circumstances, Space)>,
+    next_space: u64,
 }
 
+/// The verdict on one request.
+type Route = Result<Where, Box<Refused>>;
+
 impl Router {
-    /// For a database of so many shards.
-    pub fn new(shards: u16) -> Router {
-        Router { shards, scan: Scan::default() }
+    /// For a database.
+    pub fn new(cluster: Arc<Cluster>) -> Router {
+        Router { cluster, texts: Texts::new(SHAPES_BYTES), spaces: HashMap::new(), last: None, next_space: 0 }
+    }
+
+    /// What is known of the database now.
+    pub fn learn(&mut self, cluster: Arc<Cluster>) {
+        if cluster.number != self.cluster.number {
+            self.cluster = cluster;
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.spaces.clear();
+        self.last = None;
+        // Numbers are not given again, so that what is left of the cache is never found.
+        self.next_space += 1;
     }
 
     /// How many shards there are.
     pub fn shards(&self) -> u16 {
-        self.shards
+        self.cluster.topology.shards()
     }
 
-    /// Where a text goes; `values` are those of its Bind, if there is one.
-    pub fn route(&mut self, text: &[u8], _values: Option<&Values<'_>>, by_hand: &ByHand<'_>) -> Result<Where, Box<Refused>> {
-        let _ = self.scan.run(text, by_hand.standard, CORE);
-        Ok(Where::Any)
+    /// Where a text goes, executed by `user`; `bound` is what its Bind brings, if there is one.
+    pub fn route(&mut self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>, user: &str) -> Route {
+        let cluster = self.cluster.clone();
+        let schema = cluster.schema()?;
+        if says.unsure && (text.contains(&b'\\') || schema.depends_on_path()) {
+            return Err(Refused::unsupported(
+                "parameters that decide how a statement is read have been changed in this transaction",
+                "Change search_path and standard_conforming_strings before the transaction.",
+            ));
+        }
+        let space = self.space(says, user);
+        let view = View { schema, topology: &cluster.topology, search_path: says.search_path, user, listed: &cluster.listed };
+        let reading = Reading { standard: says.standard, space, limits: CORE };
+        let read = match self.texts.read(text, reading, &view) {
+            Found::Plans(read) => read,
+            Found::Beyond(size) => return by_hand(&cluster, says, schema).unwrap_or_else(|| Err(too_large(size.bytes))),
+            Found::Foreign => return by_hand(&cluster, says, schema).unwrap_or_else(|| Err(foreign())),
+        };
+        let ground = Ground { cluster: &cluster, schema, text, literals: read.literals, bound };
+        if let Some(route) = said(&ground, read.directives) {
+            return route;
+        }
+        if let Some(route) = by_hand(&cluster, says, schema) {
+            return route;
+        }
+        combined(&ground, &read)
+    }
+
+    fn space(&mut self, says: &Says<'_>, user: &str) -> Space {
+        if let Some(((standard, path, known), space)) = &self.last
+            && *standard == says.standard
+            && path.as_deref() == says.search_path
+            && **known == *user
+        {
+            return *space;
+        }
+        if self.spaces.len() >= SPACES_MAX {
+            self.forget();
+        }
+        let circumstances: Circumstances = (says.standard, says.search_path.map(Into::into), user.into());
+        let next = &mut self.next_space;
+        let space = *self.spaces.entry(circumstances.clone()).or_insert_with(|| {
+            *next += 1;
+            Space(*next)
+        });
+        self.last = Some((circumstances, space));
+        space
     }
 }
+
+/// All that a plan's keys are looked up in.
+struct Ground<'a> {
+    cluster: &'a Cluster,
+    schema: &'a Schema,
+    text: &'a [u8],
+    literals: &'a [Literal],
+    bound: Option<&'a Bound<'a>>,
+}
+
+/// What the comments say.
+fn said(ground: &Ground<'_>, directives: &Directives) -> Option<Route> {
+    if directives.broken {
+        let message = "a pgdog_ comment cannot be read";
+        return Some(Err(refused("22023", message, "Write it as /* pgdog_shard: 0 */ or /* pgdog_sharding_key: \"value\" */.")));
+    }
+    if let Some(shard) = directives.shard {
+        return Some(numbered(&ground.cluster.topology, u64::from(shard)));
+    }
+    let key = ground.text.get(directives.key.clone()?)?;
+    Some(by_key(&ground.cluster.topology, key, ground.schema))
+}
+
+/// What the session says.
+fn by_hand(cluster: &Cluster, says: &Says<'_>, schema: &Schema) -> Option<Route> {
+    match (says.shard, says.key) {
+        (Some(shard), _) => Some(match shard.trim().parse() {
+            Ok(shard) => numbered(&cluster.topology, shard),
+            Err(_) => {
+                Err(refused("22023", format!("pgdog.shard is \"{shard}\", which is no number of a shard"), "SET pgdog.shard TO 0, or RESET it."))
+            }
+        }),
+        (None, Some(key)) => Some(by_key(&cluster.topology, key.as_bytes(), schema)),
+        (None, None) => None,
+    }
+}
+
+fn numbered(topology: &Topology, shard: u64) -> Route {
+    match u16::try_from(shard) {
+        Ok(number) if number < topology.shards() => Ok(Where::One(number)),
+        _ => {
+            let message = format!("there is no shard {shard}: database \"{}\" has {} of them, from 0 on", topology.database(), topology.shards());
+            Err(refused("22023", message, "SHOW SHARDS in the admin database lists them."))
+        }
+    }
+}
+
+/// A key that is given by hand: the name of a schema that has a shard, else a value of the one way in which keys find their shards.
+fn by_key(topology: &Topology, value: &[u8], schema: &Schema) -> Route {
+    if let Some(Home::Shard(shard)) = std::str::from_utf8(value).ok().and_then(|name| topology.home(name)) {
+        return Ok(Where::One(shard));
+    }
+    let Some(first) = topology.rules().first() else {
+        return Err(refused("22023", "there is no sharding function for a key", "Add [[sharded_tables]], or name the shard."));
+    };
+    if (0..topology.rules().len()).any(|rule| topology.group(rule) != 0) {
+        return Err(refused("22023", "config has more than one sharding function", "Name the shard instead: pgdog_shard, pgdog.shard."));
+    }
+    let key = key::parse(first.key_type, Format::Text(Server::of(schema.major)), Some(value));
+    match key {
+        Ok(key) => placed(&first.placement, key),
+        Err(error) => Err(refused(error.sqlstate(), error.message(value), "Give a value of the sharding key's type.")),
+    }
+}
+
+fn placed(placement: &Placement, key: Option<Key<'_>>) -> Route {
+    placement.shard(key).map(Where::One).ok_or_else(|| {
+        refused("22023", "no rule leads from this sharding key to a shard", "Add a rule for it, or a default, to the mapping of [[sharded_tables]].")
+    })
+}
+
+/// The one place where all statements of a text go.
+fn combined(ground: &Ground<'_>, read: &Read<'_>) -> Route {
+    let mut all = Where::Any;
+    for plan in read.plans.iter() {
+        all = both(all, planned(ground, plan)?, "the statements of this query")?;
+    }
+    Ok(all)
+}
+
+fn both(left: Where, right: Where, what: &str) -> Route {
+    match (left, right) {
+        (Where::Any, other) | (other, Where::Any) => Ok(other),
+        (Where::One(left), Where::One(right)) if left == right => Ok(Where::One(left)),
+        (Where::One(left), Where::One(right)) => Err(Refused::unsupported(
+            format!("{what} go to several shards ({left} and {right}), which is not built yet"),
+            "Send one statement for each shard.",
+        )),
+    }
+}
+
+fn planned(ground: &Ground<'_>, plan: &Plan) -> Route {
+    let several = |what: &str| Err(Refused::unsupported(format!("{what}, which is not built yet"), "Name a shard: /* pgdog_shard: 0 */."));
+    match &plan.target {
+        Target::OneKey(key) => keyed(ground, std::slice::from_ref(key), None),
+        Target::Keys { keys, many: Many::Union } => keyed(ground, keys, None),
+        Target::Keys { keys, many: Many::Refused(refusal) } => keyed(ground, keys, Some(refusal)),
+        Target::Rows(keys) => keyed(ground, keys, None),
+        Target::AnyShard(Any::Either | Any::Sticky) => Ok(Where::Any),
+        Target::AnyShard(Any::First) => Ok(Where::One(0)),
+        Target::Shard(shard) => numbered(&ground.cluster.topology, u64::from(*shard)),
+        // A notification reaches who listens on its own shard.
+        Target::Session(Session::Listen | Session::Notify) => Ok(Where::One(0)),
+        Target::Session(Session::Set) => setting(ground),
+        Target::Session(_) => Ok(Where::Any),
+        Target::AllShards => several("the statement goes to all shards"),
+        Target::AllWrite => several("the statement changes something on every shard"),
+        Target::CopyRows { .. } => several("COPY splits its rows over shards"),
+        Target::Refused(refusal) => Err(from_plan(refusal)),
+    }
+}
+
+/// SET and RESET: one of our own parameters decides already about the transaction that it stands in.
+fn setting(ground: &Ground<'_>) -> Route {
+    let text = String::from_utf8_lossy(ground.text).to_ascii_lowercase();
+    let value = ground.literals.last().map(|literal| {
+        let mut spare = Vec::new();
+        let number = literal.integer(ground.text).map(|number| number.to_string().into_bytes());
+        number.or_else(|| literal.string(ground.text, &mut spare).map(<[u8]>::to_vec)).unwrap_or_default()
+    });
+    match value {
+        Some(value) if text.contains("pgdog.shard ") || text.contains("pgdog.shard=") => match String::from_utf8_lossy(&value).parse() {
+            Ok(shard) => numbered(&ground.cluster.topology, shard),
+            Err(_) => Err(refused("22023", "pgdog.shard has to be the number of a shard", "SET pgdog.shard TO 0.")),
+        },
+        Some(value) if text.contains("pgdog.sharding_key") => by_key(&ground.cluster.topology, &value, ground.schema),
+        _ => Ok(Where::Any),
+    }
+}
+
+/// The one shard of all keys.
+fn keyed(ground: &Ground<'_>, keys: &[Wanted], refusal: Option<&Refusal>) -> Route {
+    let mut all = Where::Any;
+    for wanted in keys {
+        let Some(rule) = ground.cluster.topology.rules().get(wanted.rule as usize) else {
+            return Err(refused("XX000", "a plan names a rule that is not there", "This is a bug of pg_dog; please report it."));
+        };
+        let mut each = |value: Option<Key<'_>>| -> Result<(), Box<Refused>> {
+            if let (Some(Key::Text(text)), Some(limit)) = (value, ground.schema.limit(wanted.rule as usize))
+                && text.iter().filter(|byte| **byte & 0xc0 != 0x80).count() > limit
+            {
+                return Err(refused("22001", format!("value too long for the sharding key: it has more than {limit} characters"), "Shorten it."));
+            }
+            let one = placed(&rule.placement, value)?;
+            all = both(all, one, "the keys of this statement").map_err(|several| refusal.map_or(several, from_plan))?;
+            Ok(())
+        };
+        value_of(ground, wanted, rule.key_type, &mut each)?;
+    }
+    Ok(all)
+}
+
+/// Calls `each` for the values of a key. A parameter that is not there is nobody's key: the server says so.
+fn value_of(
+    ground: &Ground<'_>,
+    wanted: &Wanted,
+    key_type: KeyType,
+    each: &mut dyn FnMut(Option<Key<'_>>) -> Result<(), Box<Refused>>,
+) -> Result<(), Box<Refused>> {
+    let text = Format::Text(Server::of(ground.schema.major));
+    let mut one = |format: Format, bytes: Option<&[u8]>| match key::parse(key_type, format, bytes) {
+        Ok(key) => each(key),
+        Err(error) => Err(refused(error.sqlstate(), error.message(bytes.unwrap_or_default()), "Give a value of the sharding key's type.")),
+    };
+    let mut spare = Vec::new();
+    let (format, bytes) = match &wanted.source {
+        Source::Null => return each(None),
+        Source::Constant(value) => (text, Some(value.as_bytes())),
+        Source::Literal { number, negative } => {
+            let Some(literal) = ground.literals.get(*number as usize) else { return Err(unread()) };
+            if let Some(number) = literal.integer(ground.text) {
+                if key_type == KeyType::Uuid || key_type == KeyType::Text {
+                    return Err(unread());
+                }
+                return each(Some(Key::Int(if *negative { number.wrapping_neg() } else { number })));
+            }
+            (text, Some(literal.string(ground.text, &mut spare).ok_or_else(unread)?))
+        }
+        Source::Parameter(number) => {
+            let Some(bound) = ground.bound else { return Ok(()) };
+            let Some(value) = bound.values.get(*number as usize) else { return Ok(()) };
+            if !fits(key_type, wanted.array, declared(bound.types, *number as usize)) {
+                return Err(refused("42804", format!("parameter ${number} is not declared as a value of the sharding key's type"), "Declare it so."));
+            }
+            (if value.binary { Format::Binary } else { text }, value.bytes)
+        }
+    };
+    match (wanted.array, bytes) {
+        (false, bytes) => one(format, bytes),
+        // No row has a key that is one of nothing.
+        (true, None) => Ok(()),
+        (true, Some(bytes)) => array::elements(bytes, format == Format::Binary, &mut |element| match element {
+            // Nothing equals NULL.
+            None => Ok(()),
+            some => one(format, some),
+        })
+        .map_err(|error| error.unwrap_or_else(unread)),
+    }
+}
+
+/// The type that a Parse says for a parameter, 0 if it says none.
+fn declared(types: &[u8], number: usize) -> u32 {
+    let at = number.saturating_sub(1) * 4;
+    types.get(at..at + 4).map_or(0, |oid| u32::from_be_bytes([oid[0], oid[1], oid[2], oid[3]]))
+}
+
+/// Whether a parameter of this type is read as a key (`src/include/catalog/pg_type.dat`). A text goes for a text only.
+fn fits(key_type: KeyType, array: bool, oid: u32) -> bool {
+    match (key_type, array) {
+        (_, _) if oid == 0 => true,
+        (KeyType::Int2 | KeyType::Int4 | KeyType::Int8, false) => matches!(oid, 20 | 21 | 23),
+        (KeyType::Int2 | KeyType::Int4 | KeyType::Int8, true) => matches!(oid, 1005 | 1007 | 1016),
+        (KeyType::Uuid, false) => oid == 2950,
+        (KeyType::Uuid, true) => oid == 2951,
+        (KeyType::Text | KeyType::Bpchar, false) => matches!(oid, 25 | 1043 | 705),
+        (KeyType::Text | KeyType::Bpchar, true) => matches!(oid, 1009 | 1015),
+    }
+}
+
+fn refused(code: &'static str, message: impl Into<String>, hint: &'static str) -> Box<Refused> {
+    Box::new(Refused { code, message: message.into(), detail: None, hint: Some(hint) })
+}
+
+fn from_plan(refusal: &Refusal) -> Box<Refused> {
+    let hint = Some(refusal.hint).filter(|hint| !hint.is_empty());
+    Box::new(Refused { code: refusal.state, message: refusal.reason.clone(), detail: None, hint })
+}
+
+fn unread() -> Box<Refused> {
+    Refused::unsupported("the value of the sharding key cannot be read from this statement", "Write it as a plain literal or a parameter.")
+}
+
+fn too_large(bytes: usize) -> Box<Refused> {
+    refused("54001", format!("a statement of {bytes} bytes, or so deeply nested, is too large to find its shard"), "Split it, or SET pgdog.shard.")
+}
+
+fn foreign() -> Box<Refused> {
+    Refused::unsupported("a statement that is not UTF-8 has no route", "Use client_encoding = UTF8, or SET pgdog.shard.")
+}
+
+#[cfg(test)]
+#[path = "router_tests.rs"]
+mod tests;

@@ -100,7 +100,7 @@ fn counted(shards: usize) -> Result<u16, SlotsError> {
 }
 
 /// How the keys of one table find their shard.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement {
     Hash(Hasher, Slots),
     Rules(Arc<Mapping>),

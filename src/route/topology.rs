@@ -107,6 +107,12 @@ impl Topology {
         &self.rules
     }
 
+    /// The first rule that puts equal keys on the same shards as this one does.
+    pub fn group(&self, rule: usize) -> usize {
+        let alike = |other: &Sharding, this: &Sharding| other.key_type == this.key_type && other.placement == this.placement;
+        self.rules.iter().position(|other| alike(other, &self.rules[rule])).unwrap_or(rule)
+    }
+
     /// What the shards remember of the rules.
     pub fn facts(&self) -> &Facts {
         &self.facts

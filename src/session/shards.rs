@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::route::request::{Refused, Where};
-use crate::route::router::{ByHand, Router};
+use crate::route::router::{Bound, Router, Says};
 use crate::wire::bind::Values;
 use crate::wire::client::Peek;
 use crate::wire::client::{bind_names, statement_of};
@@ -25,13 +25,15 @@ const ROUTED_MAX: usize = 16 << 20;
 #[derive(Debug)]
 pub struct Shards {
     router: Rc<RefCell<Router>>,
+    /// as which its statements are executed
+    user: Box<str>,
     /// where those of its requests go that any shard can answer
     home: u16,
     /// the shard of the server at hand
     at: u16,
     /// so many of the next Query and Bind messages have been routed, and go there
     routed: usize,
-    /// the text of the unnamed statement, if its Parse is part of the batch at hand
+    /// the unnamed statement (text, zero byte, types), if its Parse is part of the batch at hand
     parsed: Option<Vec<u8>>,
 }
 
@@ -60,15 +62,15 @@ type Route = Result<Option<Where>, Box<Refused>>;
 
 impl Shards {
     /// For a client of this number, which spreads what any shard can answer.
-    pub fn new(router: Rc<RefCell<Router>>, number: u64) -> Shards {
+    pub fn new(router: Rc<RefCell<Router>>, user: &str, number: u64) -> Shards {
         let shards = u64::from(router.borrow().shards().max(1));
         // Below a u16.
         let home = (number % shards) as u16;
-        Shards { router, home, at: home, routed: 0, parsed: None }
+        Shards { router, user: user.into(), home, at: home, routed: 0, parsed: None }
     }
 
-    fn route(&self, text: &[u8], values: Option<&Values<'_>>, by_hand: &ByHand<'_>) -> Route {
-        self.router.borrow_mut().route(text, values, by_hand).map(Some)
+    fn route(&self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>) -> Route {
+        self.router.borrow_mut().route(text, bound, says, &self.user).map(Some)
     }
 }
 
@@ -80,7 +82,7 @@ impl Client {
 
     /// Where the request at the start of `bytes` goes, no server being at hand.
     pub fn goes(&mut self, bytes: &[u8]) -> Goes {
-        let Some(mut shards) = self.shards.take() else { return Goes::To(0) };
+        let Some(mut shards) = self.shards.take() else { return Goes::Refused(nothing_known()) };
         shards.parsed = None;
         let goes = match self.look_ahead(&mut shards, bytes, None) {
             Ahead::Any => Goes::To(shards.home),
@@ -118,7 +120,7 @@ impl Client {
             }
             let Some(body) = bytes[at..].get(HEADER..header.total()) else { return Ahead::More(at + header.total()) };
             let route = match header.kind {
-                b'Q' => shards.route(text_of_query(body), None, &self.by_hand(link)),
+                b'Q' => shards.route(text_of_query(body), None, &self.says(link)),
                 b'P' => {
                     parsed.extend(parse_names(body));
                     Ok(None)
@@ -152,21 +154,32 @@ impl Client {
     fn route_of_bind(&self, shards: &Shards, body: &[u8], parsed: &[(&[u8], &[u8])], link: Option<&Exchange>) -> Route {
         let Some((portal, name)) = bind_names(body) else { return Ok(None) };
         let Some(values) = Values::read(&body[portal.len() + name.len() + 2..]) else { return Ok(None) };
-        let here = parsed.iter().rev().find(|(known, _)| *known == name).map(|(_, text)| *text);
-        let text = match here.or_else(|| self.text_of_name(name)) {
-            None if name.is_empty() => match self.unnamed.text(link) {
-                Ok(text) => text,
+        let here = parsed.iter().rev().find(|(known, _)| *known == name).map(|(_, rest)| *rest);
+        let prepared = || self.names.as_ref()?.get(name).map(|entry| &*entry.statement.rest);
+        let rest = match here.or_else(prepared) {
+            None if name.is_empty() => match self.unnamed.rest(link) {
+                Ok(rest) => rest,
                 Err(()) => return Err(forgotten()),
             },
-            text => text,
+            rest => rest,
         };
-        text.map_or(Ok(None), |text| shards.route(text, Some(&values), &self.by_hand(link)))
+        let Some(rest) = rest else { return Ok(None) };
+        let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
+        // Behind the text and the number of types.
+        let bound = Bound { values, types: rest.get(end + 3..).unwrap_or_default() };
+        shards.route(&rest[..end], Some(&bound), &self.says(link))
     }
 
-    /// What the session's parameters say about its route.
-    fn by_hand(&self, link: Option<&Exchange>) -> ByHand<'_> {
-        let standard = self.profile.get("standard_conforming_strings") != Some("off") && !link.is_some_and(|link| link.suspicion.parameters());
-        ByHand { shard: self.profile.get("pgdog.shard"), key: self.profile.get("pgdog.sharding_key"), standard }
+    /// What the session's parameters say about its route, and how its texts are read.
+    fn says(&self, link: Option<&Exchange>) -> Says<'_> {
+        let said = |name| self.profile.get(name);
+        Says {
+            shard: said("pgdog.shard"),
+            key: said("pgdog.sharding_key"),
+            standard: said("standard_conforming_strings") != Some("off"),
+            search_path: said("search_path"),
+            unsure: link.is_some_and(|link| link.suspicion.parameters()),
+        }
     }
 
     /// Whether a message is for another shard than that of the server at hand, and why it cannot go there. None: it is for this one.
@@ -257,6 +270,10 @@ fn leaves(shards: &mut Shards, shard: u16, link: &Exchange) -> Result<Option<Box
     }
 }
 
+fn nothing_known() -> Box<Refused> {
+    Refused::unsupported("nothing is known of the shards of this database", "Look at the log of pg_dog.")
+}
+
 fn text_of_query(body: &[u8]) -> &[u8] {
     body.strip_suffix(b"\0").unwrap_or(body)
 }
@@ -268,8 +285,9 @@ fn forgotten() -> Box<Refused> {
     )
 }
 
+/// A Parse's name, and what stands behind it.
 fn parse_names(body: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut parts = body.splitn(3, |byte| *byte == 0);
+    let mut parts = body.splitn(2, |byte| *byte == 0);
     Some((parts.next()?, parts.next()?))
 }
 

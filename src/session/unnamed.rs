@@ -162,16 +162,15 @@ impl Unnamed {
         }
     }
 
-    /// The text that the client has now; nothing may be outstanding. Err: it has one that is not known here any more.
-    pub fn text(&self, link: Option<&Exchange>) -> Result<Option<&[u8]>, ()> {
+    /// The statement that the client has now (text, zero byte, types); nothing may be outstanding. Err: it has one that is not known here any more.
+    pub fn rest(&self, link: Option<&Exchange>) -> Result<Option<&[u8]>, ()> {
         let tag = link.filter(|link| link.has_changed()).map_or(self.tag, |link| link.theirs);
         if tag == 0 {
             return Ok(None);
         }
         let version = self.versions.iter().find(|version| version.tag == tag).ok_or(())?;
         // Behind the header and the empty name.
-        let text = version.parse.get(HEADER + 1..).ok_or(())?;
-        text.split(|byte| *byte == 0).next().map(Some).ok_or(())
+        version.parse.get(HEADER + 1..).map(Some).ok_or(())
     }
 
     fn is_foreign(&self, link: &Exchange) -> bool {

@@ -129,6 +129,7 @@ impl Proxy {
             tallies: (0..setup.cores).map(|_| Default::default()).collect(),
             clients_max: usize::MAX,
             library: Arc::default(),
+            clusters: Default::default(),
             next_client: AtomicU64::new(1),
             secret: [7; 32],
         });

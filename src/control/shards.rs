@@ -1,0 +1,277 @@
+//! Databases with shards, as the control core sees them: each is asked who its shards are and what its tables look like, at the start and after every
+//! reload; what comes of it is published, and until then nothing is routed there.
+//!
+//! Invariant: a database whose shards are not who they should be gets no traffic, and the reason names both sides. Asking goes on until it is
+//! answered: a server that is down now may be right later.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use glommio::Task;
+use glommio::timer::Timer;
+
+use crate::config::sharded::Sharded;
+use crate::config::snapshot::Snapshot;
+use crate::io::random::random;
+use crate::mail::{Mail, Published, Shared, SharedPool};
+use crate::route::cluster::{Cluster, State};
+use crate::route::identity::{self, Found, IdentityError, Place, READ, Step, UNDO};
+use crate::route::schema::{COLUMNS, FUNCTIONS, SETTINGS, Schema};
+use crate::route::slots::SlotsError;
+use crate::route::topology::Topology;
+
+use super::cores::Cores;
+use super::line::{Failure, LoggedIn, log_in, within};
+
+/// Name of the connections in pg_stat_activity.
+const NAME: &str = "pg_dog shards";
+/// Pause before shards that could not be asked, or were not right, are asked again: at first, and at most; each is twice the last.
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Steps of a cluster's beginning, at most: every shard has its identity written once, or loses a race for it.
+const STEPS_PER_SHARD: usize = 4;
+
+/// Numbers clusters over the whole process.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// The databases with shards that are being looked after.
+#[derive(Default)]
+pub struct Shards {
+    /// of the configuration they are of
+    number: u64,
+    /// dropped with its database
+    tasks: HashMap<String, Task<()>>,
+}
+
+/// Every database with shards of a configuration, of which nothing is known yet; a database whose rules are the same keeps what is known of it.
+pub fn unknown(published: &Published, before: &HashMap<String, Arc<Cluster>>) -> HashMap<String, Arc<Cluster>> {
+    let snapshot = &published.snapshot;
+    let sharded = snapshot.sharded.iter().filter(|sharded| sharded.shards > 1);
+    let cluster = |sharded: &Sharded| {
+        let state = match Topology::first(sharded) {
+            Ok(topology) => return Some((sharded.database.clone(), asking(topology, snapshot, before.get(&sharded.database)))),
+            Err(error @ (SlotsError::Shards { .. } | SlotsError::Length { .. } | SlotsError::NoShard { .. })) => error,
+        };
+        tracing::error!(database = sharded.database, "no map of keys: {state}");
+        None
+    };
+    sharded.filter_map(cluster).collect()
+}
+
+fn asking(topology: Topology, snapshot: &Snapshot, before: Option<&Arc<Cluster>>) -> Arc<Cluster> {
+    let listed = snapshot.general.shard_local_functions.clone();
+    if let Some(before) = before
+        && before.listed == listed
+        && before.topology.facts() == topology.facts()
+        && before.topology.shards() == topology.shards()
+    {
+        return before.clone();
+    }
+    Arc::new(Cluster { topology, state: State::Asking, listed, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+}
+
+impl Shards {
+    /// A configuration is in use: its databases are asked anew.
+    pub fn apply(&mut self, shared: &Arc<Shared>, cores: &Cores) {
+        let published = shared.published.load_full();
+        if std::mem::replace(&mut self.number, published.snapshot.number) == published.snapshot.number {
+            return;
+        }
+        self.tasks.clear();
+        for sharded in published.snapshot.sharded.iter().filter(|sharded| sharded.shards > 1) {
+            let cores = Rc::new(RefCell::new(cores.clone()));
+            let job = Job { sharded: sharded.clone(), published: published.clone(), shared: shared.clone(), cores };
+            self.tasks.insert(sharded.database.clone(), glommio::spawn_local(job.run()));
+        }
+    }
+}
+
+/// One database.
+struct Job {
+    sharded: Sharded,
+    published: Arc<Published>,
+    shared: Arc<Shared>,
+    cores: Rc<RefCell<Cores>>,
+}
+
+/// Why a database is not known.
+struct Trouble(String);
+
+impl From<IdentityError> for Trouble {
+    fn from(error: IdentityError) -> Trouble {
+        Trouble(error.to_string())
+    }
+}
+
+/// A connection to each shard, and how each is called in messages.
+struct Asked {
+    lines: Vec<LoggedIn>,
+    places: Vec<String>,
+    found: Vec<Found>,
+}
+
+impl Job {
+    async fn run(self) {
+        let (mut pause, mut told) = (PAUSE, None);
+        loop {
+            match self.ask().await {
+                Ok(cluster) => {
+                    self.say(&cluster);
+                    return self.publish(cluster);
+                }
+                Err(Trouble(why)) => {
+                    if told.as_ref() != Some(&why) {
+                        tracing::error!(database = self.sharded.database, "the shards get no traffic: {why}");
+                        self.wrong(&why);
+                        told = Some(why);
+                    }
+                }
+            }
+            Timer::new(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    fn say(&self, cluster: &Cluster) {
+        let State::Known(schema) = &cluster.state else { return };
+        let database = &self.sharded.database;
+        let (tables, sharded) = schema.count(&cluster.topology);
+        tracing::info!(database, shards = self.sharded.shards, tables, sharded, "the shards are who they should be");
+        for complaint in schema.complaints(&cluster.topology) {
+            tracing::warn!(database, "statements on this table are refused: {complaint}");
+        }
+    }
+
+    fn wrong(&self, why: &str) {
+        let Ok(topology) = Topology::first(&self.sharded) else { return };
+        let listed = self.published.snapshot.general.shard_local_functions.clone();
+        self.publish(Cluster { topology, state: State::Wrong(why.to_owned()), listed, number: NEXT.fetch_add(1, Ordering::Relaxed) });
+    }
+
+    fn publish(&self, cluster: Cluster) {
+        let mut clusters = (**self.shared.clusters.load()).clone();
+        clusters.insert(self.sharded.database.clone(), Arc::new(cluster));
+        self.shared.clusters.store(Arc::new(clusters));
+        self.cores.borrow_mut().post_all(|| Mail::Published);
+    }
+
+    async fn ask(&self) -> Result<Cluster, Trouble> {
+        let topology = Topology::first(&self.sharded).map_err(|error| Trouble(error.to_string()))?;
+        let mut asked = self.connect().await?;
+        let checked = self.published.snapshot.general.shard_identity;
+        if checked {
+            self.identify(&mut asked, &topology).await?;
+        }
+        let first = &mut asked.lines[0];
+        let columns = self.question(first, COLUMNS).await?;
+        let functions = self.question(first, FUNCTIONS).await?;
+        let settings = self.question(first, SETTINGS).await?;
+        let schema = Schema::read(&columns, &functions, &settings).map_err(|error| Trouble(format!("{}: {error}", asked.places[0])))?;
+        for line in asked.lines {
+            line.leave().await;
+        }
+        let listed = self.published.snapshot.general.shard_local_functions.clone();
+        let state = State::Known(schema.fitted(&topology));
+        Ok(Cluster { topology, state, listed, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// The pools of one user, who can log in everywhere: one with a password for the server, if there is one.
+    fn pools(&self) -> Vec<Arc<SharedPool>> {
+        let of_database = |pool: &&Arc<SharedPool>| pool.spec.database == self.sharded.database && pool.spec.shard == 0;
+        let firsts: Vec<&Arc<SharedPool>> = self.published.pools.iter().filter(of_database).collect();
+        let best = firsts.iter().find(|pool| !pool.spec.server_passwords.is_empty()).or(firsts.first());
+        best.map(|pool| self.published.shards(pool).to_vec()).unwrap_or_default()
+    }
+
+    async fn connect(&self) -> Result<Asked, Trouble> {
+        let pools = self.pools();
+        if pools.is_empty() {
+            return Err(Trouble(format!("database \"{}\" has no user, as whom its shards could be asked", self.sharded.database)));
+        }
+        let mut asked = Asked { lines: Vec::new(), places: Vec::new(), found: Vec::new() };
+        for pool in &pools {
+            let spec = &pool.spec;
+            let place = format!("shard {} of \"{}\" ({}:{}/{})", spec.shard, spec.database, spec.host, spec.port, spec.server_database);
+            let limit = self.published.snapshot.general.connect_timeout;
+            let line = within(limit, log_in(pool, &self.published.snapshot, NAME, None)).await;
+            match line {
+                Some(Ok(line)) => asked.lines.push(line),
+                Some(Err(failure)) => return Err(Trouble(format!("{place}: {}", failure.message))),
+                None => return Err(Trouble(format!("{place}: the server did not answer within connect_timeout"))),
+            }
+            asked.places.push(place);
+        }
+        Ok(asked)
+    }
+
+    async fn question(&self, line: &mut LoggedIn, sql: &str) -> Result<super::line::Rows, Trouble> {
+        self.answer(line, sql).await.map_err(|failure| Trouble(failure.message))
+    }
+
+    async fn answer(&self, line: &mut LoggedIn, sql: &str) -> Result<super::line::Rows, Failure> {
+        let limit = self.published.snapshot.general.healthcheck_timeout;
+        let late = || Failure::new("08006", "a shard does not answer within healthcheck_timeout");
+        within(limit, line.ask(sql)).await.unwrap_or_else(|| Err(late()))
+    }
+
+    /// Who the shards say they are; those who have not been told yet are told.
+    async fn identify(&self, asked: &mut Asked, topology: &Topology) -> Result<(), Trouble> {
+        for shard in 0..asked.lines.len() {
+            let found = self.read(asked, shard).await?;
+            asked.found.push(found);
+        }
+        let mut fresh = [0; 16];
+        random(&mut fresh);
+        for _ in 0..STEPS_PER_SHARD * asked.lines.len() {
+            let names = asked.places.clone();
+            let place = |(shard, place): (usize, &'_ String)| (shard as u16, place.clone());
+            let named: Vec<(u16, String)> = names.iter().enumerate().map(place).collect();
+            let places: Vec<Place<'_>> = named.iter().map(|(shard, place)| Place { shard: *shard, place }).collect();
+            match identity::next(&places, topology, fresh, &asked.found)? {
+                Step::Ready { .. } => {
+                    self.remark(asked, &places);
+                    return Ok(());
+                }
+                Step::Run { shard, sql } => {
+                    let at = usize::from(shard);
+                    if let Err(failure) = self.answer(&mut asked.lines[at], &sql).await {
+                        let _ = self.answer(&mut asked.lines[at], UNDO).await;
+                        // Another proxy may have been faster: what it wrote is read below. No right is no race.
+                        if failure.code == "42501" {
+                            identity::refusal(places[at], &failure.code, &failure.message)?;
+                        }
+                    }
+                    asked.found[at] = self.read(asked, at).await?;
+                }
+            }
+        }
+        Err(Trouble("other proxies write into schema dog all the time; see their logs".to_owned()))
+    }
+
+    fn remark(&self, asked: &Asked, places: &[Place<'_>]) {
+        let pools = self.published.pools.iter().filter(|pool| pool.spec.database == self.sharded.database);
+        let users: BTreeSet<&str> = pools.map(|pool| pool.spec.server_user.as_str()).collect();
+        for (place, found) in places.iter().zip(&asked.found) {
+            let Found::Identity(identity) = found else { continue };
+            if let Some(remark) = identity::owner_remark(*place, identity, &users) {
+                tracing::warn!(database = self.sharded.database, "{remark}");
+            }
+        }
+    }
+
+    async fn read(&self, asked: &mut Asked, shard: usize) -> Result<Found, Trouble> {
+        let place = asked.places[shard].clone();
+        let place = Place { shard: shard as u16, place: &place };
+        match self.answer(&mut asked.lines[shard], READ).await {
+            Ok(rows) => {
+                let row = rows.first().map(|row| row.iter().map(Option::as_deref).collect::<Vec<_>>()).unwrap_or_default();
+                Ok(identity::read(place, &row)?)
+            }
+            Err(failure) => Ok(identity::refusal(place, &failure.code, &failure.message)?),
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! One database over three shards, as a client sees it: every statement with a key goes to its shard, whatever way it comes; what has no way is
+//! refused and changes nothing; a cluster that is not what it should be gets no traffic.
+
+use super::support::raw::{self, bind, describe, execute, frame, parse, query, sync};
+use super::support::{Dog, Login, Postgres, Raw, SOON, Version, config, users, wait_until};
+use crate::on_both;
+
+on_both!(
+    every_row_is_where_its_key_is,
+    the_answer_is_that_of_one_database,
+    a_transaction_has_one_shard,
+    by_hand,
+    what_has_no_way_is_refused_and_changes_nothing,
+    swapped_servers_get_no_traffic,
+    a_server_that_comes_later,
+    statements_of_a_pipeline_find_their_shards,
+);
+
+const SHARDS: usize = 3;
+const TABLES: &str = "CREATE TABLE users (id bigint PRIMARY KEY, name text);
+CREATE TABLE words (id bigint, key text, PRIMARY KEY (key, id));
+CREATE TABLE things (id uuid PRIMARY KEY, name text);
+CREATE TABLE kinds (id int PRIMARY KEY, name text);
+INSERT INTO kinds VALUES (1, 'text'), (2, 'picture');
+CREATE TABLE by_number (id bigint) PARTITION BY HASH (id);
+CREATE TABLE by_word (id text) PARTITION BY HASH (id);
+CREATE TABLE by_thing (id uuid) PARTITION BY HASH (id);";
+const RULES: &str = "[[sharded_tables]]\ndatabase = \"app\"\nname = \"users\"\ncolumn = \"id\"\n\
+    [[sharded_tables]]\ndatabase = \"app\"\nname = \"words\"\ncolumn = \"key\"\ndata_type = \"varchar\"\n\
+    [[sharded_tables]]\ndatabase = \"app\"\nname = \"things\"\ncolumn = \"id\"\ndata_type = \"uuid\"\n";
+
+/// pg_dog in front of three databases of one PostgreSQL.
+struct Cluster {
+    dog: Dog,
+    postgres: Postgres,
+}
+
+/// The databases of a configuration, in this order.
+fn databases(postgres: &Postgres, order: [usize; SHARDS]) -> String {
+    let port = postgres.port;
+    let more = |shard: usize| {
+        let database = order[shard];
+        format!("[[databases]]\nname = \"app\"\nhost = \"127.0.0.1\"\nport = {port}\nshard = {shard}\ndatabase_name = \"app_{database}\"\n")
+    };
+    format!("database_name = \"app_{}\"\n{}{}{RULES}", order[0], more(1), more(2))
+}
+
+/// The shards, with their tables.
+fn shards(version: Version) -> Postgres {
+    let postgres = Postgres::start(version);
+    for shard in 0..SHARDS {
+        postgres.psql(&["-c", &format!("CREATE DATABASE app_{shard} OWNER app")]).expect_success();
+        on_shard(&postgres, shard).rows(TABLES);
+    }
+    postgres
+}
+
+/// A client of one shard.
+fn on_shard(postgres: &Postgres, shard: usize) -> Raw {
+    Raw::login(&Login { database: format!("app_{shard}"), ..postgres.login("app") })
+}
+
+fn settings(postgres: &Postgres, order: [usize; SHARDS]) -> String {
+    config(postgres, "default_pool_size = 4\nmin_pool_size = 0", &databases(postgres, order))
+}
+
+impl Cluster {
+    fn new(version: Version) -> Cluster {
+        let postgres = shards(version);
+        let dog = Dog::start(&settings(&postgres, [0, 1, 2]), &users(&postgres, &[("app", "")]));
+        let cluster = Cluster { dog, postgres };
+        let mut first = cluster.client();
+        wait_until("the shards are known", SOON, || first.query("SELECT 1").iter().any(|message| message.tag == b'D'));
+        cluster
+    }
+
+    fn login(&self) -> Login {
+        self.dog.instead_of(&self.postgres.login("app"))
+    }
+
+    fn client(&self) -> Raw {
+        Raw::login(&self.login())
+    }
+
+    /// Which shards have a row.
+    fn holders(&self, sql: &str) -> Vec<usize> {
+        (0..SHARDS).filter(|shard| !on_shard(&self.postgres, *shard).rows(sql).is_empty()).collect()
+    }
+
+    /// Rows that are not on the shard of their key, and all rows.
+    fn misplaced(&self, table: &str, column: &str, like: &str) -> (u64, u64) {
+        let count = |shard: usize, condition: &str| -> u64 {
+            let sql = format!("SELECT count(*) FROM {table} WHERE {condition}");
+            on_shard(&self.postgres, shard).rows(&sql)[0][0].parse().expect("a count")
+        };
+        let here = |shard| format!("NOT satisfies_hash_partition('{like}'::regclass, {SHARDS}, {shard}, {column})");
+        (0..SHARDS).fold((0, 0), |(wrong, all), shard| (wrong + count(shard, &here(shard)), all + count(shard, "true")))
+    }
+}
+
+fn refused(messages: &[raw::Message]) -> (String, String) {
+    let error = messages.iter().find(|message| message.tag == b'E').unwrap_or_else(|| panic!("no error: {messages:?}"));
+    (error.sqlstate(), error.fields()[&'M'].clone())
+}
+
+fn tags(messages: &[raw::Message]) -> String {
+    messages.iter().map(|message| char::from(message.tag)).collect()
+}
+
+/// A Bind with one value in binary format.
+fn bind_binary(statement: &str, value: &[u8]) -> Vec<u8> {
+    let mut body = [b"\0", statement.as_bytes(), b"\0\0\x01\0\x01\0\x01"].concat();
+    body.extend((value.len() as i32).to_be_bytes());
+    body.extend(value);
+    body.extend([0, 0]);
+    frame(b'B', &body)
+}
+
+fn every_row_is_where_its_key_is(version: Version) {
+    let cluster = Cluster::new(version);
+    let mut client = cluster.client();
+    client.send(&[parse("store", "INSERT INTO users (id, name) VALUES ($1, 'prepared')", &[]), sync()].concat());
+    assert_eq!(tags(&client.read_until_ready()), "1Z");
+    let mut count = 0;
+    for number in (-200i64..200).chain([i64::MIN, i64::MAX]) {
+        // Each key once, by one of the ways.
+        let messages = match number.rem_euclid(5) {
+            0 => client.query(&format!("INSERT INTO users VALUES ({number}, 'simple')")),
+            1 => {
+                let words = number.to_string();
+                let text = "INSERT INTO users VALUES ($1, 'extended')";
+                client.send(&[parse("", text, &[]), bind("", "", &[Some(&words)]), execute("", 0), sync()].concat());
+                client.read_until_ready()
+            }
+            2 => {
+                client.send(&[bind_binary("store", &number.to_be_bytes()), execute("", 0), sync()].concat());
+                client.read_until_ready()
+            }
+            3 => {
+                client.query("BEGIN");
+                let messages = client.query(&format!("INSERT INTO users (name, id) VALUES ('transaction', '{number}')"));
+                assert_eq!(tags(&client.query("COMMIT")), "CZ");
+                messages
+            }
+            _ => client.query(&format!("BEGIN; INSERT INTO public.users VALUES ('{number}'::bigint, 'many'); COMMIT")),
+        };
+        assert!(messages.iter().all(|message| message.tag != b'E'), "{number}: {messages:?}");
+        count += 1;
+    }
+    assert_eq!(cluster.misplaced("users", "id", "by_number"), (0, count));
+    for number in 0..60 {
+        let key = format!("wörd{number}{}", "x".repeat(number));
+        client.rows(&format!("INSERT INTO words VALUES ({number}, '{key}')"));
+        let id = format!("{number:08x}-9c0b-4ef8-bb6d-6bb9bd380a11");
+        client.rows(&format!("INSERT INTO things VALUES ('{id}', 'a thing')"));
+        assert_eq!(client.rows(&format!("SELECT id FROM words WHERE key = '{key}'")), [[number.to_string()]]);
+        assert_eq!(client.rows(&format!("SELECT name FROM things WHERE id = '{id}'")), [["a thing"]]);
+    }
+    assert_eq!(cluster.misplaced("words", "key", "by_word"), (0, 60));
+    assert_eq!(cluster.misplaced("things", "id", "by_thing"), (0, 60));
+    // Every shard has had some.
+    assert_eq!(cluster.holders("SELECT FROM users"), [0, 1, 2]);
+}
+
+fn the_answer_is_that_of_one_database(version: Version) {
+    let cluster = Cluster::new(version);
+    let mut client = cluster.client();
+    let mut one = Raw::login(&cluster.postgres.login("app"));
+    one.rows(TABLES);
+    let keys: Vec<i64> = (0..40).collect();
+    for key in &keys {
+        for client in [&mut client, &mut one] {
+            client.rows(&format!("INSERT INTO users VALUES ({key}, 'name {key}')"));
+        }
+    }
+    for key in &keys {
+        for sql in [
+            format!("SELECT * FROM users WHERE id = {key}"),
+            format!("SELECT u.name, k.name FROM users u JOIN kinds k ON k.id = 1 WHERE u.id = '{key}'"),
+            format!("SELECT count(*), max(name) FROM users WHERE id = {key} AND name LIKE 'n%'"),
+            format!("SELECT name FROM users WHERE id IN ({key}, {key}) ORDER BY name LIMIT 3"),
+            format!("WITH u AS (SELECT * FROM users WHERE id = {key}) SELECT name FROM u"),
+            format!("UPDATE users SET name = name || '!' WHERE id = {key} RETURNING id, name"),
+            format!("SELECT * FROM users WHERE id = {key} FOR UPDATE"),
+            format!("DELETE FROM users WHERE id = {key} AND name = 'nobody'"),
+            format!("INSERT INTO users VALUES ({key}, 'again') ON CONFLICT (id) DO UPDATE SET name = excluded.name || users.name RETURNING name"),
+            format!("INSERT INTO users VALUES ({key}, 'again')"),
+            format!("EXPLAIN (COSTS OFF) SELECT * FROM users WHERE id = {key}"),
+        ] {
+            let seen = |client: &mut Raw| {
+                let messages = client.query(&sql);
+                messages
+                    .iter()
+                    .map(|message| (message.tag, if message.tag == b'E' { message.sqlstate().into_bytes() } else { message.body.clone() }))
+                    .collect::<Vec<_>>()
+            };
+            // The table's number in RowDescription is each database's own.
+            let mine: Vec<_> = seen(&mut client).into_iter().filter(|(tag, _)| *tag != b'T').collect();
+            let theirs: Vec<_> = seen(&mut one).into_iter().filter(|(tag, _)| *tag != b'T').collect();
+            assert_eq!(mine, theirs, "{sql}");
+        }
+    }
+    // What no shard has to do with.
+    for sql in ["SELECT 1", "SELECT name FROM kinds ORDER BY id", "SHOW server_version", "SELECT count(*) FROM pg_class WHERE relname = 'users'", ""]
+    {
+        assert_eq!(client.rows(sql), one.rows(sql), "{sql}");
+    }
+}
+
+fn a_transaction_has_one_shard(version: Version) {
+    let cluster = Cluster::new(version);
+    let mut client = cluster.client();
+    // Keys of three shards.
+    let mut keys: Vec<i64> = Vec::new();
+    for key in 0..100 {
+        client.rows(&format!("INSERT INTO users VALUES ({key}, 'one')"));
+        let holder = cluster.holders(&format!("SELECT FROM users WHERE id = {key}"));
+        assert_eq!(holder.len(), 1);
+        if holder[0] == keys.len() {
+            keys.push(key);
+        }
+        if keys.len() == SHARDS {
+            break;
+        }
+    }
+    for (mine, other) in [(0, 1), (1, 2), (2, 0)] {
+        let (mine, other) = (keys[mine], keys[other]);
+        client.rows("BEGIN");
+        client.rows(&format!("UPDATE users SET name = 'two' WHERE id = {mine}"));
+        client.rows("SAVEPOINT one");
+        client.rows("SET LOCAL statement_timeout = '10s'");
+        let (state, message) = refused(&client.query(&format!("UPDATE users SET name = 'two' WHERE id = {other}")));
+        assert_eq!(state, "0A000");
+        assert!(message.contains("the transaction is on shard"), "{message}");
+        // It has failed, as with any error; and nothing of it is there.
+        assert_eq!(refused(&client.query("SELECT 1")).0, "25P02");
+        client.rows("ROLLBACK TO one");
+        assert_eq!(client.rows(&format!("SELECT name FROM users WHERE id = {mine}")), [["two"]]);
+        client.rows("ROLLBACK");
+        for key in [mine, other] {
+            assert_eq!(client.rows(&format!("SELECT name FROM users WHERE id = {key}")), [["one"]]);
+        }
+        // In the extended protocol, within one batch.
+        let text = "UPDATE users SET name = 'three' WHERE id = $1";
+        let (first, second) = (mine.to_string(), other.to_string());
+        let one = |value: &str| [parse("", text, &[]), bind("", "", &[Some(value)]), execute("", 0)].concat();
+        client.send(&[one(&first), one(&second), sync()].concat());
+        let messages = client.read_until_ready();
+        assert_eq!(refused(&messages).0, "0A000", "{messages:?}");
+        for key in [mine, other] {
+            assert_eq!(client.rows(&format!("SELECT name FROM users WHERE id = {key}")), [["one"]]);
+        }
+    }
+}
+
+fn by_hand(version: Version) {
+    let cluster = Cluster::new(version);
+    let mut client = cluster.client();
+    let database = "SELECT current_database()";
+    for shard in 0..SHARDS {
+        let name = format!("app_{shard}");
+        assert_eq!(client.rows(&format!("/* pgdog_shard: {shard} */ {database}")), [[name.clone()]]);
+        client.rows(&format!("SET pgdog.shard TO {shard}"));
+        for _ in 0..3 {
+            assert_eq!(client.rows(database), [[name.clone()]]);
+        }
+        client.rows("RESET pgdog.shard");
+        client.rows("BEGIN");
+        client.rows(&format!("SET LOCAL pgdog.shard TO '{shard}'"));
+        assert_eq!(client.rows(database), [[name.clone()]]);
+        client.rows("COMMIT");
+        let login = cluster.login();
+        let number = shard.to_string();
+        let mut other = Raw::try_login(&login, &[("pgdog.shard", &number)]).expect("a login");
+        assert_eq!(other.rows(database), [[name]]);
+    }
+    for bad in ["/* pgdog_shard: 3 */ SELECT 1", "/* pgdog_shard: x */ SELECT 1", "SET pgdog.shard TO 7", "SET pgdog.shard TO 'first'"] {
+        assert_eq!(refused(&client.query(bad)).0, "22023", "{bad}");
+    }
+    assert_eq!(client.rows("SELECT 1"), [["1"]]);
+}
+
+fn what_has_no_way_is_refused_and_changes_nothing(version: Version) {
+    let cluster = Cluster::new(version);
+    let mut client = cluster.client();
+    client.rows("INSERT INTO users VALUES (1, 'one')");
+    for sql in [
+        "UPDATE users SET name = 'all'",
+        "DELETE FROM users",
+        "SELECT count(*) FROM users",
+        "SELECT * FROM users ORDER BY name LIMIT 1",
+        "UPDATE users SET id = 2 WHERE id = 1",
+        "INSERT INTO kinds VALUES (3, 'sound')",
+        "CREATE TABLE more (id int)",
+        "DO $$ BEGIN DELETE FROM users; END $$",
+        "SELECT * FROM nowhere",
+        "COPY users FROM STDIN",
+        "SELECT * FROM users WHERE id = 1 OR name = 'two'",
+        "SELECT * FROM users WHERE id = 'x'",
+    ] {
+        let (state, message) = refused(&client.query(sql));
+        assert!(matches!(state.as_str(), "0A000" | "22P02"), "{sql}: {state} {message}");
+        // By the extended protocol too, whose session goes on as well.
+        client.send(&[parse("", sql, &[]), bind("", "", &[]), describe(b'P', ""), execute("", 0), sync()].concat());
+        assert_eq!(refused(&client.read_until_ready()).0, state, "{sql}");
+        assert_eq!(client.rows("SELECT name FROM users WHERE id = 1"), [["one"]], "{sql}");
+    }
+    for shard in 0..SHARDS {
+        assert_eq!(on_shard(&cluster.postgres, shard).rows("SELECT count(*) FROM kinds"), [["2"]]);
+    }
+    // A value that is no number of its type is refused in PostgreSQL's words.
+    let (state, message) = refused(&client.query("SELECT * FROM users WHERE id = 'x'"));
+    assert_eq!((state.as_str(), message.as_str()), ("22P02", "invalid input syntax for type bigint: \"x\""));
+}
+
+fn swapped_servers_get_no_traffic(version: Version) {
+    let cluster = Cluster::new(version);
+    let Cluster { dog, postgres } = cluster;
+    drop(dog);
+    let dog = Dog::start(&settings(&postgres, [0, 2, 1]), &users(&postgres, &[("app", "")]));
+    let cluster = Cluster { dog, postgres };
+    wait_until("the swap is seen", SOON, || cluster.dog.log().contains("have changed places"));
+    // Whoever comes is refused; its session lives on.
+    let Err(refusal) = Raw::try_login(&cluster.login(), &[]) else {
+        let mut client = cluster.client();
+        for sql in ["SELECT 1", "INSERT INTO users VALUES (5, 'lost')"] {
+            let (state, _) = refused(&client.query(sql));
+            assert_eq!(state, "58000");
+        }
+        for shard in 0..SHARDS {
+            assert_eq!(on_shard(&cluster.postgres, shard).rows("SELECT count(*) FROM users WHERE id = 5"), [["0"]]);
+        }
+        return;
+    };
+    panic!("{refusal:?}");
+}
+
+fn a_server_that_comes_later(version: Version) {
+    let mut postgres = shards(version);
+    // Commits of these servers do not wait for the disk.
+    postgres.sql("CHECKPOINT");
+    postgres.stop();
+    let dog = Dog::start(&settings(&postgres, [0, 1, 2]), &users(&postgres, &[("app", "")]));
+    wait_until("it is seen", SOON, || dog.log().contains("the shards get no traffic"));
+    postgres.restart("INT");
+    let cluster = Cluster { dog, postgres };
+    wait_until("they are asked again", SOON, || {
+        Raw::try_login(&cluster.login(), &[]).is_ok_and(|mut client| tags(&client.query("INSERT INTO users VALUES (9, 'nine')")) == "CZ")
+    });
+    assert_eq!(cluster.misplaced("users", "id", "by_number"), (0, 1));
+}
+
+fn statements_of_a_pipeline_find_their_shards(version: Version) {
+    let cluster = Cluster::new(version);
+    let mut client = cluster.client();
+    client.send(&[parse("store", "INSERT INTO users VALUES ($1, $2) RETURNING id", &[]), sync()].concat());
+    assert_eq!(tags(&client.read_until_ready()), "1Z");
+    let mut batches = Vec::new();
+    for number in 0..200 {
+        let key = number.to_string();
+        batches.extend(match number % 3 {
+            0 => query(&format!("INSERT INTO users VALUES ({number}, 'query') RETURNING id")),
+            1 => [bind("", "store", &[Some(&key), Some("named")]), execute("", 0), sync()].concat(),
+            _ => {
+                let text = "INSERT INTO users VALUES ($1, 'unnamed') RETURNING id";
+                [parse("", text, &[]), bind("", "", &[Some(&key)]), describe(b'P', ""), execute("", 0), sync()].concat()
+            }
+        });
+    }
+    client.send(&batches);
+    for number in 0..200 {
+        let messages = client.read_until_ready();
+        let row = messages.iter().find(|message| message.tag == b'D').unwrap_or_else(|| panic!("{number}: {messages:?}"));
+        assert_eq!(row.text(), number.to_string());
+    }
+    assert_eq!(cluster.misplaced("users", "id", "by_number"), (0, 200));
+}
