@@ -149,7 +149,11 @@ pub fn uuid(text: &[u8]) -> Option<[u8; 16]> {
     let mut value = [0; 16];
     for (at, byte) in value.iter_mut().enumerate() {
         let [high, low, behind @ ..] = rest else { return None };
-        *byte = digit(*high)? << 4 | digit(*low)?;
+        let (high, low) = (DIGITS[usize::from(*high)], DIGITS[usize::from(*low)]);
+        if high | low > 15 {
+            return None;
+        }
+        *byte = high << 4 | low;
         rest = match behind {
             [b'-', behind @ ..] if at % 2 == 1 && at < 15 => behind,
             behind => behind,
@@ -158,14 +162,17 @@ pub fn uuid(text: &[u8]) -> Option<[u8; 16]> {
     rest.is_empty().then_some(value)
 }
 
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
+/// The value of each hexadecimal digit, 255 for what is none: a key of 36 characters is read with each statement.
+const DIGITS: [u8; 256] = {
+    let mut digits = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        digits[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
     }
-}
+    digits
+};
 
 #[cfg(test)]
 #[path = "sharded_tests.rs"]

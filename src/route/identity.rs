@@ -91,6 +91,8 @@ pub enum IdentityError {
         configured(.wanted)
     )]
     Fact { place: String, name: String, found: String, wanted: Option<String> },
+    #[error("{place} does not remember {name}, which was written there: it is another database, or schema dog was changed by hand")]
+    Forgotten { place: String, name: String },
     #[error(
         "{place} has no identity, and cluster {cluster} of {other} was complete: this is another database, or an empty one; if it is right, \
          UPDATE dog.identity SET founded = false on {other}"
@@ -195,7 +197,7 @@ pub fn compare(place: Place<'_>, cluster: &[u8; 16], topology: &Topology, found:
         Found::Identity(found) => {
             agrees(place, topology, found)?;
             match topology.facts().iter().find(|(name, _)| !found.facts.contains_key(*name)) {
-                Some(_) => Err(IdentityError::Answer { place: name }),
+                Some((fact, _)) => Err(IdentityError::Forgotten { place: name, name: fact.clone() }),
                 None => Ok(()),
             }
         }

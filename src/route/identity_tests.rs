@@ -124,7 +124,7 @@ fn a_server_is_compared_at_its_first_use() {
         (identity(1, |identity| identity.cluster = OTHER), "belongs to cluster 02020202"),
         (identity(0, |_| {}), "says that it is shard 0"),
         (identity(1, |identity| identity.version = 3), "version 3 of the map"),
-        (identity(1, |identity| identity.facts.clear()), "cannot be read"),
+        (identity(1, |identity| identity.facts.clear()), "does not remember *.\"it's"),
     ] {
         let error = check(&found).expect_err("a difference");
         assert!(error.contains(words) && error.starts_with("shard 1 (b)"), "{error}");

@@ -20,6 +20,8 @@ pub struct Sharding {
     pub column: String,
     pub key_type: KeyType,
     pub placement: Placement,
+    /// equal keys of tables whose rules are of one group live on one shard
+    pub group: u32,
 }
 
 /// Why it cannot be said by which key a table is sharded. The fault is the configuration's, and no statement on the table can be routed before it
@@ -66,7 +68,12 @@ impl Topology {
     /// The database under this map, which must lead to its shards and to no others.
     pub fn new(sharded: &Sharded, slots: Slots) -> Result<Topology, SlotsError> {
         let slots = Slots::new(slots.first_shards().into(), slots.version(), slots.map().into(), sharded.shards.into())?;
+        let by = |table: &ShardedTable| if table.mapping.is_none() { Some(table.hasher) } else { None };
+        let alike =
+            |one: &ShardedTable, other: &ShardedTable| one.data_type == other.data_type && one.mapping == other.mapping && by(one) == by(other);
+        let group = |table: &ShardedTable| sharded.tables.iter().position(|first| alike(first, table)).unwrap_or(0);
         let rule = |table: &ShardedTable| Sharding {
+            group: group(table) as u32,
             schema: table.schema.clone(),
             table: table.table.clone(),
             column: table.column.clone(),

@@ -70,6 +70,17 @@ fn keys_go_by_the_map_or_by_their_rules() {
 }
 
 #[test]
+fn tables_of_one_group_keep_equal_keys_together() {
+    let mapping = |default| Some(Mapping { default: Some(default), ..Mapping::default() });
+    let sha1 = |mapping| ShardedTable { hasher: Hasher::Sha1, mapping, ..table("", "t", "k") };
+    let mapped = |default| ShardedTable { mapping: mapping(default), ..table("", "t", "k") };
+    let uuid = ShardedTable { data_type: DataType::Uuid, ..table("", "t", "k") };
+    let all = vec![table("", "", "a"), uuid, table("s", "", "b"), sha1(None), mapped(1), mapped(2), mapped(1), sha1(mapping(1)), sha1(None)];
+    // A hasher means nothing beside a mapping.
+    assert_eq!(topology(all).rules().iter().map(|rule| rule.group).collect::<Vec<_>>(), [0, 1, 0, 3, 4, 5, 4, 4, 3]);
+}
+
+#[test]
 fn schemas_and_whole_tables_are_found() {
     let schema = |name: Option<&str>, home| ShardedSchema { name: name.map(str::to_owned), home };
     let mut sharded = sharded(Vec::new());
