@@ -258,7 +258,7 @@ impl Client {
     /// What has become of statements by their names is taken note of.
     #[inline]
     fn settle(&mut self, link: &mut Exchange) {
-        if !link.made.news.is_empty() {
+        if link.made.told {
             self.names.get_or_insert_default();
         }
         if let Some(names) = &mut self.names {

@@ -94,6 +94,8 @@ pub enum Outcome {
     Shape(u64),
     /// a text of the client's dropped statements
     Dropped(Dropped),
+    /// a text of the client's prepared the next one that it names
+    Prepared,
 }
 
 /// Something of ours that takes its turn among a server's answers.

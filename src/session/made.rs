@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use super::Verdicts;
 use super::client::{Client, Stop};
-use super::exchange::{Exchange, OUR_CLOSE, OUR_MAKE, OUR_REPLAY, OUR_STEP, OUR_SYNC, Refusal};
+use super::exchange::{Exchange, OUR_CLOSE, OUR_MAKE, OUR_REPLAY, OUR_STEP, OUR_SYNC, Refusal, Status};
 use super::names::{Prepared, key};
 use super::statements::{PREFIX, Traits};
 use super::suspicion::traits;
 use crate::sql::look::{Look, Statement as Text, look};
 use crate::sql::may::May;
-use crate::sql::mention::{deallocated, mentions};
+use crate::sql::mention::{Named, mentions, named};
 use crate::wire::client::{bind_again, close_portal, close_statement, execute, parse, parse_again, query, sync};
 use crate::wire::server::data_row_values;
 
@@ -76,6 +76,10 @@ pub struct Made {
     client: u64,
     /// what the client at hand has not learned yet
     pub news: Vec<News>,
+    /// there may be news: the server has told all that there is
+    pub told: bool,
+    /// the client at hand waits for that, and nothing but a message of ours keeps the server for it
+    waits: bool,
     /// the server has been asked what others have left, and has not answered
     pub asked: bool,
 }
@@ -117,6 +121,7 @@ impl Made {
 
     /// The server has said all that there is.
     pub fn told(&mut self, all: Vec<Told>) {
+        self.told = true;
         for known in std::mem::take(&mut self.here) {
             if known.owner == self.client && !all.iter().any(|told| (&told.name, told.copy) == (&known.name, known.copy)) {
                 self.news.push(News { name: known.name, copy: known.copy, text: None });
@@ -174,11 +179,12 @@ impl Client {
     #[inline]
     pub(super) fn clears(&mut self, link: &mut Exchange, out: &mut Verdicts) {
         link.made.client = self.number;
+        link.made.waits = false;
         if !link.made.is_empty() {
             let names = self.names.as_deref();
             let has = |name: &[u8], text: &[u8]| names.and_then(|names| names.made(name)).is_some_and(|made| *made.text == *text);
             let go = link.made.excess(has);
-            close_all(&go, link, out);
+            close_all(&go, Spoken::Query, link, out);
         }
     }
 
@@ -197,30 +203,45 @@ impl Client {
             return Ok(None);
         }
         // What others have left goes first, and nothing may skip that.
-        if link.made.asked || link.made.has_strange() && link.is_active() {
+        if link.made.asked && !link.is_unsynced() {
+            // Whoever waits keeps the server.
+            out.to_server(|words| _ = close_statement(words, REPLAY));
+            link.sent(OUR_CLOSE);
+            link.made.waits = true;
+        }
+        if link.made.asked || link.made.has_strange() && !link.is_quiet_but_for_ours() && link.is_active() {
             return Err(self.wait(link, out));
+        }
+        if std::mem::take(&mut link.made.waits) && how == Spoken::Query {
+            out.to_server(sync);
+            link.sent(OUR_SYNC);
         }
         if says && let Some(refusal) = reserved(text, look) {
             return Ok(Some(refusal));
         }
         let strange = link.made.strange();
-        close_all(&strange, link, out);
-        let wanted = self.wanted(text, look, says, link);
+        close_all(&strange, how, link, out);
+        let mut wanted = self.wanted(text, look, says);
         if !wanted.is_empty() && link.is_unsure() {
             return Err(self.wait(link, out));
         }
-        if says && let Some(names) = &mut self.names {
-            // Their tags come in this order.
-            names.deallocating.extend(deallocated(text).into_iter().take(BRINGS_MAX).map(|name| name.name().as_ref().into()));
+        wanted.retain(|name| !link.made.holds(name));
+        if link.status() == Status::Failed {
+            // The server refuses all that would use them.
+            return Ok(None);
+        }
+        // A Sync of ours must not end what the server skips: nothing that it may skip is outstanding then.
+        let syncs = how == Spoken::Query && !link.is_unsynced();
+        if !wanted.is_empty() && syncs && !link.is_quiet_but_for_ours() {
+            return Err(self.wait(link, out));
         }
         if wanted.is_empty() {
             return Ok(None);
         }
+        // What the client has not ended goes on, and nothing in between may end it.
+        let how = if link.is_unsynced() { Spoken::Extended } else { how };
         if how == Spoken::Extended {
             self.unnamed.meet(link, out);
-        } else if link.is_unsynced() {
-            // Nothing can be put in between that would not end what the client has not ended.
-            return Ok(None);
         }
         for name in wanted {
             self.bring_statement(&name, how, link, out);
@@ -228,8 +249,22 @@ impl Client {
         Ok(None)
     }
 
-    /// The names that a text speaks of, or may, and the server at hand does not know.
-    fn wanted(&self, text: &[u8], look: &Look<'_>, says: bool, link: &Exchange) -> Vec<Box<[u8]>> {
+    /// A text goes to the server to be carried out: the tags of its statements come in their order.
+    pub(super) fn tells(&mut self, text: &[u8], look: &Look<'_>, link: &mut Exchange) {
+        if !look.may.contains(May::PREPARES) && look.statement.name_of_statement().is_none() {
+            return;
+        }
+        let Named { prepared, deallocated } = named(text);
+        if !(prepared.is_empty() && deallocated.is_empty()) {
+            let names = self.names.get_or_insert_default();
+            names.preparing.extend(prepared.into_iter().take(BRINGS_MAX).map(|name| name.name().as_ref().into()));
+            names.deallocating.extend(deallocated.into_iter().take(BRINGS_MAX).map(|name| name.name().as_ref().into()));
+            link.barrier = true;
+        }
+    }
+
+    /// The names of the client's that a text speaks of, or may.
+    fn wanted(&self, text: &[u8], look: &Look<'_>, says: bool) -> Vec<Box<[u8]>> {
         let Some(names) = self.names.as_deref() else { return Vec::new() };
         let mut wanted: Vec<Box<[u8]>> = Vec::new();
         if says {
@@ -246,7 +281,6 @@ impl Client {
         }
         wanted.sort_unstable();
         wanted.dedup();
-        wanted.retain(|name| !link.made.holds(name));
         wanted
     }
 
@@ -285,10 +319,10 @@ impl Client {
     }
 
     /// The copy of a statement goes with it.
-    pub(super) fn drop_copy(&mut self, name: &[u8], link: &mut Exchange, out: &mut Verdicts) {
+    pub(super) fn drop_copy(&mut self, name: &[u8], how: Spoken, link: &mut Exchange, out: &mut Verdicts) {
         if link.made.holds(name) && !link.is_skipping() {
             link.made.remove(name);
-            close_all(&[key(name).into()], link, out);
+            close_all(&[key(name).into()], how, link, out);
         }
     }
 
@@ -332,8 +366,8 @@ fn replay(words: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Closes these, between whatever else is sent.
-fn close_all(names: &[Box<[u8]>], link: &mut Exchange, out: &mut Verdicts) {
-    let inside = link.is_unsynced();
+fn close_all(names: &[Box<[u8]>], how: Spoken, link: &mut Exchange, out: &mut Verdicts) {
+    let inside = link.is_unsynced() || how == Spoken::Extended;
     for name in names {
         // They have been names before.
         out.to_server(|words| _ = close_statement(words, name));

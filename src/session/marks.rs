@@ -60,11 +60,11 @@ impl Exchange {
         self.pins = Pins::NONE;
     }
 
-    /// A text of the client's has dropped statements, says its tag.
-    pub fn dropped(&mut self, dropped: Dropped) {
+    /// A text of the client's has dropped statements, or made one, says its tag.
+    pub fn tagged(&mut self, outcome: Outcome) {
         // Nobody has so many names; without a client's names nobody takes note of it.
         if self.outcomes.len() < OUTSTANDING_MAX {
-            self.outcomes.push_back(Outcome::Dropped(dropped));
+            self.outcomes.push_back(outcome);
         }
     }
 

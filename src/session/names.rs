@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 
 use super::bounds::may_bound;
 use super::exchange::{Dropped, Exchange, Outcome};
@@ -64,6 +64,10 @@ pub struct Names {
     bounds: bool,
     /// those that a text at work deallocates, in its order
     pub deallocating: VecDeque<Box<[u8]>>,
+    /// those that it prepares
+    pub preparing: VecDeque<Box<[u8]>>,
+    /// those that have been prepared at the server at hand, of which it has not told yet
+    fresh: AHashSet<Box<[u8]>>,
     /// the one that the unnamed statement deallocates each time
     pub unnamed_drops: Option<Box<[u8]>>,
 }
@@ -80,6 +84,19 @@ impl Names {
         self.made.get(key(name))
     }
 
+    /// Something of this name is there.
+    pub fn exists(&self, name: &[u8]) -> bool {
+        let name = key(name);
+        self.known.contains_key(name) || self.made.contains_key(name) || self.fresh.contains(name)
+    }
+
+    /// A Close goes to the server, of what SQL may have made.
+    pub fn closes(&mut self, name: &[u8]) {
+        // If that is skipped, the server tells of it again.
+        self.fresh.remove(key(name));
+        self.unmake(key(name));
+    }
+
     /// The names of all that SQL's PREPARE has made.
     pub fn all_made(&self) -> impl Iterator<Item = &[u8]> {
         self.made.keys().map(|name| &**name)
@@ -89,7 +106,7 @@ impl Names {
         let before = match text {
             // A copy is gone, and so is what it was made of.
             None if copy => return self.forget(&name),
-            None => self.made.remove(&name),
+            None => return self.unmake(&name),
             Some(text) if self.has_room(&name, text.len()) => {
                 self.bytes += name.len() + text.len();
                 self.made.insert(name.clone(), prepared(text))
@@ -97,6 +114,10 @@ impl Names {
             Some(_) => None,
         };
         self.bytes -= before.map_or(0, |before| name.len() + before.text.len());
+    }
+
+    fn unmake(&mut self, name: &[u8]) {
+        self.bytes -= self.made.remove(name).map_or(0, |made| name.len() + made.text.len());
     }
 
     /// The name that stands for statement `id`.
@@ -164,12 +185,13 @@ impl Names {
     /// Takes note of what has become of the changes.
     #[inline]
     pub fn settle(&mut self, link: &mut Exchange) {
-        if !link.outcomes.is_empty() || !link.made.news.is_empty() {
+        if !link.outcomes.is_empty() || link.made.told {
             self.settle_all(link);
         }
         if !link.barrier {
             // That text has come to nothing, or was never carried out.
             self.deallocating.clear();
+            self.preparing.clear();
         }
     }
 
@@ -179,7 +201,11 @@ impl Names {
         while let Some(outcome) = link.outcomes.pop_front() {
             if let Outcome::Dropped(dropped) = outcome {
                 self.undo(&mut undone);
-                self.drop_some(dropped);
+                self.drop_some(dropped, link);
+                continue;
+            }
+            if outcome == Outcome::Prepared {
+                self.fresh.extend(self.preparing.pop_front().map(|name| key(&name).into()));
                 continue;
             }
             let Some(change) = self.pending.pop_front() else { break };
@@ -191,12 +217,15 @@ impl Names {
                         entry.shape = Some(shape);
                     }
                 }
-                Outcome::Done | Outcome::Dropped(_) => {}
+                Outcome::Done | Outcome::Dropped(_) | Outcome::Prepared => {}
             }
         }
         self.undo(&mut undone);
         for news in link.made.news.drain(..) {
             self.learn(news);
+        }
+        if std::mem::take(&mut link.made.told) {
+            self.fresh.retain(|name| link.made.holds(name));
         }
     }
 
@@ -208,10 +237,16 @@ impl Names {
         }
     }
 
-    fn drop_some(&mut self, dropped: Dropped) {
+    fn drop_some(&mut self, dropped: Dropped, link: &mut Exchange) {
         match dropped {
             Dropped::One => {
                 if let Some(name) = self.deallocating.pop_front() {
+                    self.fresh.remove(key(&name));
+                    self.unmake(key(&name));
+                    if !link.made.told {
+                        // What the server has told since is so.
+                        link.made.remove(&name);
+                    }
                     self.forget(&name);
                 }
             }
@@ -220,6 +255,7 @@ impl Names {
                 let all: Vec<Box<[u8]>> =
                     self.known.keys().filter(|name| !self.pending.iter().any(|change| *key(&change.name) == ***name)).cloned().collect();
                 all.iter().for_each(|name| self.forget(name));
+                self.fresh.clear();
                 self.bytes -= self.made.drain().map(|(name, made)| name.len() + made.text.len()).sum::<usize>();
             }
         }
@@ -230,6 +266,8 @@ impl Names {
         self.settle(link);
         self.pending.clear();
         self.deallocating.clear();
+        self.preparing.clear();
+        self.fresh.clear();
     }
 
     fn put(&mut self, name: &[u8], entry: Option<Entry>) -> Option<Entry> {

@@ -133,6 +133,7 @@ impl Client {
             self.unnamed.meet(link, out);
             return Ok(self.refuse(header, why, link, out));
         }
+        self.tells(text, &look, link);
         link.barrier |= matches!(look.statement, Text::DeallocateAll | Text::DiscardAll) || may_drop(&traits);
         asks_sequences(&traits, link, out);
         self.restores(&traits);
@@ -190,7 +191,7 @@ impl Client {
             return Ok(self.refuse(header, why, link, out));
         }
         let names = self.names.get_or_insert_default();
-        let exists = !name.is_empty() && (names.get(name).is_some() || names.made(name).is_some());
+        let exists = !name.is_empty() && names.exists(name);
         if !names.has_room(name, behind.len()) {
             return Ok(self.refuse(header, Refusal::TooMany, link, out));
         }
@@ -263,7 +264,7 @@ impl Client {
             Some(names) if known && rest.len() >= header.total() => {
                 link.sent_named(HAD_CLOSE, SCRATCH);
                 names.close(name);
-                self.drop_copy(name, link, out);
+                self.drop_copy(name, Spoken::Extended, link, out);
                 Ok(header.total())
             }
             // Closing what does not exist is no error. What is ours is not the client's to close.
@@ -274,6 +275,9 @@ impl Client {
             }
             _ => {
                 self.uses_made(name, link, out);
+                if let Some(names) = &mut self.names {
+                    names.closes(name);
+                }
                 Ok(self.plain(header, at, link, out, UNKNOWN))
             }
         }
@@ -291,7 +295,7 @@ impl Client {
             names.deallocating.push_back(name.clone());
             self.unnamed.meet(link, out);
             prepare_scratch(link, out);
-            self.drop_copy(&name, link, out);
+            self.drop_copy(&name, Spoken::Extended, link, out);
         }
         Ok(())
     }
@@ -365,6 +369,10 @@ impl Client {
             return Ok(self.drop_message(header));
         }
         link.suspicion.add(&statement.traits);
+        if statement.traits.may.contains(May::PREPARES) {
+            let (look, _) = self.look_at(statement.text(), false);
+            self.tells(statement.text(), &look, link);
+        }
         link.barrier |= may_drop(&statement.traits);
         self.restores(&statement.traits);
         link.committing |= commits(&statement.rest);
@@ -421,10 +429,11 @@ impl Client {
             }
             Text::Deallocate { name } if self.is_ours(&name.name()) => {
                 let name = name.name();
-                if link.is_unsure() {
+                // Closing a copy takes a Sync of ours, which must not end what the server skips.
+                if link.is_unsure() || link.made.holds(&name) && !link.is_unsynced() && !link.is_quiet_but_for_ours() {
                     return Err(self.wait(link, out));
                 }
-                self.drop_copy(&name, link, out);
+                self.drop_copy(&name, Spoken::Query, link, out);
                 if let Some(names) = &mut self.names {
                     names.deallocating.push_back(name.as_ref().into());
                 }
@@ -439,7 +448,10 @@ impl Client {
             }
             _ if !speaks(look) => Ok(None),
             _ => match self.speaks(text, look, Spoken::Query, link, out)? {
-                None => Ok(None),
+                None => {
+                    self.tells(text, look, link);
+                    Ok(None)
+                }
                 Some(why) => {
                     self.unnamed.query();
                     self.requests += 1;
@@ -468,6 +480,7 @@ impl Client {
             names.unnamed_drops = Some(name.into());
         }
         self.unnamed.meet(link, out);
+        self.drop_copy(name, Spoken::Extended, link, out);
         prepare_scratch(link, out);
         let mut message = Vec::new();
         // Fixed and short.

@@ -248,7 +248,7 @@ fn deallocate_means_the_clients_own() {
     desk.hear(b"EZ");
     assert_eq!(desk.say(&[q("DEALLOCATE a"), b("a"), s()]), ("P[0]QH".into(), Stop::Full));
     desk.hear(b"1C");
-    desk.link.dropped(crate::session::exchange::Dropped::One);
+    desk.link.tagged(crate::session::exchange::Outcome::Dropped(crate::session::exchange::Dropped::One));
     desk.hear(b"Z");
     assert_eq!(desk.say(&[]), more("B[a]S"));
 }

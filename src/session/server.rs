@@ -10,7 +10,7 @@ use crate::wire::server::{ErrorFields, error, error_fields, parameter_status, pa
 
 use super::Verdicts;
 use super::client::say_due;
-use super::exchange::{Dropped, Exchange, OUR_ASK, OUR_QUERY, Refusal, Reply, Status};
+use super::exchange::{Dropped, Exchange, OUR_ASK, OUR_QUERY, Outcome, Refusal, Reply, Status};
 use super::greeting::{Reported, report};
 use super::inquiry::{Answer, Made, Question, question};
 use super::made::left;
@@ -436,12 +436,13 @@ impl Server {
             b"DEALLOCATE ALL" | b"DISCARD ALL" => {
                 self.exchange.shelf.clear();
                 self.exchange.made.clear();
-                self.exchange.dropped(Dropped::All);
+                self.exchange.tagged(Outcome::Dropped(Dropped::All));
                 self.exchange.pins = self.exchange.pins.without(Pins::NAMED);
             }
+            b"PREPARE" => self.exchange.tagged(Outcome::Prepared),
             b"DEALLOCATE" => {
                 self.exchange.shelf.is_gone(0);
-                self.exchange.dropped(Dropped::One);
+                self.exchange.tagged(Outcome::Dropped(Dropped::One));
             }
             _ => {
                 self.exchange.schema_has_changed();

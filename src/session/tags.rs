@@ -6,6 +6,7 @@ pub fn matters(tag: &[u8]) -> bool {
     match tag.first() {
         Some(b'D') => tag.starts_with(b"DEALLOCATE") || tag.starts_with(b"DISCARD ALL") || is_ddl(tag),
         Some(b'A' | b'C') => is_ddl(tag),
+        Some(b'P') => tag.starts_with(b"PREPARE\0"),
         _ => false,
     }
 }

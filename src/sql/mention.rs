@@ -1,7 +1,7 @@
 //! The words of a text that may be names: identifiers as PostgreSQL reads them, also those inside of strings, which a DO or a function may run.
 //! Nothing is left out that could be one; what is no name is for the caller to know.
 
-use super::lex::{Kind, Lexer, raw_words};
+use super::lex::{Kind, Lexer, Token, raw_words};
 use super::single::Word;
 
 /// Strings inside of strings that are looked into.
@@ -12,26 +12,41 @@ pub fn mentions(text: &[u8], mut each: impl FnMut(&[u8])) {
     within(text, &mut each, DEPTH_MAX);
 }
 
-/// The names that a text's own DEALLOCATE statements drop, in order.
-pub fn deallocated(text: &[u8]) -> Vec<Word<'_>> {
+/// The names that a text's own statements PREPARE or DEALLOCATE, in order, as their tags come.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Named<'a> {
+    pub prepared: Vec<Word<'a>>,
+    pub deallocated: Vec<Word<'a>>,
+}
+
+/// Reads them.
+pub fn named(text: &[u8]) -> Named<'_> {
     let mut lexer = Lexer::new(text, 0);
-    let (mut names, mut first) = (Vec::new(), true);
+    let (mut named, mut first) = (Named::default(), true);
+    let is = |lexer: &Lexer<'_>, token: Token, word: &[u8]| token.kind == Kind::Word && lexer.bytes(token).eq_ignore_ascii_case(word);
+    let is_name = |token: Token| matches!(token.kind, Kind::Word | Kind::Quoted);
     loop {
         let token = lexer.token();
         match token.kind {
-            Kind::End | Kind::Lost => return names,
-            Kind::Word if first && lexer.bytes(token).eq_ignore_ascii_case(b"deallocate") => {
+            Kind::End | Kind::Lost => return named,
+            _ if first && is(&lexer, token, b"prepare") => {
+                let name = lexer.token();
+                let mut ahead = lexer;
+                // PREPARE TRANSACTION has a tag of its own.
+                let transaction = is(&lexer, name, b"transaction") && ahead.token().kind == Kind::Text;
+                if is_name(name) && !transaction {
+                    named.prepared.push(Word::new(lexer.bytes(name)));
+                }
+            }
+            _ if first && is(&lexer, token, b"deallocate") => {
                 let mut name = lexer.token();
                 let mut ahead = lexer;
-                if name.kind == Kind::Word && lexer.bytes(name).eq_ignore_ascii_case(b"prepare") {
-                    let next = ahead.token();
-                    if matches!(next.kind, Kind::Word | Kind::Quoted) {
-                        (name, lexer) = (next, ahead);
-                    }
+                let next = ahead.token();
+                if is(&lexer, name, b"prepare") && is_name(next) {
+                    (name, lexer) = (next, ahead);
                 }
-                let all = name.kind == Kind::Word && lexer.bytes(name).eq_ignore_ascii_case(b"all");
-                if matches!(name.kind, Kind::Word | Kind::Quoted) && !all {
-                    names.push(Word::new(lexer.bytes(name)));
+                if is_name(name) && !is(&lexer, name, b"all") {
+                    named.deallocated.push(Word::new(lexer.bytes(name)));
                 }
             }
             _ => {}

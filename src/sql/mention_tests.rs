@@ -1,6 +1,6 @@
 //! Names wherever they stand.
 
-use super::{deallocated, mentions};
+use super::{mentions, named};
 
 fn all(text: &str) -> Vec<String> {
     let mut all = Vec::new();
@@ -32,12 +32,16 @@ fn deep_strings_end() {
 }
 
 #[test]
-fn what_is_deallocated_is_told_in_order() {
-    let names =
-        |text: &'static str| deallocated(text.as_bytes()).iter().map(|name| String::from_utf8_lossy(&name.name()).into_owned()).collect::<Vec<_>>();
-    assert_eq!(
-        names("DEALLOCATE a; SELECT 'DEALLOCATE x'; deallocate PREPARE \"B\"; DEALLOCATE ALL; DEALLOCATE prepare; SELECT 1"),
-        ["a", "B", "prepare"]
+fn what_is_prepared_and_dropped_is_told_in_order() {
+    let words = |all: &[super::Word<'_>]| all.iter().map(|name| String::from_utf8_lossy(&name.name()).into_owned()).collect::<Vec<_>>();
+    let names = |text: &str| {
+        let named = named(text.as_bytes());
+        (words(&named.prepared), words(&named.deallocated))
+    };
+    let (prepared, dropped) = names(
+        "DEALLOCATE a; SELECT 'DEALLOCATE x'; deallocate PREPARE \"B\"; DEALLOCATE ALL; PREPARE C AS SELECT 1; DEALLOCATE prepare; \
+        PREPARE TRANSACTION 'x'; PREPARE transaction AS SELECT 2",
     );
-    assert_eq!(names("SELECT deallocate FROM a; DEALLOCATE"), [""; 0]);
+    assert_eq!((prepared, dropped), (vec!["c".to_string(), "transaction".to_string()], ["a", "B", "prepare"].map(String::from).to_vec()));
+    assert_eq!(names("SELECT deallocate FROM prepare; DEALLOCATE"), (vec![], vec![]));
 }

@@ -69,6 +69,7 @@ const KEEP: Keep = Keep { limit: 2, ttl: 0, jitter: 0, full: false };
 
 pub struct House {
     mode: PoolerMode,
+    keep: Keep,
     pub sides: [Side; 2],
     server: Server,
     model: Model,
@@ -99,10 +100,11 @@ impl Drop for House {
 }
 
 impl House {
-    pub fn new(mode: PoolerMode) -> House {
+    pub fn new(mode: PoolerMode, full: bool) -> House {
         let front = Rc::new(RefCell::new(Front::new(Arc::new(Library::default()))));
         House {
             mode,
+            keep: Keep { full, ..KEEP },
             sides: [Side::new(mode, 1, &front), Side::new(mode, 2, &front)],
             front,
             server: Server::default(),
@@ -186,7 +188,11 @@ impl House {
 
     /// Until nothing is on its way.
     pub fn settle(&mut self, dice: &mut Dice) {
-        while self.happen(dice) {}
+        let mut happened = 0;
+        while self.happen(dice) {
+            happened += 1;
+            assert!(happened < 200_000, "it does not come to rest");
+        }
         if matches!(self.stage, Stage::Cleaning { .. }) {
             // Where nothing helps any more the engine's clock gives the server up.
             let failed = self.model.failed_copies > self.failed_before || self.model.ended;
@@ -222,7 +228,9 @@ impl House {
     }
 
     fn may_go_on(&self, who: usize) -> bool {
-        !self.sides[who].closed && !self.queue.contains(&who) && (self.owner != Some(who) || self.stage == Stage::Busy)
+        // What was asked about its last transaction has to be known before its next.
+        let busy = self.stage == Stage::Busy && !self.server.exchange.is_asked();
+        !self.sides[who].closed && !self.queue.contains(&who) && (self.owner != Some(who) || busy)
     }
 
     fn feed(&mut self, who: usize) {
@@ -279,7 +287,7 @@ impl House {
         let (number, profile) = (self.sides[who].number, self.sides[who].profile.clone());
         self.stage = Stage::Busy;
         assert!(self.model.is_idle(), "a client gets a server that is at work");
-        self.server.meets(self.mode, KEEP, 0, 0);
+        self.server.meets(self.mode, self.keep, 0, 0);
         if !self.server.fits(&profile, number) {
             let mut verdicts = std::mem::take(&mut self.verdicts);
             verdicts.clear();

@@ -8,8 +8,10 @@
 //! - A simple query ends the unnamed statement and the unnamed portal; a Parse of the unnamed one, too, before it can fail; portals end with their
 //!   transaction. Named statements stay until they are closed, whatever becomes of the transaction; what was SET goes with it.
 //!
-//! Bodies are PostgreSQL's, statements a small language of their own: `row x n`, `put x`, `fail`, `copyin`, `copyout`, `show x`, ... Where a message
-//! has two faults it is left open which of them is told: the model says first what pg_dog says, that a name exists.
+//! - PREPARE makes a named statement like the protocol's, and DEALLOCATE drops either; neither is undone with its transaction. DISCARD ALL drops all
+//!   of them, and all that was SET.
+//!
+//! Bodies are PostgreSQL's, statements a small language of their own: `row x n`, `put x`, `fail`, `copyin`, `copyout`, `show x`, ...
 
 use std::collections::BTreeMap;
 
@@ -43,6 +45,8 @@ pub struct Model {
     unsynced: bool,
     copying: Option<Copying>,
     statements: BTreeMap<Vec<u8>, String>,
+    /// the texts of those that SQL has prepared
+    prepared: BTreeMap<Vec<u8>, String>,
     portals: BTreeMap<Vec<u8>, Portal>,
     /// `put` in the transaction at work, and for good
     pending: Vec<String>,
@@ -190,16 +194,15 @@ impl Model {
                 let text = String::from_utf8_lossy(&second).into_owned();
                 if first.is_empty() {
                     self.statements.remove(&first);
-                } else if self.statements.contains_key(&first) {
-                    let exists = || ("42P05", format!("prepared statement \"{}\" already exists", String::from_utf8_lossy(&first)));
-                    return Err(if self.failed { aborted() } else { exists() });
                 }
                 if text == "SELEC" {
                     return Err(("42601", "syntax error".to_string()));
                 }
-                if self.failed && !ends_transaction(&text) {
+                // Nothing at all may be parsed.
+                if self.failed && !ends_transaction(&text) && !text.is_empty() {
                     return Err(aborted());
                 }
+                self.is_new(&first)?;
                 self.statements.insert(first, text);
                 self.say(b'1', b"");
             }
@@ -229,6 +232,7 @@ impl Model {
             b'C' => {
                 if what == b'S' {
                     self.statements.remove(&first);
+                    self.prepared.remove(&first);
                 } else {
                     self.portals.remove(&first);
                 }
@@ -241,6 +245,11 @@ impl Model {
             _ => return Err(malformed()),
         }
         Ok(())
+    }
+
+    fn is_new(&self, name: &[u8]) -> Result<(), (&'static str, String)> {
+        let known = !name.is_empty() && self.statements.contains_key(name);
+        if known { Err(("42P05", format!("prepared statement \"{}\" already exists", String::from_utf8_lossy(name)))) } else { Ok(()) }
     }
 
     fn known(&self, name: &[u8]) -> Result<String, (&'static str, String)> {
@@ -315,6 +324,12 @@ impl Model {
             if self.failed && !ends_transaction(statement) {
                 return self.fail(false, "25P02", ABORTED);
             }
+            let executed = match statement.strip_prefix("EXECUTE ").map(|name| self.known(name.as_bytes())) {
+                Some(Err((code, what))) => return self.fail(false, code, &what),
+                Some(Ok(executed)) => executed,
+                None => statement.clone(),
+            };
+            let statement = &executed;
             match statement.split(' ').next() {
                 Some("row" | "show") => {
                     let (text, rows) = rows_of(statement, &self.settings);
@@ -377,6 +392,27 @@ impl Model {
                 self.settings.insert(name.to_string(), value.to_string());
                 self.complete("SET");
             }
+            "RESET" if rest != "ALL" && rest != "SESSION AUTHORIZATION" => {
+                self.settings.remove(rest);
+                self.complete("RESET");
+            }
+            "PREPARE" => {
+                let (name, what) = rest.split_once(" AS ").unwrap_or_default();
+                self.is_new(name.as_bytes())?;
+                self.statements.insert(name.into(), what.to_string());
+                self.prepared.insert(name.into(), statement.to_string());
+                self.complete("PREPARE");
+            }
+            "DEALLOCATE" if rest == "ALL" => {
+                self.drop_named();
+                self.complete("DEALLOCATE ALL");
+            }
+            "DEALLOCATE" => {
+                self.known(rest.as_bytes())?;
+                self.statements.remove(rest.as_bytes());
+                self.prepared.remove(rest.as_bytes());
+                self.complete("DEALLOCATE");
+            }
             "copyout" => {
                 self.say(b'H', b"\0\0\x01\0\0");
                 (0..3).for_each(|_| self.say(b'd', format!("{rest}\n").as_bytes()));
@@ -408,7 +444,10 @@ impl Model {
             Own::Ask(parts) => {
                 let all: Vec<(String, String)> = self.settings.clone().into_iter().collect();
                 let value = |name: &str| self.settings.get(name).cloned();
-                let rows = own_words::answer(&parts, |_| false, &all, value);
+                let name = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+                let named = self.statements.keys().filter(|key| !key.is_empty());
+                let prepared: Vec<own_words::Prepared> = named.map(|key| (name(key), self.prepared.get(key).cloned())).collect();
+                let rows = own_words::answer(&parts, |letter| letter == 's' && !self.prepared.is_empty(), &all, value, &prepared);
                 self.describe("row");
                 rows.iter().for_each(|row| self.say(b'D', &own_words::row_body(row)));
                 self.complete(&format!("SELECT {}", rows.len()));
@@ -419,20 +458,30 @@ impl Model {
             }
             Own::DiscardAll if self.open => return Err(("25001", "DISCARD ALL cannot run inside a transaction block".to_string())),
             Own::DiscardAll => {
-                self.statements.clear();
+                self.drop_named();
+                self.portals.clear();
                 self.settings.clear();
                 self.complete("DISCARD ALL");
             }
-            Own::DiscardTemp => self.complete("DISCARD TEMP"),
-            Own::Deallocate(name) => {
-                self.known(name.as_bytes())?;
-                self.statements.remove(name.as_bytes());
-                self.complete("DEALLOCATE");
+            Own::Left => {
+                let names: Vec<String> = self.prepared.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+                let rows = own_words::left(names.iter().map(String::as_str));
+                rows.iter().for_each(|row| self.say(b'D', &own_words::row_body(row)));
+                self.complete(&format!("SELECT {}", rows.len()));
             }
+            Own::DiscardTemp => self.complete("DISCARD TEMP"),
+            // Read before, as a client's own.
+            Own::Deallocate(_) => {}
             Own::Fails => return Err(("42601", "syntax error".to_string())),
             Own::Other(tag) => self.complete(tag),
         }
         Ok(())
+    }
+
+    /// The unnamed one is none of SQL's.
+    fn drop_named(&mut self) {
+        self.statements.retain(|name, _| name.is_empty());
+        self.prepared.clear();
     }
 
     fn copy_message(&mut self, copying: Copying, kind: u8, body: &[u8]) {

@@ -47,6 +47,7 @@ pub const ACTS: &[&str] = &[
     "batch",
     "copy-batch",
     "named",
+    "sql",
     "other",
 ];
 
@@ -149,8 +150,29 @@ pub fn act(kind: u8, variant: u8, tag: &str) -> Act {
             6 => execute("p", 1),
             _ => close(b'P', "p"),
         },
+        "sql" => sql(variant, tag),
         _ => return other(variant, tag),
     })
+}
+
+/// What SQL says about prepared statements, its own and the protocol's, and about what was set; alone, among others, or by the extended protocol.
+fn sql(variant: u8, tag: &str) -> Vec<u8> {
+    let name = ["n", "m"][usize::from(variant / 128)];
+    let said = match variant % 8 {
+        0 | 1 => format!("PREPARE {name} AS row {tag} 2"),
+        2 | 3 => format!("EXECUTE {name}"),
+        4 => format!("DEALLOCATE {name}"),
+        5 => "DEALLOCATE ALL".to_string(),
+        6 => ["RESET work_mem", "RESET ALL"][usize::from(variant / 8 % 2)].to_string(),
+        _ => return query("DISCARD ALL"),
+    };
+    match variant / 32 % 4 {
+        // The rows of an EXECUTE are told when it runs, which this server does for simple queries only.
+        1 if variant % 8 > 3 => [text(&said), sync()].concat(),
+        2 => query(&format!("row {tag} 1; {said}; put {tag}")),
+        3 => query(&format!("{said}; fail {tag}")),
+        _ => query(&said),
+    }
 }
 
 fn parameter(variant: u8) -> &'static str {

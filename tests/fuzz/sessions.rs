@@ -13,9 +13,9 @@ use crate::scripts::{ACTS, Act, act};
 pub const TARGET: Target = Target { name: "sessions", rounds: 50_000, messages: false, run };
 
 fn run(bytes: &[u8], dice: &mut Dice) {
-    let Some((mode, script)) = bytes.split_first() else { return };
-    let mode = if mode % 4 == 3 { PoolerMode::Session } else { PoolerMode::Transaction };
-    let mut house = House::new(mode);
+    let Some((&script_mode, script)) = bytes.split_first() else { return };
+    let mode = if script_mode % 4 == 3 { PoolerMode::Session } else { PoolerMode::Transaction };
+    let mut house = House::new(mode, script_mode / 4 % 2 == 1);
     let mut left = [Left::default(), Left::default()];
     let pace = 1 + dice.below(12);
     for (at, choice) in script.chunks(2).enumerate() {
@@ -224,6 +224,39 @@ pub fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         (1, "named", 2),
         (1, "sync", 0),
     ];
+    let sql = [
+        (0, "sql", 0),
+        (1, "sql", 2),
+        (0, "sql", 2),
+        (1, "sql", 0),
+        (0, "sql", 66),
+        (1, "sql", 2),
+        (0, "other", 11),
+        (0, "begin", 0),
+        (0, "sql", 128),
+        (0, "rollback", 0),
+        (1, "query", 1),
+        (0, "sql", 130),
+        (0, "sql", 4),
+        (1, "sql", 2),
+        (0, "sql", 2),
+        (0, "named", 0),
+        (0, "sync", 0),
+        (1, "call", 0),
+        (0, "sql", 66),
+        (0, "sql", 68),
+        (0, "named", 2),
+        (0, "sync", 0),
+        (1, "sql", 7),
+        (0, "sql", 130),
+        (1, "sql", 2),
+        (0, "sql", 37),
+        (0, "sql", 130),
+        (0, "sql", 14),
+        (1, "sql", 64),
+        (0, "query", 1),
+        (1, "sql", 2),
+    ];
     let mut pipeline = vec![];
     for round in 0..12u8 {
         pipeline.extend([
@@ -245,5 +278,8 @@ pub fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         ("copies-in-session-mode", script(3, &copies)),
         ("vanish-in-session-mode", script(3, &vanish)),
         ("pipeline", script(1, &pipeline)),
+        ("sql", script(0, &sql)),
+        ("sql-that-goes-with-its-client", script(4, &sql)),
+        ("sql-in-session-mode", script(3, &sql)),
     ]
 }

@@ -239,7 +239,7 @@ impl FakeServer {
             Own::Ask(parts) => {
                 let set: Vec<(String, String)> = backend.settings.clone().into_iter().collect();
                 let value = |name: &str| backend.settings.get(name).cloned();
-                let rows = own_words::answer(parts, |_| false, &set, value);
+                let rows = own_words::answer(parts, |_| false, &set, value, &[]);
                 description(&mut backend.out);
                 for row in &rows {
                     put(&mut backend.out, b'D', |body| body.extend(own_words::row_body(row)));
@@ -261,6 +261,8 @@ impl FakeServer {
                 backend.portals.clear();
                 self.complete(at, "DISCARD ALL");
             }
+            // Nobody here says PREPARE.
+            Own::Left => self.complete(at, "SELECT 0"),
             Own::DiscardTemp => self.complete(at, "DISCARD TEMP"),
             Own::Deallocate(name) => match backend.statements.remove(name) {
                 Some(_) => self.complete(at, "DEALLOCATE"),

@@ -13,6 +13,8 @@ pub enum Own {
     DiscardTemp,
     /// a prepared statement is dropped
     Deallocate(String),
+    /// what SQL has prepared, two columns
+    Left,
     /// what no server understands: it is to fail
     Fails,
     /// what changes nothing at servers that have no such things; the tag that it is answered with
@@ -30,7 +32,12 @@ pub enum Part {
     Speaker,
     /// one parameter, NULL if there is none
     Value(String),
+    /// prepared statements with names that are not pg_dog's, with the texts of SQL's PREPARE or without
+    Statements { texts: bool },
 }
+
+/// A prepared statement as the question wants it: its name, and its PREPARE if it is of SQL.
+pub type Prepared = (String, Option<String>);
 
 /// Three columns of an answer.
 pub type Row = [Option<String>; 3];
@@ -50,7 +57,12 @@ pub fn read(text: &str) -> Option<Own> {
         "SELECT pg_catalog.pg_advisory_unlock_all()" => Own::Other("SELECT 1"),
         _ if text.starts_with("pg_dog ") => Own::Fails,
         _ if text.starts_with("SELECT pg_catalog.set_config(") => Own::Set(settings(text)?),
-        _ if text.starts_with("SELECT '") => Own::Ask(text.split(" UNION ALL ").map(part).collect::<Option<Vec<Part>>>()?),
+        _ if text.starts_with("SELECT 'left',pg_catalog.encode(") && text.ends_with(" FROM pg_catalog.pg_prepared_statements WHERE from_sql") => {
+            Own::Left
+        }
+        _ if text.starts_with("SELECT '") || text.starts_with("SELECT CASE WHEN from_sql") => {
+            Own::Ask(text.split(" UNION ALL ").map(part).collect::<Option<Vec<Part>>>()?)
+        }
         _ => Own::Deallocate(text.strip_prefix("DEALLOCATE ").filter(|name| name.starts_with("__pgdog_"))?.to_string()),
     })
 }
@@ -78,6 +90,12 @@ fn settings(text: &str) -> Option<Vec<(String, Option<String>)>> {
 }
 
 fn part(text: &str) -> Option<Part> {
+    if let Some(rest) =
+        text.strip_prefix("SELECT CASE WHEN from_sql THEN 's' ELSE 'c' END,pg_catalog.encode(pg_catalog.convert_to(name,'UTF8'),'hex'),")
+    {
+        let texts = rest.starts_with("CASE WHEN from_sql AND pg_catalog.octet_length(statement)<=");
+        return rest.ends_with(" WHERE from_sql OR pg_catalog.left(name,8)<>'__pgdog_'").then_some(Part::Statements { texts });
+    }
     let (kind, rest) = literal(text.strip_prefix("SELECT ")?)?;
     let rest = rest.strip_prefix(',')?;
     if kind != "p" {
@@ -104,8 +122,14 @@ fn literal(text: &str) -> Option<(String, &str)> {
     Some((rest[..end].to_string(), &rest[end + 1..]))
 }
 
-/// The answer: `is` says what the session has, `listed` what is set there, `value` what a parameter is.
-pub fn answer(parts: &[Part], is: impl Fn(char) -> bool, listed: &[(String, String)], value: impl Fn(&str) -> Option<String>) -> Vec<Row> {
+/// The answer: `is` says what the session has, `listed` what is set there, `value` what a parameter is, `prepared` what is prepared there.
+pub fn answer(
+    parts: &[Part],
+    is: impl Fn(char) -> bool,
+    listed: &[(String, String)],
+    value: impl Fn(&str) -> Option<String>,
+    prepared: &[Prepared],
+) -> Vec<Row> {
     let parameter = |name: &str, value: Option<String>| [Some("p".to_string()), Some(name.to_string()), value.map(|value| hex(&value))];
     let mut rows = Vec::new();
     for part in parts {
@@ -118,6 +142,12 @@ pub fn answer(parts: &[Part], is: impl Fn(char) -> bool, listed: &[(String, Stri
                 rows.extend(listed.map(|(name, value)| parameter(name, Some(value.clone()))));
             }
             Part::Value(name) => rows.push(parameter(name, value(name))),
+            Part::Statements { texts } => {
+                rows.extend(prepared.iter().filter(|(name, text)| text.is_some() || !name.starts_with("__pgdog_")).map(|(name, text)| {
+                    let kind = if text.is_some() { "s" } else { "c" };
+                    [Some(kind.to_string()), Some(hex(name)), text.as_deref().filter(|_| *texts).map(hex)]
+                }))
+            }
         }
     }
     rows
@@ -127,9 +157,14 @@ fn hex(value: &str) -> String {
     value.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The rows of `Own::Left`.
+pub fn left<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Vec<Option<String>>> {
+    names.map(|name| vec![Some("left".to_string()), Some(hex(name))]).collect()
+}
+
 /// A DataRow's body.
-pub fn row_body(row: &Row) -> Vec<u8> {
-    let mut body = vec![0, 3];
+pub fn row_body(row: &[Option<String>]) -> Vec<u8> {
+    let mut body = vec![0, row.len() as u8];
     for column in row {
         let length = column.as_ref().map_or(-1, |column| column.len() as i32);
         body.extend_from_slice(&length.to_be_bytes());
