@@ -262,7 +262,10 @@ impl FakeServer {
                 self.complete(at, "DISCARD ALL");
             }
             // Nobody here says PREPARE.
-            Own::Left => self.complete(at, "SELECT 0"),
+            Own::Left => {
+                let rows = own_words::left(std::iter::empty());
+                self.complete(at, &format!("SELECT {}", rows.len()));
+            }
             Own::DiscardTemp => self.complete(at, "DISCARD TEMP"),
             Own::Deallocate(name) => match backend.statements.remove(name) {
                 Some(_) => self.complete(at, "DEALLOCATE"),
