@@ -114,9 +114,7 @@ pub fn start(options: Options) -> Result<(), StartError> {
     let unix_socket = unix_listener(&snapshot, &mut listeners)?;
     let ports = Ports::bind(&snapshot.general.watch).map_err(StartError::Listen)?;
     let publisher = Publisher::default();
-    let control_cpu = snapshot.cores.control;
-    let pin = snapshot.cores.pin.clone();
-    let spin_us = snapshot.cores.spin_us;
+    let (control_cpu, pin, spin_us) = (snapshot.cores.control, snapshot.cores.pin.clone(), snapshot.cores.spin_us);
     let published = publisher.build(snapshot, None);
     let clusters = unknown(&published, &HashMap::new());
     let mut secret = [0; 32];

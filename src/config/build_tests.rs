@@ -348,8 +348,20 @@ fn a_second_server_of_a_database_is_refused_and_a_repeated_line_is_not() {
 }
 
 #[test]
-fn a_second_shard_and_a_replica_are_refused() {
-    for line in ["shard = 1", "role = \"replica\"", "role = \"auto\""] {
+fn the_pools_of_shards_stand_side_by_side() {
+    let server = |shard: usize, host: &str| format!("[[databases]]\nname = \"db\"\nhost = \"{host}\"\nshard = {shard}\n");
+    let main = format!("{}{}{}", server(2, "c"), server(0, "a"), server(1, "b"));
+    let snapshot = loaded(&main, &user("password = \"p\"")).snapshot;
+    let pools: Vec<(u16, u16, &str)> = snapshot.pools.iter().map(|pool| (pool.shard, pool.shards, pool.host.as_str())).collect();
+    assert_eq!(pools, [(0, 3, "a"), (1, 3, "b"), (2, 3, "c")]);
+    assert_eq!(snapshot.by_name[&("db".to_owned(), "u".to_owned())], 0);
+    assert_eq!(snapshot.pool_of_shard("db", "u", 1).map(|pool| pool.host.as_str()), Some("b"));
+    assert_eq!(snapshot.pool_of_shard("db", "u", 3), None);
+}
+
+#[test]
+fn a_replica_is_refused() {
+    for line in ["role = \"replica\"", "role = \"auto\""] {
         let key = line.split(' ').next().unwrap_or_default();
         let problems = refused(&database(line), &user("password = \"p\""));
         assert!(problems.len() == 1 && problems[0].starts_with(&format!("pgdog.toml:4: [[databases]]: `{key}` = ")), "{problems:?}");

@@ -1,7 +1,8 @@
 //! The pools: which users there are of which databases, each with its server, its secrets and its limits.
 //! Invariant: one pool per user, database and shard, those of one database side by side in the order of their shards; and of several words on
 //! one thing the nearest counts: the user's, then the database's, then that of `[general]`; only the login at the server goes the other way
-//! round. An entry that names one database beats one with a list, and that one with all of them. What a secret proves is left to `auth`; that a server answers, to the engine.
+//! round. An entry that names one database beats one with a list, and that one with all of them. What a secret proves is left to
+//! `auth`; that a server answers, to the engine.
 
 use std::collections::HashMap;
 use std::sync::Arc;

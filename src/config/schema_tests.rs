@@ -111,7 +111,7 @@ fn what_the_schema_refuses_load_refuses_too() {
         ("[multi_tenant]\nany = 1\n", false),
         ("[otel]\nheaders = { a = \"b\" }\n", true),
         ("[otel]\nheaders = { a = 1 }\n", false),
-        ("[[sharded_tables]]\ndatabase = \"d\"\nmapping = [{ shard = 0, values = [1, \"a\"] }]\n", true),
+        ("[[sharded_tables]]\ndatabase = \"d\"\ncolumn = \"c\"\nmapping = [{ shard = 0, values = [1, 2] }]\n", true),
         ("[[sharded_tables]]\ndatabase = \"d\"\nmapping = [{ values = [1] }]\n", false),
         ("[databases]\nname = \"d\"\n", false),
         ("[[databases]]\nname = \"d\"\n", false),

@@ -1,1 +1,153 @@
-//! Tests of router.
+//! Routes: keys of every source, comments, what the session says, and what is refused.
+
+use std::sync::Arc;
+
+use super::{Bound, Router, Says};
+use crate::config::sharded::{DataType, Hasher, Sharded, ShardedTable};
+use crate::route::cluster::{Cluster, State};
+use crate::route::request::Where;
+use crate::route::schema::{Row, Schema};
+use crate::route::topology::Topology;
+use crate::wire::bind::Values;
+
+fn row(fields: &[&str]) -> Row {
+    fields.iter().map(|field| Some(field.as_bytes().to_vec())).collect()
+}
+
+fn table(name: &str, column: &str, data_type: DataType) -> ShardedTable {
+    ShardedTable { schema: None, table: Some(name.into()), column: column.into(), data_type, hasher: Hasher::Postgres, primary: false, mapping: None }
+}
+
+fn cluster(number: u64, state: impl FnOnce(&Topology) -> State) -> Arc<Cluster> {
+    let tables = vec![table("users", "id", DataType::Bigint), table("words", "key", DataType::Varchar)];
+    let sharded = Sharded { database: "app".into(), shards: 3, tables, schemas: Vec::new(), omnisharded: Vec::new() };
+    let topology = Topology::first(&sharded).expect("a map");
+    Arc::new(Cluster { state: state(&topology), topology, listed: Vec::new(), number })
+}
+
+fn known(topology: &Topology) -> State {
+    let columns = [
+        row(&["public", "kinds", "r", "id", "23", "-1", "t", "n"]),
+        row(&["public", "users", "r", "id", "20", "-1", "t", "n"]),
+        row(&["public", "users", "r", "name", "25", "-1", "t", "n"]),
+        row(&["other", "kinds", "r", "id", "23", "-1", "t", "n"]),
+        row(&["public", "words", "r", "key", "1043", "14", "t", "n"]),
+        row(&["pg_catalog", "pg_class", "r", "oid", "26", "-1", "t", "n"]),
+    ];
+    let schema = Schema::read(&columns, &[], &[row(&["\"$user\", public", "150015"])]).expect("an answer");
+    State::Known(schema.fitted(topology))
+}
+
+fn router() -> Router {
+    Router::new(cluster(1, known))
+}
+
+const PLAIN: Says<'_> = Says { shard: None, key: None, standard: true, search_path: None, unsure: false };
+
+fn route(text: &str) -> Result<Where, String> {
+    router().route(text.as_bytes(), None, &PLAIN, "app").map_err(|refused| refused.code.to_owned())
+}
+
+/// What stands behind the names of a Bind with one value.
+fn behind(binary: bool, value: Option<&[u8]>) -> Vec<u8> {
+    let mut out = vec![0, 1, 0, u8::from(binary), 0, 1];
+    out.extend(value.map_or(-1i32, |value| value.len() as i32).to_be_bytes());
+    out.extend(value.unwrap_or_default());
+    out.extend([0, 0]);
+    out
+}
+
+fn bound(text: &str, types: &[u8], binary: bool, value: Option<&[u8]>) -> Result<Where, String> {
+    let message = behind(binary, value);
+    let bound = Bound { values: Values::read(&message).expect("whole"), types };
+    router().route(text.as_bytes(), Some(&bound), &PLAIN, "app").map_err(|refused| refused.code.to_owned())
+}
+
+#[test]
+fn one_key_is_one_shard_wherever_its_value_stands() {
+    let expected = route("SELECT * FROM users WHERE id = 77");
+    assert!(matches!(expected, Ok(Where::One(_))));
+    for text in [
+        "select * from public.users where 77 = id",
+        "SELECT * FROM users u WHERE u.id = '77'",
+        "SELECT * FROM users WHERE id = 77::bigint",
+        "UPDATE users SET name = 'x' WHERE id IN (77, 77)",
+        "INSERT INTO users (name, id) VALUES ('x', 77)",
+        "SELECT * FROM users WHERE id = ANY('{77}')",
+        "BEGIN; DELETE FROM users WHERE id = 77; COMMIT",
+    ] {
+        assert_eq!(route(text), expected, "{text}");
+    }
+    let by_parameter = "SELECT * FROM users WHERE id = $1";
+    assert_eq!(bound(by_parameter, &[], false, Some(b"77")), expected);
+    assert_eq!(bound(by_parameter, &[], true, Some(&77i64.to_be_bytes())), expected);
+    assert_eq!(bound(by_parameter, &[0, 0, 0, 23], true, Some(&77i32.to_be_bytes())), expected);
+    assert_eq!(bound("SELECT * FROM users WHERE id = ANY($1)", &[], false, Some(b"{77,NULL}")), expected);
+    // A float has the same number of bytes.
+    assert_eq!(bound(by_parameter, &701u32.to_be_bytes(), true, Some(&77f64.to_be_bytes())), Err("42804".into()));
+    assert_eq!(bound(by_parameter, &[], false, Some(b"x")), Err("22P02".into()));
+    assert_eq!(bound(by_parameter, &[], true, Some(b"x")), Err("08P01".into()));
+}
+
+#[test]
+fn negative_keys_are_other_keys() {
+    let mut several = 0;
+    for key in 1..40 {
+        let (plus, minus) = (route(&format!("SELECT * FROM users WHERE id = {key}")), route(&format!("SELECT * FROM users WHERE id = -{key}")));
+        assert_eq!(minus, route(&format!("SELECT * FROM users WHERE id = '-{key}'")));
+        several += usize::from(plus != minus);
+    }
+    assert!(several > 10, "{several}");
+}
+
+#[test]
+fn comments_and_settings_come_before_keys() {
+    assert_eq!(route("/* pgdog_shard: 2 */ SELECT 1"), Ok(Where::One(2)));
+    assert_eq!(route("/* pgdog_shard: 3 */ SELECT 1"), Err("22023".into()));
+    assert_eq!(route("SET pgdog.shard TO 1"), Ok(Where::One(1)));
+    assert_eq!(route("SET LOCAL pgdog.shard = '2'"), Ok(Where::One(2)));
+    assert_eq!(route("SET statement_timeout TO 1"), Ok(Where::Any));
+    let says = Says { shard: Some("1"), ..PLAIN };
+    let mut router = router();
+    let mut with = |text: &str| router.route(text.as_bytes(), None, &says, "app").map_err(|refused| refused.code.to_owned());
+    assert_eq!(with("UPDATE users SET name = 'everybody'"), Ok(Where::One(1)));
+    assert_eq!(with("/* pgdog_shard: 2 */ UPDATE users SET name = 'everybody'"), Ok(Where::One(2)));
+    // There are two ways from a key to a shard.
+    assert_eq!(route("/* pgdog_sharding_key: 5 */ SELECT 1"), Err("22023".into()));
+}
+
+#[test]
+fn what_is_not_one_shard_is_refused_with_a_reason() {
+    for text in
+        ["SELECT * FROM users", "UPDATE users SET name = ''", "INSERT INTO kinds VALUES (1)", "SELECT * FROM nowhere", "CREATE TABLE t (id int)"]
+    {
+        assert_eq!(route(text), Err("0A000".into()), "{text}");
+    }
+    assert_eq!(route("SELEC"), Err("42601".into()));
+    // One of these is surely elsewhere.
+    let many = (0..50).map(|key| key.to_string()).collect::<Vec<_>>().join(", ");
+    assert_eq!(route(&format!("SELECT * FROM users WHERE id IN ({many})")), Err("0A000".into()));
+    // PostgreSQL cuts blanks off what is too long.
+    assert!(matches!(route("SELECT * FROM words WHERE key = 'ten letter'"), Ok(Where::One(_))));
+    assert_eq!(route("INSERT INTO words VALUES ('ten letter ')"), Err("22001".into()));
+}
+
+#[test]
+fn a_name_in_two_schemas_is_the_first_of_the_path() {
+    assert_eq!(route("SELECT * FROM kinds"), Ok(Where::Any));
+    let says = Says { unsure: true, ..PLAIN };
+    let changed = router().route(b"SELECT * FROM kinds", None, &says, "app");
+    assert!(changed.is_err(), "the path may be another one by now");
+}
+
+#[test]
+fn nothing_goes_where_nothing_is_known() {
+    let mut router = Router::new(cluster(1, |_| State::Asking));
+    let refused = router.route(b"SELECT 1", None, &PLAIN, "app").expect_err("nothing is known");
+    assert_eq!(refused.code, "57P03");
+    router.learn(cluster(2, |_| State::Wrong("shard 1 says that it is shard 2".into())));
+    let refused = router.route(b"SELECT 1", None, &PLAIN, "app").expect_err("it is wrong");
+    assert_eq!((refused.code, refused.detail.as_deref()), ("58000", Some("shard 1 says that it is shard 2")));
+    router.learn(cluster(3, known));
+    assert_eq!(router.route(b"SELECT 1", None, &PLAIN, "app"), Ok(Where::Any));
+}
