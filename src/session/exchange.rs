@@ -91,7 +91,7 @@ pub struct Exchange {
     /// simple queries of ours so far, each of which drops it
     pub our_queries: u32,
     /// what belongs to those messages in `expected` that have something, in order
-    pub(super) marks: VecDeque<Mark>,
+    pub(super) marks: Marks,
     /// which statements of ours the server holds
     pub shelf: Shelf,
     /// and which under names of clients' own
@@ -134,7 +134,7 @@ impl Default for Exchange {
             unnamed: 0,
             theirs: 0,
             our_queries: 0,
-            marks: VecDeque::with_capacity(4),
+            marks: Marks::default(),
             shelf: Shelf::default(),
             made: Made::default(),
             batch: 0,
@@ -245,6 +245,7 @@ impl Exchange {
                 self.skipping = false;
                 self.unsynced = false;
                 self.batch = self.batch.wrapping_add(1);
+                self.marks.end_batch();
                 self.expected.push_back(b'S');
             }
             _ if self.skipping => self.lost |= self.extra > 0,
@@ -260,7 +261,7 @@ impl Exchange {
             b'P' | OUR_PARSE => {
                 self.unsynced = true;
                 self.expected.push_back(kind);
-                self.marks.push_back(Mark::Unnamed(tag));
+                self.marks.push(Mark::Unnamed(tag));
             }
             _ if is_extended(kind) => {
                 self.unsynced = true;
@@ -306,7 +307,7 @@ impl Exchange {
             b'2' | b's' => self.pop(),
             b'n' | b'T' if is_describe(head) => {
                 if head != b'D' {
-                    self.marks.pop_front();
+                    self.marks.pop();
                 }
                 self.pop();
             }
@@ -425,20 +426,20 @@ impl Exchange {
         self.pop();
         match head {
             b'P' | OUR_PARSE => {
-                if let Some(Mark::Unnamed(tag)) = self.marks.pop_front() {
+                if let Some(Mark::Unnamed(tag)) = self.marks.pop() {
                     self.unnamed = tag;
                     self.note_theirs(head == b'P');
                 }
             }
             NAMED_PARSE | OUR_PREPARE => {
-                if let Some(Mark::Named(id, _)) = self.marks.pop_front() {
+                if let Some(Mark::Named(id, _)) = self.marks.pop() {
                     self.shelf.is_there(id);
                 }
                 if head == NAMED_PARSE {
                     self.outcomes.push_back(Outcome::Done);
                 }
             }
-            EVICT => _ = self.marks.pop_front(),
+            EVICT => _ = self.marks.pop(),
             OUR_MAKE => self.was_made(true),
             FORGET | OUR_FORGET => {
                 self.unnamed = 0;
@@ -489,7 +490,7 @@ impl Exchange {
             b'Q' | REFUSED_QUERY => {
                 self.head_failed = true;
                 let refusal = match (head, self.marks.front()) {
-                    (REFUSED_QUERY, Some(Mark::Refusal(_))) => self.marks.pop_front(),
+                    (REFUSED_QUERY, Some(Mark::Refusal(_))) => self.marks.pop(),
                     _ => None,
                 };
                 if self.extra > 0 {
@@ -523,7 +524,7 @@ impl Exchange {
         let mut undone = Vec::new();
         while let Some(kind) = self.head().filter(|&kind| !matches!(kind, b'S' | OUR_SYNC)) {
             skipped += usize::from(kind != COPY_END);
-            match has_mark(kind).then(|| self.marks.pop_front()).flatten() {
+            match has_mark(kind).then(|| self.marks.pop()).flatten() {
                 Some(Mark::Named(id, batch)) if matches!(kind, NAMED_PARSE | OUR_PREPARE | EVICT) => undone.push((kind, id, batch)),
                 Some(Mark::Made(name, _)) => self.made.remove(&name),
                 _ => {}

@@ -208,7 +208,7 @@ fn our_own_messages_are_nobodys() {
     exchange.sent(b'E');
     exchange.sent_refused(REFUSED_QUERY, Refusal::Begins);
     assert_eq!(talk(&mut exchange, b"SQ", b"EZCZ"), "....", "skipped as any other");
-    assert!(exchange.marks.is_empty());
+    assert!(exchange.marks.list().is_empty());
     assert!(exchange.is_free());
     exchange.sent(OUR_QUERY);
     assert!(exchange.is_ours());
@@ -225,7 +225,7 @@ fn the_unnamed_statement_is_known_or_lost() {
             exchange.sent_as(kind, tag);
         }
         talk(&mut exchange, b"", replies);
-        assert_eq!(exchange.marks.len(), exchange.expected.iter().filter(|&&kind| has_mark(kind)).count());
+        assert_eq!(exchange.marks.list().len(), exchange.expected.iter().filter(|&&kind| has_mark(kind)).count());
         (exchange.unnamed, exchange.take_changed())
     };
     assert_eq!(with(b"PS", b""), (7, false), "nothing has happened yet");
@@ -694,7 +694,10 @@ fn named(sent: &[(u8, u64)], replies: &[u8]) -> (String, Exchange) {
         if id > 0 { exchange.sent_named(kind, id) } else { exchange.sent(kind) }
     }
     let thought = talk(&mut exchange, b"", replies);
-    assert_eq!(exchange.marks.len(), exchange.expected.iter().filter(|&&kind| has_mark(kind)).count());
+    let marks = exchange.marks.list();
+    assert_eq!(marks.len(), exchange.expected.iter().filter(|&&kind| has_mark(kind)).count());
+    let earlier = marks.iter().any(|mark| matches!(mark, Mark::Named(_, batch) | Mark::Made(_, batch) if *batch != exchange.batch));
+    assert_eq!(exchange.is_unsure(), earlier || exchange.barrier);
     (thought, exchange)
 }
 

@@ -1,6 +1,8 @@
 //! The words of an exchange: what a message that was sent is called there, beyond PostgreSQL's own type bytes, what belongs to it, and which
 //! rules go for it.
 
+use std::collections::VecDeque;
+
 use crate::route::request::Refused;
 
 /// A simple query of our own: its replies are not the client's.
@@ -82,6 +84,56 @@ pub(super) enum Mark {
     /// a name of the client's under which the server is being given a statement, and the batch
     Made(Box<[u8]>, u32),
     Refusal(Refusal),
+}
+
+impl Mark {
+    fn is_named(&self) -> bool {
+        matches!(self, Mark::Named(..) | Mark::Made(..))
+    }
+}
+
+/// What belongs to messages that are outstanding, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    list: VecDeque<Mark>,
+    /// of statements by their names: those of earlier batches, and those of the batch at hand
+    earlier: usize,
+    now: usize,
+}
+
+impl Marks {
+    pub fn push(&mut self, mark: Mark) {
+        self.now += usize::from(mark.is_named());
+        self.list.push_back(mark);
+    }
+
+    pub fn pop(&mut self) -> Option<Mark> {
+        let mark = self.list.pop_front();
+        if mark.as_ref().is_some_and(Mark::is_named) {
+            // The oldest goes first.
+            *(if self.earlier > 0 { &mut self.earlier } else { &mut self.now }) -= 1;
+        }
+        mark
+    }
+
+    pub fn front(&self) -> Option<&Mark> {
+        self.list.front()
+    }
+
+    /// Another batch begins.
+    pub fn end_batch(&mut self) {
+        self.earlier += std::mem::take(&mut self.now);
+    }
+
+    /// A statement by its name is among those of earlier batches.
+    pub fn has_earlier(&self) -> bool {
+        self.earlier > 0
+    }
+
+    #[cfg(test)]
+    pub fn list(&self) -> &VecDeque<Mark> {
+        &self.list
+    }
 }
 
 /// What became of one thing a client did with its statements' names.

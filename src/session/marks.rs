@@ -18,7 +18,7 @@ impl Exchange {
 
     /// Something that was done with statements' names in an earlier batch has not been answered yet.
     pub fn is_unsure(&self) -> bool {
-        self.barrier || self.marks.iter().any(|mark| matches!(mark, Mark::Named(_, batch) | Mark::Made(_, batch) if *batch != self.batch))
+        self.barrier || self.marks.has_earlier()
     }
 
     /// Messages that may fail, and would decide about what follows them, are at work from an earlier batch.
@@ -45,7 +45,7 @@ impl Exchange {
             _ => return None,
         };
         self.pop();
-        self.marks.pop_front();
+        self.marks.pop();
         self.outcomes.push_back(Outcome::Done);
         Some(due)
     }
@@ -131,21 +131,21 @@ impl Exchange {
             NAMED_PARSE | OUR_PREPARE => self.shelf.sent(id, self.batch),
             _ => {}
         }
-        self.marks.push_back(Mark::Named(id, self.batch));
+        self.marks.push(Mark::Named(id, self.batch));
         self.sent(kind);
     }
 
     /// The last of the messages that give the server a statement under a name of the client's goes there.
     pub fn sent_made(&mut self, kind: u8, name: &[u8]) {
         if !self.skipping {
-            self.marks.push_back(Mark::Made(name.into(), self.batch));
+            self.marks.push(Mark::Made(name.into(), self.batch));
         }
         self.sent(kind);
     }
 
     /// The server has been given that statement, or not.
     pub(super) fn was_made(&mut self, there: bool) {
-        if let Some(Mark::Made(name, _)) = self.marks.pop_front()
+        if let Some(Mark::Made(name, _)) = self.marks.pop()
             && !there
         {
             self.made.remove(&name);
@@ -160,7 +160,7 @@ impl Exchange {
     /// A message that stands in for a refused one goes to the server.
     pub fn sent_refused(&mut self, kind: u8, why: Refusal) {
         if !self.skipping {
-            self.marks.push_back(Mark::Refusal(why));
+            self.marks.push(Mark::Refusal(why));
         }
         self.sent(kind);
     }
