@@ -16,7 +16,9 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// time is asked whether it lives first: a network may have forgotten the connection without a word, and a request must not be lost to find out.
     pub(super) fn fit(&mut self, client: u32, server: u32) -> bool {
         let (now, stale_ns, keep, caching) = (self.now, self.stale_ns, self.keep, self.caching);
+        let elsewhere = self.pubsub.channels_of(client);
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return false };
+        link.link.server.elsewhere = elsewhere;
         let schema = link.link.pool.state.schema.load(Ordering::Relaxed);
         peer.client.caches(caching);
         link.link.server.meets(peer.client.mode(), keep, schema, now);

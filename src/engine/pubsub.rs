@@ -379,6 +379,16 @@ impl PubSub {
         self.clients.get(&client)?.topics.keys().find(named).copied()
     }
 
+    /// The channels that a client listens to. Empty, and of no cost, where nobody listens.
+    #[inline]
+    pub fn channels_of(&self, client: u32) -> Vec<Box<[u8]>> {
+        if self.clients.is_empty() {
+            return Vec::new();
+        }
+        let topics = self.clients.get(&client).into_iter().flat_map(|hearer| hearer.topics.keys());
+        topics.filter_map(|id| self.topics.get(id)).map(|audience| audience.topic.channel.clone()).collect()
+    }
+
     fn mark(&mut self, client: u32) {
         if let Some(hearer) = self.clients.get_mut(&client).filter(|hearer| !hearer.due && !hearer.queue.is_empty()) {
             hearer.due = true;

@@ -87,6 +87,8 @@ pub struct Server {
     learned: Vec<(Question, Answer)>,
     /// the error of a statement that the server was to be given for the client's query at work
     withheld: Option<Box<[u8]>>,
+    /// channels that the client at hand hears by another connection
+    pub elsewhere: Vec<Box<[u8]>>,
     /// code and message of the last error that answered a query of ours
     pub ours_error: Option<(String, String)>,
     pub counts: Counts,
@@ -265,6 +267,7 @@ impl Server {
             b'Z' | b'C' | b'E' | b'S' => header.body <= SEEN_MAX,
             b'T' => header.body <= SEEN_MAX && self.exchange.is_describing(),
             b'D' => header.body <= ANSWER_MAX && (self.exchange.is_asked() || self.exchange.made.asked && self.exchange.is_fitting()),
+            b'A' => !self.elsewhere.is_empty() && header.body <= SEEN_MAX,
             _ => false,
         }
     }
@@ -329,6 +332,7 @@ impl Server {
                         }
                         return (!ours, end);
                     }
+                    b'A' if self.is_elsewhere(body) => return (false, None),
                     b'1' => self.counts.parses += 1,
                     b'2' => self.counts.binds += 1,
                     b'3' => self.counts.closes += 1,
@@ -483,6 +487,13 @@ impl Server {
     #[cold]
     fn fails_for_want(&self, body: &[u8]) -> bool {
         error_fields(body).is_ok_and(|fields| matches!(fields.sqlstate(), "26000" | "25P02"))
+    }
+
+    /// A notification that the client at hand is given by another connection: it has listened there, and then here in a transaction.
+    #[cold]
+    fn is_elsewhere(&self, notification: &[u8]) -> bool {
+        let channel = notification.get(4..).and_then(|rest| rest.split(|byte| *byte == 0).next());
+        channel.is_some_and(|channel| self.elsewhere.iter().any(|known| **known == *channel))
     }
 
     /// What a session has when it is reset, but for what is set at once for its client, it would have had from the start.

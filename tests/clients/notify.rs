@@ -471,6 +471,43 @@ fn other_ways_to_listen() {
     }
 }
 
+/// However often, and by whichever connection a client listens to a channel: what is sent there comes once.
+#[test]
+fn who_listens_twice_hears_once() {
+    let house = House::new(Version::Newest, 4, SIZE);
+    let mut direct = Raw::login(&house.postgres.login("app"));
+    let batch = |sql: &str| [parse("", sql, &[]), raw::bind("", "", &[]), raw::execute("", 0)].concat();
+    let ways: [Vec<Vec<u8>>; 5] = [
+        ["LISTEN c"; 3].map(raw::query).to_vec(),
+        ["BEGIN", "LISTEN c", "LISTEN c", "COMMIT"].map(raw::query).to_vec(),
+        ["LISTEN c", "BEGIN", "LISTEN c", "LISTEN c", "COMMIT", "LISTEN c"].map(raw::query).to_vec(),
+        vec![raw::query("LISTEN c"), raw::query("SELECT 1; LISTEN c; LISTEN d"), raw::query("LISTEN \"c\"")],
+        vec![
+            [batch("LISTEN c"), raw::sync()].concat(),
+            [batch("BEGIN"), batch("LISTEN c"), batch("LISTEN c"), batch("COMMIT"), raw::sync()].concat(),
+        ],
+    ];
+    for (number, way) in ways.iter().enumerate() {
+        let mut client = house.client();
+        for bytes in way {
+            client.send(bytes);
+            client.read_until_ready();
+        }
+        let sent: Vec<String> = (0..20).map(|at| at.to_string()).collect();
+        for payload in &sent {
+            direct.query(&format!("NOTIFY c, '{payload}'"));
+        }
+        let mut came = Vec::new();
+        while came.last() != sent.last() {
+            came.extend(next(&mut client, 1).into_iter().map(|(_, payload)| payload));
+        }
+        came.extend(rest(&mut client, &mut direct, "c").into_iter().map(|(_, payload)| payload));
+        assert_eq!(came, sent, "{number}");
+        // Between transactions nothing is in the way of a late one.
+        assert_eq!(tags(&client.query("SELECT 1")), "TDCZ", "{number}");
+    }
+}
+
 #[test]
 fn drivers_listen() {
     let house = House::new(Version::Newest, 2, SIZE);
