@@ -65,6 +65,8 @@ struct Waiting {
 #[derive(Default)]
 struct Hearer {
     topics: BTreeMap<u64, Subscribed>,
+    /// their channels, once somebody has asked
+    channels: Option<Arc<[Box<[u8]>]>>,
     queue: VecDeque<Waiting>,
     notices: usize,
     /// it stands in `PubSub::due`
@@ -194,6 +196,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let PubSub { clients, queued_bytes, .. } = &mut self.pubsub;
         if let Some(hearer) = clients.get_mut(&client) {
             topics.iter().for_each(|id| _ = hearer.topics.remove(id));
+            hearer.channels = None;
             let whole = hearer.topics.is_empty();
             hearer.queue.retain(|waiting| {
                 let stays = !whole && waiting.topic.is_none_or(|id| hearer.topics.contains_key(&id));
@@ -277,7 +280,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             Ok(topic) => {
                 let id = topic.id;
                 self.pubsub.topics.entry(id).or_insert_with(|| Audience { topic, clients: Vec::new() }).clients.push(client);
-                self.pubsub.clients.entry(client).or_default().topics.entry(id).or_default();
+                let hearer = self.pubsub.clients.entry(client).or_default();
+                hearer.topics.entry(id).or_default();
+                hearer.channels = None;
                 self.answer_listener(client, form, "LISTEN");
             }
             Err((code, message)) => {
@@ -379,14 +384,16 @@ impl PubSub {
         self.clients.get(&client)?.topics.keys().find(named).copied()
     }
 
-    /// The channels that a client listens to. Empty, and of no cost, where nobody listens.
+    /// The channels that a client listens to; None, and of no cost, where nobody listens.
     #[inline]
-    pub fn channels_of(&self, client: u32) -> Vec<Box<[u8]>> {
-        if self.clients.is_empty() {
-            return Vec::new();
+    pub fn channels_of(&mut self, client: u32) -> Option<Arc<[Box<[u8]>]>> {
+        let hearer = if self.clients.is_empty() { None } else { self.clients.get_mut(&client) }?;
+        let topics = &self.topics;
+        let all = |hearer: &Hearer| hearer.topics.keys().filter_map(|id| topics.get(id)).map(|audience| audience.topic.channel.clone()).collect();
+        if hearer.channels.is_none() {
+            hearer.channels = Some(all(hearer));
         }
-        let topics = self.clients.get(&client).into_iter().flat_map(|hearer| hearer.topics.keys());
-        topics.filter_map(|id| self.topics.get(id)).map(|audience| audience.topic.channel.clone()).collect()
+        hearer.channels.clone()
     }
 
     fn mark(&mut self, client: u32) {

@@ -88,7 +88,7 @@ pub struct Server {
     /// the error of a statement that the server was to be given for the client's query at work
     withheld: Option<Box<[u8]>>,
     /// channels that the client at hand hears by another connection
-    pub elsewhere: Vec<Box<[u8]>>,
+    pub elsewhere: Option<Arc<[Box<[u8]>]>>,
     /// code and message of the last error that answered a query of ours
     pub ours_error: Option<(String, String)>,
     pub counts: Counts,
@@ -267,7 +267,7 @@ impl Server {
             b'Z' | b'C' | b'E' | b'S' => header.body <= SEEN_MAX,
             b'T' => header.body <= SEEN_MAX && self.exchange.is_describing(),
             b'D' => header.body <= ANSWER_MAX && (self.exchange.is_asked() || self.exchange.made.asked && self.exchange.is_fitting()),
-            b'A' => !self.elsewhere.is_empty() && header.body <= SEEN_MAX,
+            b'A' => self.elsewhere.is_some() && header.body <= SEEN_MAX,
             _ => false,
         }
     }
@@ -493,7 +493,7 @@ impl Server {
     #[cold]
     fn is_elsewhere(&self, notification: &[u8]) -> bool {
         let channel = notification.get(4..).and_then(|rest| rest.split(|byte| *byte == 0).next());
-        channel.is_some_and(|channel| self.elsewhere.iter().any(|known| **known == *channel))
+        channel.is_some_and(|channel| self.elsewhere.iter().flat_map(|channels| channels.iter()).any(|known| **known == *channel))
     }
 
     /// What a session has when it is reset, but for what is set at once for its client, it would have had from the start.
