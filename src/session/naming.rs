@@ -43,7 +43,7 @@ impl Client {
     /// A message of the extended protocol about statements; returns how much of it is consumed.
     pub(super) fn extended(&mut self, header: frame::Header, rest: &[u8], at: usize, link: &mut Exchange, out: &mut Verdicts) -> Result<usize, Stop> {
         if header.kind == b'E' {
-            self.unnamed.meet(link, out);
+            self.unnamed.meet_aside(link, out);
             link.sent(b'E');
             return Ok(self.pass(header, at, out));
         }
@@ -174,7 +174,7 @@ impl Client {
         if link.is_unsure() {
             return Err(self.wait(link, out));
         }
-        self.unnamed.meet(link, out);
+        self.unnamed.meet_aside(link, out);
         let behind = &body[name.len() + 1..];
         let text = text_in(behind);
         if !is_parse(behind, text.len()) {
@@ -342,7 +342,7 @@ impl Client {
             self.binds_names(statement.traits.values, header, rest, link)?;
             asks_sequences(&statement.traits, link, out);
         }
-        self.unnamed.meet(link, out);
+        self.unnamed.meet_aside(link, out);
         if statement.traits.may.meets(SPEAKS) && !link.is_skipping() {
             let (look, _) = self.look_at(statement.text(), false);
             if let Some(why) = self.speaks(statement.text(), &look, Spoken::Extended, link, out)? {

@@ -9,7 +9,7 @@
 //! fails, and all messages pass as they are. In the steady state (Parse first) nothing is added.
 
 use super::Verdicts;
-use super::exchange::{Exchange, OUR_FORGET, OUR_PARSE, UNKNOWN};
+use super::exchange::{Exchange, OUR_FORGET, OUR_PARSE, Status, UNKNOWN};
 use crate::wire::client::close_statement;
 use crate::wire::frame::HEADER;
 
@@ -127,6 +127,13 @@ impl Unnamed {
         if self.met != Met::Yes || self.seen != link.our_queries {
             self.bring(link, out);
         }
+    }
+
+    /// A message goes to the server that does not use the statement, and may make the server skip what follows. In a transaction that is known to
+    /// have failed the statement cannot be brought, and what ends that transaction must not fail for it.
+    #[inline]
+    pub fn meet_aside(&mut self, link: &mut Exchange, out: &mut Verdicts) {
+        if link.status() == Status::Failed { self.pass(link, out) } else { self.meet(link, out) }
     }
 
     #[cold]

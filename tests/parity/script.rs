@@ -35,7 +35,8 @@ impl Script {
         let mut replies = Vec::new();
         for (bytes, tag) in &self.parts {
             client.send(bytes);
-            while *tag != 0 && replies.last().is_none_or(|message: &Message| message.tag != *tag) {
+            let heard = replies.len();
+            while *tag != 0 && replies[heard..].last().is_none_or(|message: &Message| message.tag != *tag) {
                 replies.push(self.next(client, &replies));
             }
         }
