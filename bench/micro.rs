@@ -14,7 +14,7 @@ use pg_dog::route::slots::{Placement, Slots};
 use pg_dog::session::Verdicts;
 use pg_dog::session::client::Client;
 use pg_dog::session::server::Server;
-use pg_dog::sql::catalog::{Catalog, Column, Placement, Routine, ShardKey};
+use pg_dog::sql::catalog::{Catalog, Column, Placement as Home, Routine, ShardKey};
 use pg_dog::sql::look;
 use pg_dog::sql::outline::{Family, Name};
 use pg_dog::sql::scan::{CORE, Scan};
@@ -59,8 +59,8 @@ fn reply(rows: usize, parts: bool) -> Vec<u8> {
 struct Accounts;
 
 impl Catalog for Accounts {
-    fn table(&self, _: &Name) -> Placement<'_> {
-        Placement::Sharded(ShardKey { column: "aid", family: Family::Integer, rule: 0, group: 0 })
+    fn table(&self, _: &Name) -> Home<'_> {
+        Home::Sharded(ShardKey { column: "aid", family: Family::Integer, rule: 0, group: 0 })
     }
 
     fn columns(&self, _: &Name) -> Option<&[Column]> {
