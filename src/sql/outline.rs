@@ -123,6 +123,8 @@ pub struct Block {
     pub groups: Vec<Column>,
     /// some join is FULL
     pub full: bool,
+    /// names of whole joins; whose columns they qualify is not looked into
+    pub joined: Vec<Box<str>>,
     pub write: Option<Write>,
 }
 

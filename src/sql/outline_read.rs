@@ -262,6 +262,8 @@ impl Reader {
             block.facts.push(Fact { what, reach: reach.clone() });
         }
         self.conditions(at, join.quals.as_deref(), reach)?;
+        let names = [&join.alias, &join.join_using_alias].into_iter().flatten().map(|alias| alias.aliasname.as_str().into());
+        self.blocks[at].joined.extend(names);
         if join.alias.is_some() {
             self.blocks[at].sources[whole].iter_mut().for_each(|source| source.hidden = true);
         }

@@ -165,8 +165,17 @@ impl<'a, C: Catalog> Binder<'a, C> {
         }
     }
 
+    /// The column that USING takes of these sources: the first, unless one before it may have it too.
     fn first(&mut self, at: usize, sources: std::ops::Range<usize>, name: &'a str) -> Option<usize> {
-        sources.into_iter().find_map(|source| self.node(at, source, name))
+        let statement = self.statement;
+        for number in sources {
+            match self.holds(&statement.blocks[at].sources[number], name) {
+                Holds::Yes => return self.node(at, number, name),
+                Holds::Perhaps => return None,
+                Holds::No => {}
+            }
+        }
+        None
     }
 
     fn reaches(&self, at: usize, fact: &Fact, node: usize) -> bool {
@@ -206,6 +215,9 @@ impl<'a, C: Catalog> Binder<'a, C> {
     fn find(&mut self, block: usize, column: &'a Column) -> Result<Option<usize>, ()> {
         let own = &self.statement.blocks[block];
         let Some(table) = column.qualifier.last() else { return self.find_bare(block, &column.name) };
+        if own.joined.contains(table) {
+            return Ok(None);
+        }
         let found = own.sources.iter().position(|source| source.visible() == Some(table) && matches_schema(source, &column.qualifier));
         match found {
             Some(source) => Ok(self.node(block, source, &column.name)),
@@ -220,8 +232,11 @@ impl<'a, C: Catalog> Binder<'a, C> {
             return Ok(None);
         }
         let mut perhaps = false;
+        let merges = own.facts.iter().any(|fact| matches!(fact.what, What::Using { .. }));
         for (number, source) in own.sources.iter().enumerate() {
             match self.holds(source, name) {
+                // The first of several that USING made one: it is the one whose rows are all kept.
+                Holds::Yes if perhaps && merges => return Ok(None),
                 Holds::Yes => return Ok(self.node(block, number, name)),
                 Holds::Perhaps => perhaps = true,
                 Holds::No => {}

@@ -200,3 +200,14 @@ SELECT * FROM XMLTABLE('/r' PASSING '<r/>' COLUMNS a int) x, orders o WHERE o.te
    => read one 5 (11) [orders]
 SELECT * FROM JSON_TABLE('[1]', '$[*]' COLUMNS (a int PATH '$')) x, orders o WHERE o.tenant_id = 5
    => read one 5 (11) [orders]
+-- Names that are somebody else's: of a join, of what USING made one.
+SELECT * FROM mystery_omni m LEFT JOIN (SELECT tenant_id FROM orders WHERE tenant_id = 5) o USING (tenant_id) JOIN accounts a USING (tenant_id)
+   => read refused 0A000: rows of "accounts" on several shards: what it needs may be on different shards, unless all its sharded tables are joined on their sharding keys [mystery_omni, accounts, orders]
+SELECT * FROM mystery_omni m LEFT JOIN (SELECT tenant_id FROM orders WHERE tenant_id = 5) o USING (tenant_id) WHERE EXISTS (SELECT 1 FROM users u WHERE u.id = tenant_id)
+   => read refused 0A000: rows of "users" on several shards: what it needs may be on different shards, unless all its sharded tables are joined on their sharding keys [mystery_omni, orders, users]
+SELECT * FROM mystery_omni m JOIN orders o USING (tenant_id) WHERE o.tenant_id = 5
+   => read one 5 (11) [mystery_omni, orders]
+SELECT * FROM accounts j WHERE j.tenant_id = 5 AND EXISTS (SELECT 1 FROM (countries c JOIN tenants t ON true) j, orders o WHERE o.tenant_id = j.tenant_id)
+   => read refused 0A000: rows of "orders" on several shards: what it needs may be on different shards, unless all its sharded tables are joined on their sharding keys [accounts, countries, tenants, orders]
+SELECT * FROM accounts u WHERE u.tenant_id = 5 AND EXISTS (SELECT 1 FROM tenants t JOIN counters c USING (id) AS u, orders o WHERE o.tenant_id = u.tenant_id)
+   => read refused 0A000: rows of "orders" on several shards: what it needs may be on different shards, unless all its sharded tables are joined on their sharding keys [accounts, tenants, counters, orders]
