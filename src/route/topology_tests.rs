@@ -34,6 +34,7 @@ fn the_nearest_rule_counts() {
     assert_eq!(topology.key("public", "lines", columns), Ok(Some(0)));
     assert_eq!(topology.key("log", "lines", columns), Ok(Some(0)), "no column of the nearer rule");
     assert_eq!(topology.key("log", "lines", |_| true), Ok(Some(3)));
+    assert_eq!(topology.key("log", "orders", |_| true), Ok(Some(1)), "a table is nearer than a schema");
     assert_eq!(topology.key("public", "lines", |_| false), Ok(None));
     assert_eq!(topology.rules()[2].column, "id");
     assert!(!topology.has_no_rules());
