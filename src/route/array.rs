@@ -1,12 +1,15 @@
 //! The elements of a one-dimensional array, as `= ANY($1)` has them. Sources: `array_in` and `array_recv` in src/backend/utils/adt/arrayfuncs.c.
 //! What is not plainly one (several dimensions, bounds, quotes in a text) is not read.
 
+/// What is called for an element.
+pub type Each<'a, E> = dyn FnMut(Option<&[u8]>) -> Result<(), E> + 'a;
+
 /// Calls `each` for every element, None for NULL. Err(None): this is no array that can be read here; Err(Some): `each` said so.
-pub fn elements<E>(bytes: &[u8], binary: bool, each: &mut dyn FnMut(Option<&[u8]>) -> Result<(), E>) -> Result<(), Option<E>> {
+pub fn elements<E>(bytes: &[u8], binary: bool, each: &mut Each<'_, E>) -> Result<(), Option<E>> {
     if binary { received(bytes, each) } else { written(bytes, each) }
 }
 
-fn written<E>(text: &[u8], each: &mut dyn FnMut(Option<&[u8]>) -> Result<(), E>) -> Result<(), Option<E>> {
+fn written<E>(text: &[u8], each: &mut Each<'_, E>) -> Result<(), Option<E>> {
     let inner = text.trim_ascii().strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).ok_or(None)?;
     if inner.iter().any(|byte| matches!(byte, b'{' | b'}' | b'"' | b'\\')) {
         return Err(None);
@@ -25,7 +28,7 @@ fn written<E>(text: &[u8], each: &mut dyn FnMut(Option<&[u8]>) -> Result<(), E>)
     Ok(())
 }
 
-fn received<E>(bytes: &[u8], each: &mut dyn FnMut(Option<&[u8]>) -> Result<(), E>) -> Result<(), Option<E>> {
+fn received<E>(bytes: &[u8], each: &mut Each<'_, E>) -> Result<(), Option<E>> {
     let number = |at: usize| bytes.get(at..at + 4).map(|part| i32::from_be_bytes([part[0], part[1], part[2], part[3]])).ok_or(None);
     match number(0)? {
         0 => return Ok(()),

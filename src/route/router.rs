@@ -39,8 +39,17 @@ pub struct Says<'a> {
     pub standard: bool,
     /// `search_path`, if the session has a word of its own on it
     pub search_path: Option<&'a str>,
+    /// `client_encoding`, if the session has a word of its own on it
+    pub encoding: Option<&'a str>,
     /// parameters may have changed in this transaction
     pub unsure: bool,
+}
+
+impl Says<'_> {
+    /// Whether its texts come as the servers keep them. Another encoding is another hash.
+    fn is_utf8(&self) -> bool {
+        self.encoding.is_none_or(|name| ["utf8", "utf-8", "unicode"].iter().any(|known| name.trim().eq_ignore_ascii_case(known)))
+    }
 }
 
 /// What a Bind brings.
@@ -103,6 +112,10 @@ impl Router {
                 "parameters that decide how a statement is read have been changed in this transaction",
                 "Change search_path and standard_conforming_strings before the transaction.",
             ));
+        }
+        let ascii = text.is_ascii() && bound.is_none_or(|bound| bound.values.are_ascii());
+        if !(ascii || says.is_utf8()) {
+            return by_hand(&cluster, says, schema).unwrap_or_else(|| Err(foreign()));
         }
         let space = self.space(says, user);
         let view = View { schema, topology: &cluster.topology, search_path: says.search_path, user, listed: &cluster.listed };
@@ -295,13 +308,11 @@ fn keyed(ground: &Ground<'_>, keys: &[Wanted], refusal: Option<&Refusal>) -> Rou
     Ok(all)
 }
 
+/// What is called for a value of a key.
+type Each<'a> = dyn FnMut(Option<Key<'_>>) -> Result<(), Box<Refused>> + 'a;
+
 /// Calls `each` for the values of a key. A parameter that is not there is nobody's key: the server says so.
-fn value_of(
-    ground: &Ground<'_>,
-    wanted: &Wanted,
-    key_type: KeyType,
-    each: &mut dyn FnMut(Option<Key<'_>>) -> Result<(), Box<Refused>>,
-) -> Result<(), Box<Refused>> {
+fn value_of(ground: &Ground<'_>, wanted: &Wanted, key_type: KeyType, each: &mut Each<'_>) -> Result<(), Box<Refused>> {
     let text = Format::Text(Server::of(ground.schema.major));
     let mut one = |format: Format, bytes: Option<&[u8]>| match key::parse(key_type, format, bytes) {
         Ok(key) => each(key),

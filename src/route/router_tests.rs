@@ -42,7 +42,7 @@ fn router() -> Router {
     Router::new(cluster(1, known))
 }
 
-const PLAIN: Says<'_> = Says { shard: None, key: None, standard: true, search_path: None, unsure: false };
+const PLAIN: Says<'_> = Says { shard: None, key: None, standard: true, search_path: None, encoding: None, unsure: false };
 
 fn route(text: &str) -> Result<Where, String> {
     router().route(text.as_bytes(), None, &PLAIN, "app").map_err(|refused| refused.code.to_owned())
@@ -138,6 +138,17 @@ fn a_name_in_two_schemas_is_the_first_of_the_path() {
     let says = Says { unsure: true, ..PLAIN };
     let changed = router().route(b"SELECT * FROM kinds", None, &says, "app");
     assert!(changed.is_err(), "the path may be another one by now");
+}
+
+#[test]
+fn texts_of_another_encoding_would_be_other_keys() {
+    let mut router = router();
+    let mut with = |encoding, text: &str| router.route(text.as_bytes(), None, &Says { encoding: Some(encoding), ..PLAIN }, "app");
+    let expected = with("UTF8", "SELECT * FROM words WHERE key = 'wörd'");
+    assert!(matches!(expected, Ok(Where::One(_))));
+    assert_eq!(with("unicode", "SELECT * FROM words WHERE key = 'wörd'"), expected);
+    assert!(matches!(with("LATIN1", "SELECT * FROM words WHERE key = 'word'"), Ok(Where::One(_))));
+    assert!(with("LATIN1", "SELECT * FROM words WHERE key = 'wörd'").is_err());
 }
 
 #[test]

@@ -180,7 +180,7 @@ impl Schema {
     }
 }
 
-fn text(bytes: &Vec<u8>) -> Option<&str> {
+fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 

@@ -17,6 +17,7 @@ use crate::wire::frame::{self, HEADER};
 
 use super::client::{Client, Stop};
 use super::exchange::{Exchange, Status};
+use super::unnamed::Forgotten;
 
 /// A message that decides about the route is waited for as a whole up to this size.
 const ROUTED_MAX: usize = 16 << 20;
@@ -159,7 +160,7 @@ impl Client {
         let rest = match here.or_else(prepared) {
             None if name.is_empty() => match self.unnamed.rest(link) {
                 Ok(rest) => rest,
-                Err(()) => return Err(forgotten()),
+                Err(Forgotten) => return Err(forgotten()),
             },
             rest => rest,
         };
@@ -178,6 +179,7 @@ impl Client {
             key: said("pgdog.sharding_key"),
             standard: said("standard_conforming_strings") != Some("off"),
             search_path: said("search_path"),
+            encoding: said("client_encoding"),
             unsure: link.is_some_and(|link| link.suspicion.parameters()),
         }
     }

@@ -21,6 +21,10 @@ const VERSIONS_MAX: usize = 32;
 /// And their bytes.
 const VERSIONS_BYTES_MAX: usize = 4 * UNNAMED_MAX;
 
+/// A statement that the client has, and that is not known here any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgotten;
+
 /// A statement that the client may have.
 #[derive(Debug)]
 struct Version {
@@ -170,14 +174,14 @@ impl Unnamed {
     }
 
     /// The statement that the client has now (text, zero byte, types); nothing may be outstanding. Err: it has one that is not known here any more.
-    pub fn rest(&self, link: Option<&Exchange>) -> Result<Option<&[u8]>, ()> {
+    pub fn rest(&self, link: Option<&Exchange>) -> Result<Option<&[u8]>, Forgotten> {
         let tag = link.filter(|link| link.has_changed()).map_or(self.tag, |link| link.theirs);
         if tag == 0 {
             return Ok(None);
         }
-        let version = self.versions.iter().find(|version| version.tag == tag).ok_or(())?;
+        let version = self.versions.iter().find(|version| version.tag == tag).ok_or(Forgotten)?;
         // Behind the header and the empty name.
-        version.parse.get(HEADER + 1..).map(Some).ok_or(())
+        version.parse.get(HEADER + 1..).map(Some).ok_or(Forgotten)
     }
 
     fn is_foreign(&self, link: &Exchange) -> bool {

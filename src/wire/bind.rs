@@ -46,6 +46,12 @@ impl<'a> Values<'a> {
         self.count == 0
     }
 
+    /// Whether all texts among them are ASCII.
+    pub fn are_ascii(&self) -> bool {
+        let text = |value: Value<'_>| value.binary || value.bytes.is_none_or(<[u8]>::is_ascii);
+        (1..=self.len()).all(|number| self.get(number).is_none_or(text))
+    }
+
     /// The value of `$number`, counted from 1. Costs a step for each value before it.
     pub fn get(&self, number: usize) -> Option<Value<'a>> {
         let index = number.checked_sub(1).filter(|index| *index < self.len())?;

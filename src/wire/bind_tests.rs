@@ -34,6 +34,14 @@ fn each_value_is_found_with_its_format() {
 }
 
 #[test]
+fn texts_beyond_ascii_are_noticed() {
+    let is = |formats: &[u16], values: &[Option<&[u8]>]| Values::read(&behind(formats, values)).expect("whole").are_ascii();
+    assert!(is(&[], &[Some(b"plain"), None]));
+    assert!(!is(&[], &[Some(b"plain"), Some("wörd".as_bytes())]));
+    assert!(is(&[1], &[Some(&[0xff; 8])]), "a number in binary format is no text");
+}
+
+#[test]
 fn what_is_cut_or_makes_no_sense_is_none() {
     let message = behind(&[1, 0], &[Some(b"abc"), Some(b"d")]);
     for end in 0..message.len() {
