@@ -6,6 +6,8 @@ pub enum Where {
     /// whichever: all of them would answer alike
     Any,
     One(u16),
+    /// there, and so does all that follows in its transaction: somebody has said so by hand
+    Held(u16),
 }
 
 /// A request that goes nowhere, with what its client is told.

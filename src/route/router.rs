@@ -25,6 +25,8 @@ use super::schema::{Schema, View};
 use super::slots::Placement;
 use super::topology::Topology;
 
+/// What the names of our parameters of routes begin with.
+const PARAMETERS: &[u8] = b"pgdog.shard";
 /// Combinations of settings that plans are kept for; with more of them the cache begins anew.
 const SPACES_MAX: usize = 256;
 
@@ -229,6 +231,11 @@ fn placed(placement: &Placement, key: Option<Key<'_>>) -> Route {
 
 /// The one place where all statements of a text go.
 fn combined(ground: &Ground<'_>, read: &Read<'_>) -> Route {
+    let ours = |plan: &Plan| plan.target == Target::Session(Session::Set);
+    if read.plans.len() > 1 && read.plans.iter().any(ours) && names_ours(ground.text) {
+        // Which of its literals is the value is not known.
+        return Err(refused("0A000", "SET pgdog.shard among other statements of one query", "Send it by itself, in front of them."));
+    }
     let mut all = Where::Any;
     for plan in read.plans.iter() {
         all = both(all, planned(ground, plan)?, "the statements of this query")?;
@@ -239,8 +246,11 @@ fn combined(ground: &Ground<'_>, read: &Read<'_>) -> Route {
 fn both(left: Where, right: Where, what: &str) -> Route {
     match (left, right) {
         (Where::Any, other) | (other, Where::Any) => Ok(other),
+        // What is said by hand holds for what stands behind it.
+        (Where::Held(shard), _) => Ok(Where::Held(shard)),
+        (Where::One(left), Where::Held(right)) if left == right => Ok(Where::Held(left)),
         (Where::One(left), Where::One(right)) if left == right => Ok(Where::One(left)),
-        (Where::One(left), Where::One(right)) => Err(Refused::unsupported(
+        (Where::One(left), Where::One(right) | Where::Held(right)) => Err(Refused::unsupported(
             format!("{what} go to several shards ({left} and {right}), which is not built yet"),
             "Send one statement for each shard.",
         )),
@@ -268,6 +278,11 @@ fn planned(ground: &Ground<'_>, plan: &Plan) -> Route {
     }
 }
 
+/// A text may be about one of our own parameters of routes.
+fn names_ours(text: &[u8]) -> bool {
+    text.windows(PARAMETERS.len()).any(|part| part.eq_ignore_ascii_case(PARAMETERS))
+}
+
 /// SET and RESET: one of our own parameters decides already about the transaction that it stands in.
 fn setting(ground: &Ground<'_>) -> Route {
     let text = String::from_utf8_lossy(ground.text).to_ascii_lowercase();
@@ -278,12 +293,16 @@ fn setting(ground: &Ground<'_>) -> Route {
     });
     match value {
         Some(value) if text.contains("pgdog.shard ") || text.contains("pgdog.shard=") => match String::from_utf8_lossy(&value).parse() {
-            Ok(shard) => numbered(&ground.cluster.topology, shard),
+            Ok(shard) => numbered(&ground.cluster.topology, shard).map(held),
             Err(_) => Err(refused("22023", "pgdog.shard has to be the number of a shard", "SET pgdog.shard TO 0.")),
         },
-        Some(value) if text.contains("pgdog.sharding_key") => by_key(&ground.cluster.topology, &value, ground.schema),
+        Some(value) if text.contains("pgdog.sharding_key") => by_key(&ground.cluster.topology, &value, ground.schema).map(held),
         _ => Ok(Where::Any),
     }
+}
+
+fn held(place: Where) -> Where {
+    if let Where::One(shard) = place { Where::Held(shard) } else { place }
 }
 
 /// The one shard of all keys.

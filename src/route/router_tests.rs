@@ -34,7 +34,7 @@ fn known(topology: &Topology) -> State {
         row(&["public", "words", "r", "key", "1043", "14", "t", "n"]),
         row(&["pg_catalog", "pg_class", "r", "oid", "26", "-1", "t", "n"]),
     ];
-    let schema = Schema::read(&columns, &[], &[row(&["\"$user\", public", "150015"])]).expect("an answer");
+    let schema = Schema::read(&columns, &[], &[row(&["\"$user\", public", "150015", "UTF8"])]).expect("an answer");
     State::Known(schema.fitted(topology))
 }
 
@@ -104,8 +104,9 @@ fn negative_keys_are_other_keys() {
 fn comments_and_settings_come_before_keys() {
     assert_eq!(route("/* pgdog_shard: 2 */ SELECT 1"), Ok(Where::One(2)));
     assert_eq!(route("/* pgdog_shard: 3 */ SELECT 1"), Err("22023".into()));
-    assert_eq!(route("SET pgdog.shard TO 1"), Ok(Where::One(1)));
-    assert_eq!(route("SET LOCAL pgdog.shard = '2'"), Ok(Where::One(2)));
+    assert_eq!(route("SET pgdog.shard TO 1"), Ok(Where::Held(1)));
+    assert_eq!(route("SET LOCAL pgdog.shard = '2'"), Ok(Where::Held(2)));
+    assert_eq!(route("BEGIN; SET LOCAL pgdog.shard TO 1; DELETE FROM users WHERE id = 77"), Err("0A000".into()));
     assert_eq!(route("SET statement_timeout TO 1"), Ok(Where::Any));
     let says = Says { shard: Some("1"), ..PLAIN };
     let mut router = router();

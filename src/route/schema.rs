@@ -29,8 +29,9 @@ pub const COLUMNS: &str = "SELECT n.nspname, c.relname, c.relkind, a.attname, a.
 pub const FUNCTIONS: &str = "SELECT n.nspname, p.proname, bool_and(p.provolatile = 'i'), bool_and(p.prokind = 'a') \
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
      WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') GROUP BY 1, 2";
-/// What a session without a word of its own has: search_path, and the server's version as a number.
-pub const SETTINGS: &str = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('server_version_num')";
+/// What a session without a word of its own has: search_path, the server's version as a number, and its encoding.
+pub const SETTINGS: &str = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('server_version_num'), \
+     pg_catalog.current_setting('server_encoding')";
 
 /// OID of varchar (src/include/catalog/pg_type.dat).
 const VARCHAR: u32 = 1043;
@@ -80,6 +81,8 @@ pub struct Schema {
     search_path: String,
     /// characters of the keys of each rule, at most
     limits: Vec<Option<usize>>,
+    /// texts are kept as UTF-8; else a text's hash is another one there than here
+    utf8: bool,
     /// major version
     pub major: u32,
 }
@@ -97,6 +100,7 @@ impl Schema {
         functions.iter().try_for_each(|row| schema.routine(row).ok_or(Unreadable("functions")))?;
         let said = |at: usize| settings.first().and_then(|row| text(row.get(at)?.as_ref()?)).ok_or(Unreadable("settings"));
         schema.search_path = said(0)?.to_owned();
+        schema.utf8 = said(2)? == "UTF8";
         schema.major = said(1)?.parse::<u32>().map_err(|_| Unreadable("settings"))? / 10_000;
         for (home, name) in schema.tables.keys() {
             schema.homes.entry(name.clone()).or_default().push(home.clone());
@@ -176,7 +180,9 @@ impl Schema {
     /// What is wrong between the rules and the tables, one line each: statements on these tables are refused.
     pub fn complaints(&self, topology: &Topology) -> Vec<String> {
         let tables = self.tables.iter().filter(|(_, table)| table.sort == Sort::Table);
-        tables.filter_map(|((home, name), table)| rule_of(topology, home, name, table).err()).collect()
+        let texts = topology.rules().iter().any(|rule| matches!(rule.key_type, KeyType::Text | KeyType::Bpchar)) && !self.utf8;
+        let encoding = texts.then(|| "tables whose key is a text: the database's encoding is not UTF8".to_owned());
+        tables.filter_map(|((home, name), table)| rule_of(topology, home, name, table).err()).chain(encoding).collect()
     }
 }
 
@@ -300,7 +306,8 @@ impl Catalog for View<'_> {
         match rule_of(self.topology, home, &name.name, table) {
             Ok(Some(rule)) => {
                 let sharding = &self.topology.rules()[rule];
-                let Some(family) = family(sharding.key_type) else { return Placement::Unknown };
+                let family = family(sharding.key_type).filter(|family| *family != Family::Text || self.schema.utf8);
+                let Some(family) = family else { return Placement::Unknown };
                 Placement::Sharded(ShardKey { column: &sharding.column, family, rule: rule as u32, group: self.topology.group(rule) as u32 })
             }
             Ok(None) => Placement::Omni,

@@ -8,7 +8,7 @@ fn row(fields: &[Option<&str>]) -> super::Row {
 
 #[test]
 fn answers_that_make_no_sense_are_not_guessed_at() {
-    let settings = [row(&[Some("public"), Some("180004")])];
+    let settings = [row(&[Some("public"), Some("180004"), Some("UTF8")])];
     let good = row(&[Some("public"), Some("t"), Some("r"), Some("id"), Some("20"), Some("-1"), Some("t"), Some("n")]);
     assert_eq!(Schema::read(std::slice::from_ref(&good), &[], &settings).map(|schema| schema.major).ok(), Some(18));
     for at in [0, 1, 2, 4, 5, 7] {

@@ -256,7 +256,7 @@ impl Client {
                 names.forget(b"");
             }
             self.unnamed.keep(message);
-            self.unnamed_traits = traits;
+            self.unnamed_does(traits);
             return true;
         }
         let names = self.names.get_or_insert_default();

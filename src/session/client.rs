@@ -28,7 +28,7 @@ use super::names::Names;
 use super::naming::{STATEMENT_MAX, may_drop};
 use super::parameters::Profile;
 use super::shards::Shards;
-use super::statements::{Front, Traits};
+use super::statements::{Front, NO_TRAITS, Traits};
 use super::suspicion::{Pins, UNSEEN, traits};
 use super::unnamed::Unnamed;
 use crate::wire::client::{close_statement, sync};
@@ -65,8 +65,8 @@ pub struct Client {
     /// and whether they go to the server
     body_goes_on: bool,
     pub(super) unnamed: Unnamed,
-    /// what the unnamed statement does each time
-    pub(super) unnamed_traits: Traits,
+    /// what the unnamed statement does each time, if that is anything
+    unnamed_traits: Option<Box<Traits>>,
     pub(super) names: Option<Box<Names>>,
     pub(super) front: Option<Rc<RefCell<Front>>>,
     /// what it wants of the parameters now, and when it came
@@ -104,7 +104,7 @@ impl Client {
             body: 0,
             body_goes_on: false,
             unnamed: Unnamed::new(number),
-            unnamed_traits: Traits::default(),
+            unnamed_traits: None,
             names: None,
             front: None,
             profile: Arc::default(),
@@ -163,6 +163,17 @@ impl Client {
     /// How long it keeps a server.
     pub fn mode(&self) -> PoolerMode {
         self.mode
+    }
+
+    /// What the unnamed statement does each time.
+    pub(super) fn unnamed_traits(&self) -> &Traits {
+        self.unnamed_traits.as_deref().unwrap_or(NO_TRAITS)
+    }
+
+    /// The unnamed statement is another one; returns what the one before did. Of most there is nothing to be kept.
+    pub(super) fn unnamed_does(&mut self, traits: Traits) -> Traits {
+        let kept = (traits != *NO_TRAITS).then(|| Box::new(traits));
+        std::mem::replace(&mut self.unnamed_traits, kept).map_or_else(Traits::default, |before| *before)
     }
 
     /// Bytes kept of its statements.

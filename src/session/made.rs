@@ -227,8 +227,9 @@ impl Client {
         }
         wanted.retain(|name| !link.made.holds(name));
         if link.status() == Status::Failed {
-            // The server refuses all that would use them.
-            return Ok(None);
+            // The server refuses all that would use them, unless the transaction ends with what is not answered yet.
+            let decided = wanted.is_empty() || !link.is_active();
+            return if decided { Ok(None) } else { Err(self.wait(link, out)) };
         }
         // A Sync of ours must not end what the server skips: nothing that it may skip is outstanding then.
         let syncs = how == Spoken::Query && !link.is_unsynced();

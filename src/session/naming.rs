@@ -78,7 +78,7 @@ impl Client {
             b'P' if self.caching == PreparedStatements::Disabled || header.total() > STATEMENT_MAX => self.raw_parse(message, name, link, out),
             b'P' => self.named_parse(message, name, link, out),
             b'C' if name.is_empty() && header.body == 2 && !anonymous => {
-                self.unnamed.close();
+                self.unnamed.close(link);
                 link.sent(FORGET);
                 Ok(self.pass(header, at, out))
             }
@@ -139,11 +139,15 @@ impl Client {
         self.restores(&traits);
         if link.is_active() {
             // This Parse may be skipped, and leave the one before.
-            let before = std::mem::take(&mut self.unnamed_traits);
-            self.unnamed_traits =
-                Traits { may: before.may | traits.may, sets: [before.sets, traits.sets].concat(), values: before.values || traits.values, ..traits };
+            let before = self.unnamed_does(Traits::default());
+            self.unnamed_does(Traits {
+                may: before.may | traits.may,
+                sets: [before.sets, traits.sets].concat(),
+                values: before.values || traits.values,
+                ..traits
+            });
         } else {
-            self.unnamed_traits = traits;
+            self.unnamed_does(traits);
         }
         link.committing |= commits(text);
         let tag = self.unnamed.parse(message, whole, link, out);
@@ -317,11 +321,11 @@ impl Client {
         let entry = self.names.as_ref().and_then(|names| names.get(name)).cloned();
         if name.is_empty() && entry.is_none() {
             if header.kind == b'B' {
-                self.binds_names(self.unnamed_traits.values, header, rest, link)?;
+                self.binds_names(self.unnamed_traits().values, header, rest, link)?;
                 self.unnamed_drops(link, out)?;
-                asks_sequences(&self.unnamed_traits, link, out);
-                link.suspicion.add(&self.unnamed_traits);
-                link.barrier |= may_drop(&self.unnamed_traits);
+                asks_sequences(self.unnamed_traits(), link, out);
+                link.suspicion.add(self.unnamed_traits());
+                link.barrier |= may_drop(self.unnamed_traits());
             }
             self.unnamed.meet(link, out);
             return Ok(self.plain(header, at, link, out, UNKNOWN));
@@ -489,7 +493,7 @@ impl Client {
         out.to_server(|words| words.extend_from_slice(&message));
         link.sent_as(b'P', tag);
         link.barrier = true;
-        self.unnamed_traits = traits;
+        self.unnamed_does(traits);
         Ok(self.drop_message(header))
     }
 

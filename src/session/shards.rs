@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::config::snapshot::PoolerMode;
 use crate::route::request::{Refused, Where};
 use crate::route::router::{Bound, Router, Says};
 use crate::wire::bind::Values;
@@ -32,6 +33,8 @@ pub struct Shards {
     home: u16,
     /// the shard of the server at hand
     at: u16,
+    /// the transaction at hand is kept there by hand
+    held: bool,
     /// so many of the next Query and Bind messages have been routed, and go there
     routed: usize,
     /// the unnamed statement (text, zero byte, types), if its Parse is part of the batch at hand
@@ -67,7 +70,7 @@ impl Shards {
         let shards = u64::from(router.borrow().shards().max(1));
         // Below a u16.
         let home = (number % shards) as u16;
-        Shards { router, user: user.into(), home, at: home, routed: 0, parsed: None }
+        Shards { router, user: user.into(), home, at: home, held: false, routed: 0, parsed: None }
     }
 
     fn route(&self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>) -> Route {
@@ -84,7 +87,7 @@ impl Client {
     /// Where the request at the start of `bytes` goes, no server being at hand.
     pub fn goes(&mut self, bytes: &[u8]) -> Goes {
         let Some(mut shards) = self.shards.take() else { return Goes::Refused(nothing_known()) };
-        shards.parsed = None;
+        (shards.parsed, shards.held) = (None, false);
         let goes = match self.look_ahead(&mut shards, bytes, None) {
             Ahead::Any => Goes::To(shards.home),
             Ahead::One(shard) => Goes::To(shard),
@@ -142,6 +145,10 @@ impl Client {
             routed += usize::from(matches!(header.kind, b'Q' | b'B'));
             match route {
                 Ok(Some(Where::One(shard))) => break Ahead::One(shard),
+                Ok(Some(Where::Held(shard))) => {
+                    shards.held = true;
+                    break Ahead::One(shard);
+                }
                 Ok(_) if header.kind == b'Q' => break Ahead::Any,
                 Ok(_) => {}
                 Err(refused) => return Ahead::Refused(refused),
@@ -164,7 +171,10 @@ impl Client {
             },
             rest => rest,
         };
-        let Some(rest) = rest else { return Ok(None) };
+        let Some(rest) = rest else {
+            // A session's own statements are not known here.
+            return if self.mode() == PoolerMode::Session { Err(forgotten()) } else { Ok(None) };
+        };
         let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
         // Behind the text and the number of types.
         let bound = Bound { values, types: rest.get(end + 3..).unwrap_or_default() };
@@ -212,6 +222,11 @@ impl Client {
             self.needs = header.total();
             return Err(Stop::More);
         };
+        if shards.held && (shards.routed > 0 || !link.is_free()) {
+            shards.routed -= usize::from(shards.routed > 0 && matches!(header.kind, b'Q' | b'B'));
+            return Ok(None);
+        }
+        shards.held = false;
         let decides = matches!(header.kind, b'Q' | b'B');
         let mut refused = None;
         if shards.routed == 0 && !link.is_unsynced() {
@@ -231,7 +246,7 @@ impl Client {
             let route = self.route_of_bind(shards, body, text.as_deref().map(|text| (&b""[..], text)).as_slice(), Some(link));
             shards.parsed = text;
             refused = match route {
-                Ok(Some(Where::One(shard))) => leaves(shards, shard, link)?,
+                Ok(Some(Where::One(shard) | Where::Held(shard))) => leaves(shards, shard, link)?,
                 Ok(_) => None,
                 Err(refused) => Some(refused),
             };
@@ -281,10 +296,7 @@ fn text_of_query(body: &[u8]) -> &[u8] {
 }
 
 fn forgotten() -> Box<Refused> {
-    Refused::unsupported(
-        "the text of the unnamed statement is not known any more, so that it has no route",
-        "Send its Parse and its Bind in one batch.",
-    )
+    Refused::unsupported("the text of the prepared statement is not known here, so that it has no route", "Send its Parse and its Bind in one batch.")
 }
 
 /// A Parse's name, and what stands behind it.

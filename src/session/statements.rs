@@ -68,6 +68,10 @@ pub struct Traits {
     pub values: bool,
 }
 
+/// What leaves nothing in the session.
+pub const NO_TRAITS: &Traits =
+    &Traits { may: May::NOTHING, sets: Vec::new(), resets: Resets::Nothing, back: Vec::new(), local: false, values: false };
+
 impl Traits {
     /// It leaves nothing in the session.
     #[inline]

@@ -113,8 +113,9 @@ impl Unnamed {
     }
 
     /// A Close of the unnamed statement goes to the server, and can only succeed.
-    pub fn close(&mut self) {
+    pub fn close(&mut self, link: &Exchange) {
         self.met = Met::Yes;
+        self.seen = link.our_queries;
     }
 
     /// A message goes to the server that the statement means nothing to, and that makes the server skip nothing unless it is malformed.

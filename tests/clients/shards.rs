@@ -14,6 +14,7 @@ on_both!(
     swapped_servers_get_no_traffic,
     a_server_that_comes_later,
     statements_of_a_pipeline_find_their_shards,
+    a_session_routes_what_it_can_see,
 );
 
 const SHARDS: usize = 3;
@@ -268,7 +269,12 @@ fn by_hand(version: Version) {
         client.rows("BEGIN");
         client.rows(&format!("SET LOCAL pgdog.shard TO '{shard}'"));
         assert_eq!(client.rows(database), [[name.clone()]]);
+        // What is said by hand holds, whatever the keys say.
+        client.rows(&format!("INSERT INTO users SELECT 10 * {shard} + n, 'by hand' FROM generate_series(1, 9) n"));
+        client.rows(&format!("UPDATE users SET name = 'changed' WHERE id = {}", 10 * shard + 5));
+        assert_eq!(client.rows(&format!("SELECT name FROM users WHERE id = {}", 10 * shard + 5)), [["changed"]]);
         client.rows("COMMIT");
+        assert_eq!(cluster.holders("SELECT FROM users WHERE name = 'changed'"), (0..=shard).collect::<Vec<_>>());
         let login = cluster.login();
         let number = shard.to_string();
         let mut other = Raw::try_login(&login, &[("pgdog.shard", &number)]).expect("a login");
@@ -348,6 +354,36 @@ fn a_server_that_comes_later(version: Version) {
         Raw::try_login(&cluster.login(), &[]).is_ok_and(|mut client| tags(&client.query("INSERT INTO users VALUES (9, 'nine')")) == "CZ")
     });
     assert_eq!(cluster.misplaced("users", "id", "by_number"), (0, 1));
+}
+
+/// In session mode a server is kept, and so is its shard.
+fn a_session_routes_what_it_can_see(version: Version) {
+    let cluster = Cluster::new(version);
+    let settings = settings(&cluster.postgres, [0, 1, 2]).replace("[general]\n", "[general]\npooler_mode = \"session\"\n");
+    let dog = Dog::start(&settings, &users(&cluster.postgres, &[("app", "")]));
+    let login = dog.instead_of(&cluster.postgres.login("app"));
+    wait_until("the shards are known", SOON, || Raw::login(&login).query("SELECT 1").iter().any(|message| message.tag == b'D'));
+    let (mut stored, mut refusals) = (0, 0);
+    for key in 0..30 {
+        let mut client = Raw::login(&login);
+        for key in [key, key + 100] {
+            let messages = client.query(&format!("INSERT INTO users VALUES ({key}, 'session')"));
+            match tags(&messages).as_str() {
+                "CZ" => stored += 1,
+                _ => {
+                    assert_eq!(refused(&messages).0, "0A000");
+                    refusals += 1;
+                }
+            }
+        }
+        // Prepared in one batch, bound in another: nobody has kept its text.
+        client.send(&[parse("named", "INSERT INTO users VALUES ($1, 'prepared')", &[]), sync()].concat());
+        assert_eq!(tags(&client.read_until_ready()), "1Z");
+        client.send(&[bind("", "named", &[Some("77")]), execute("", 0), sync()].concat());
+        assert_eq!(refused(&client.read_until_ready()).0, "0A000");
+    }
+    assert!(stored >= 30 && refusals > 0, "{stored} {refusals}");
+    assert_eq!(cluster.misplaced("users", "id", "by_number"), (0, stored));
 }
 
 fn statements_of_a_pipeline_find_their_shards(version: Version) {

@@ -147,7 +147,7 @@ fn a_waiting_client_is_answered_at_once() {
     let shim = Shim::before(postgres.port);
     let house = House::behind(postgres, shim.port, 1, "checkout_timeout = 60000");
     let (mut holder, mut waiter, mut watch) = (house.client(), house.client(), house.watch());
-    holder.rows("BEGIN");
+    holder.rows("BEGIN; SELECT 1");
     shim.stall(true);
     holder.send(&raw::query("SELECT 'late'"));
     for _ in 0..20 {
