@@ -260,7 +260,9 @@ impl Client {
 
     fn named_close(&mut self, (header, rest, at): At<'_>, name: &[u8], link: &mut Exchange, out: &mut Verdicts) -> Result<usize, Stop> {
         let known = self.names.as_ref().is_some_and(|names| names.get(name).is_some()) && header.body == name.len() + 2;
-        if known && link.is_unsure() {
+        // A PREPARE that is at work may be the one that this Close closes.
+        let preparing = self.names.as_ref().is_some_and(|names| !names.preparing.is_empty());
+        if (known || preparing) && link.is_unsure() {
             return Err(self.wait(link, out));
         }
         self.unnamed.pass(link, out);
