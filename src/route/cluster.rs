@@ -36,7 +36,7 @@ impl Cluster {
             State::Wrong(why) => (
                 format!("the shards of database \"{database}\" are not as they are configured, and get no traffic"),
                 Some(why.clone()),
-                "Tell the operator; SHOW SHARDS in the admin database has the reason.",
+                "Tell the operator: servers have changed places, or settings have; the log of pg_dog says more.",
             ),
         };
         let code = if matches!(self.state, State::Asking) { "57P03" } else { "58000" };

@@ -200,7 +200,7 @@ fn numbered(topology: &Topology, shard: u64) -> Route {
         Ok(number) if number < topology.shards() => Ok(Where::One(number)),
         _ => {
             let message = format!("there is no shard {shard}: database \"{}\" has {} of them, from 0 on", topology.database(), topology.shards());
-            Err(refused("22023", message, "SHOW SHARDS in the admin database lists them."))
+            Err(refused("22023", message, "They are numbered as [[databases]] says."))
         }
     }
 }

@@ -231,12 +231,14 @@ impl Answer {
                 continue;
             }
             let why = question.names.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map_or(Why::Set, |(_, why)| *why);
-            let Some(value) = value.as_deref().filter(|value| !is_default(name, value, why)) else {
+            // A parameter of the application's own is there for good, and empty when it is reset.
+            let stays = why == Why::Reset && is_custom(name) && before.get(name).is_some();
+            let Some(value) = value.as_deref().filter(|value| stays || !is_default(name, value, why)) else {
                 after.unset(name);
                 continue;
             };
             // Reset, and neither as it was nor as the client wanted it at first: it is the server's own value.
-            if why != Why::Reset || before.get(name) == Some(value) || startup.get(name).is_some() {
+            if why != Why::Reset || stays || before.get(name) == Some(value) || startup.get(name).is_some() {
                 after.set(name.clone(), value.to_string());
             } else {
                 after.unset(name);

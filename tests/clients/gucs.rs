@@ -8,7 +8,52 @@ use super::house::House;
 use super::support::{Login, Postgres, Raw, Version};
 use super::twins::{Others, Twins};
 
-crate::on_both!(every_parameter_by_every_means, superusers_too, roles_are_parameters);
+crate::on_both!(every_parameter_by_every_means, superusers_too, roles_are_parameters, odd_ways_of_setting, an_empty_application_name);
+
+/// Ways of setting that the matrix has no column for: the value goes with its client, and is the one that PostgreSQL would have.
+fn odd_ways_of_setting(version: Version) {
+    let house = House::new(version, 2, "");
+    let (mut holder, mut other) = (house.client(), house.client());
+    for (text, name) in [
+        ("SET TIME ZONE INTERVAL '+02:30' HOUR TO MINUTE", "TimeZone"),
+        ("SET TIME ZONE -7", "TimeZone"),
+        ("SELECT pg_catalog.set_config('work_mem', NULL, false)", "work_mem"),
+        ("/* before it */ SET /* in it */ work_mem TO '3MB' -- behind it", "work_mem"),
+        ("-- a line\nSET DateStyle TO 'German'", "DateStyle"),
+        ("SET custom.name TO 'x'", "custom.name"),
+        ("RESET custom.name", "custom.name"),
+    ] {
+        let (mut client, mut direct) = (house.client(), Raw::login(&house.postgres.login("app")));
+        for client in [&mut client, &mut direct] {
+            client.rows("SET work_mem TO '5MB'");
+            client.rows("SET custom.name TO 'before'");
+            client.rows(text);
+        }
+        let show = format!("SHOW {name}");
+        let expected = direct.rows(&show);
+        for round in 0..4 {
+            // At either server.
+            if round % 2 == 0 {
+                holder.rows("BEGIN; SELECT 1");
+            }
+            assert_eq!(client.rows(&show), expected, "{text}");
+            assert_eq!(other.rows("SHOW work_mem"), [["4MB"]], "after {text}");
+            if round % 2 == 0 {
+                holder.rows("COMMIT");
+            }
+        }
+    }
+}
+
+fn an_empty_application_name(version: Version) {
+    let house = House::new(version, 1, "");
+    let mut named = Raw::try_login(&house.login("app"), &[("application_name", "named")]).expect("a login");
+    let mut empty = Raw::try_login(&house.login("app"), &[("application_name", "")]).expect("a login");
+    for _ in 0..3 {
+        assert_eq!(named.rows("SHOW application_name"), [["named"]]);
+        assert_eq!(empty.rows("SHOW application_name"), [[""]]);
+    }
+}
 
 /// These end with their transaction.
 const OF_TRANSACTIONS: [&str; 3] = ["transaction_isolation", "transaction_read_only", "transaction_deferrable"];

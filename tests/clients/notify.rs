@@ -543,7 +543,12 @@ fn nobody_is_answered_before_the_server_listens() {
         shim.stall(false);
         assert_eq!(tags(&client.read_until_ready()), "CZ", "{name}");
         direct.query(&format!("NOTIFY {channel}, 'behind'"));
-        assert_eq!(tags(&client.read_until(b'A')).replace("IZ", ""), "A");
+        // In front of the answer to what was asked last, or behind it.
+        let mut seen = tags(&client.read_until(b'A'));
+        if seen == "A" {
+            seen += &tags(&client.read_until_ready());
+        }
+        assert!(matches!(seen.as_str(), "AIZ" | "IZA"), "{seen}");
     }
     assert_eq!(next(&mut first, 1), [pair("a", "behind")]);
     // Many, one by one.

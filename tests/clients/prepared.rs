@@ -22,7 +22,22 @@ crate::on_both!(
     now_is_not_shared,
     who_leaves_before_sync,
     the_operator_sees_what_is_shared,
+    the_operator_lowers_the_limit,
 );
+
+fn the_operator_lowers_the_limit(version: Version) {
+    let house = House::new(version, 1, "prepared_statements_limit = 20");
+    let mut client = house.client();
+    for i in 0..15 {
+        prepare(&mut client, &format!("s{i}"), &format!("SELECT 's{i}'"));
+    }
+    assert_eq!(one(&mut client, "SELECT count(*) FROM pg_prepared_statements"), "15");
+    super::support::admin(&house.dog, "SET prepared_statements_limit TO 3");
+    wait_until("the server holds no more", SOON, || one(&mut client, "SELECT count(*) <= 3 FROM pg_prepared_statements") == "t");
+    for i in 0..15 {
+        assert_eq!(value(&mut client, &format!("s{i}"), &[]), format!("s{i}"));
+    }
+}
 
 /// What a named statement is used by: its name and values.
 fn used(name: &str, values: &[Option<&str>]) -> Vec<u8> {
