@@ -185,8 +185,9 @@ impl Client {
     fn says(&self, link: Option<&Exchange>) -> Says<'_> {
         let said = |name| self.profile.get(name);
         Says {
-            shard: said("pgdog.shard"),
-            key: said("pgdog.sharding_key"),
+            // What was reset is empty.
+            shard: said("pgdog.shard").filter(|shard| !shard.is_empty()),
+            key: said("pgdog.sharding_key").filter(|key| !key.is_empty()),
             standard: said("standard_conforming_strings") != Some("off"),
             search_path: said("search_path"),
             encoding: said("client_encoding"),
