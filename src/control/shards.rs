@@ -64,14 +64,25 @@ pub fn unknown(published: &Published, before: &HashMap<String, Arc<Cluster>>) ->
 
 fn asking(topology: Topology, snapshot: &Snapshot, before: Option<&Arc<Cluster>>) -> Arc<Cluster> {
     let listed = snapshot.general.shard_local_functions.clone();
+    let servers = servers(snapshot, topology.database());
     if let Some(before) = before
         && before.listed == listed
+        && before.servers == servers
         && before.topology.facts() == topology.facts()
         && before.topology.shards() == topology.shards()
     {
         return before.clone();
     }
-    Arc::new(Cluster { topology, state: State::Asking, listed, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+    Arc::new(Cluster { topology, state: State::Asking, servers, listed, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+}
+
+/// Where the shards of a database are.
+fn servers(snapshot: &Snapshot, database: &str) -> Vec<String> {
+    let pools = snapshot.pools.iter().filter(|pool| pool.database == database);
+    let mut servers: Vec<String> = pools.map(|pool| format!("{:05} {}:{}/{}", pool.shard, pool.host, pool.port, pool.server_database)).collect();
+    servers.sort_unstable();
+    servers.dedup();
+    servers
 }
 
 impl Shards {
@@ -149,7 +160,8 @@ impl Job {
     fn wrong(&self, why: &str) {
         let Ok(topology) = Topology::first(&self.sharded) else { return };
         let listed = self.published.snapshot.general.shard_local_functions.clone();
-        self.publish(Cluster { topology, state: State::Wrong(why.to_owned()), listed, number: NEXT.fetch_add(1, Ordering::Relaxed) });
+        let servers = servers(&self.published.snapshot, &self.sharded.database);
+        self.publish(Cluster { topology, state: State::Wrong(why.to_owned()), servers, listed, number: NEXT.fetch_add(1, Ordering::Relaxed) });
     }
 
     fn publish(&self, cluster: Cluster) {
@@ -176,7 +188,8 @@ impl Job {
         }
         let listed = self.published.snapshot.general.shard_local_functions.clone();
         let state = State::Known(schema.fitted(&topology));
-        Ok(Cluster { topology, state, listed, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+        let servers = servers(&self.published.snapshot, &self.sharded.database);
+        Ok(Cluster { topology, state, servers, listed, number: NEXT.fetch_add(1, Ordering::Relaxed) })
     }
 
     /// The pools of one user, who can log in everywhere: one with a password for the server, if there is one.

@@ -20,6 +20,8 @@ pub enum State {
 pub struct Cluster {
     pub topology: Topology,
     pub state: State,
+    /// where its shards are, in order: what is known holds for these servers only
+    pub servers: Vec<String>,
     /// `shard_local_functions`
     pub listed: Vec<String>,
     /// unlike every other cluster's in the process, also an older one of the same database

@@ -13,6 +13,7 @@ on_both!(
     what_has_no_way_is_refused_and_changes_nothing,
     swapped_servers_get_no_traffic,
     a_server_that_comes_later,
+    a_reload_that_swaps_servers_misroutes_nothing,
     statements_of_a_pipeline_find_their_shards,
     a_session_routes_what_it_can_see,
 );
@@ -339,6 +340,19 @@ fn swapped_servers_get_no_traffic(version: Version) {
         return;
     };
     panic!("{refusal:?}");
+}
+
+/// What was known of the servers of before says nothing of those that took their places.
+fn a_reload_that_swaps_servers_misroutes_nothing(version: Version) {
+    let cluster = Cluster::new(version);
+    let mut client = cluster.client();
+    cluster.dog.write_config(&settings(&cluster.postgres, [0, 2, 1]));
+    super::support::admin(&cluster.dog, "RELOAD");
+    for key in 0..300 {
+        let messages = client.query(&format!("INSERT INTO users VALUES ({key}, 'swapped')"));
+        assert!(matches!(refused(&messages).0.as_str(), "57P03" | "58000"), "{messages:?}");
+    }
+    assert_eq!(cluster.misplaced("users", "id", "by_number"), (0, 0));
 }
 
 fn a_server_that_comes_later(version: Version) {
