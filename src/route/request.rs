@@ -10,6 +10,63 @@ pub enum Where {
     Held(u16),
 }
 
+/// What a request over shards is made of: each shard its own part, in one transaction of the shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// ascending by shard, at least one, none twice
+    pub parts: Vec<Part>,
+    pub join: Join,
+    /// it may write, so that all of it is committed or nothing
+    pub writes: bool,
+}
+
+/// One shard's part of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub shard: u16,
+    /// what it is sent; None: the request as it is
+    pub cut: Option<Cut>,
+}
+
+/// A text made for one shard out of a client's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub text: Box<[u8]>,
+    /// of the client's parameters (1 is the first) those that this text's `$1`, `$2`, ... are
+    pub parameters: Box<[u16]>,
+}
+
+/// How the answers of the shards become one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// the union of their rows in any order, and the sum of the counts in their tags
+    Union,
+    /// of an INSERT: row `n` is the next one of part `order[n]`; the counts add up
+    Rows { order: Box<[u16]> },
+    /// they all do and answer the same, and one answer is the answer
+    Same,
+    /// COPY FROM STDIN: each row to the shard of its key
+    Copy(Box<Split>),
+}
+
+/// How the rows of a COPY find their shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// the rule of the key, as the topology counts them
+    pub rule: usize,
+    /// the key's place in a row, from 0
+    pub position: usize,
+    pub format: CopyFormat,
+}
+
+/// What the options of a COPY make of its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyFormat {
+    Text { delimiter: u8, null: Box<[u8]>, header: bool },
+    Csv { delimiter: u8, quote: u8, escape: u8, null: Box<[u8]>, header: bool, force_null: bool, force_not_null: bool },
+    Binary,
+}
+
 /// A request that goes nowhere, with what its client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
