@@ -70,6 +70,8 @@ mod replication;
 mod rust_driver;
 #[path = "clients/settings.rs"]
 mod settings;
+#[path = "clients/over.rs"]
+mod over;
 #[path = "clients/sharding_hash.rs"]
 mod sharding_hash;
 #[path = "clients/sharding_identity.rs"]

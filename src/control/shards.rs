@@ -18,7 +18,8 @@ use crate::config::sharded::Sharded;
 use crate::config::snapshot::Snapshot;
 use crate::io::random::random;
 use crate::mail::{Mail, Published, Shared, SharedPool};
-use crate::route::cluster::{Cluster, State};
+use crate::route::cluster::{Cluster, Commits, State};
+use crate::route::commit::PREPARES;
 use crate::route::identity::{self, Found, IdentityError, Place, READ, Step, UNDO};
 use crate::route::schema::{COLUMNS, FUNCTIONS, SETTINGS, Schema};
 use crate::route::slots::SlotsError;
@@ -73,7 +74,7 @@ fn asking(topology: Topology, snapshot: &Snapshot, before: Option<&Arc<Cluster>>
     {
         return before.clone();
     }
-    Arc::new(Cluster { topology, state: State::Asking, servers, listed, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+    Arc::new(Cluster { topology, state: State::Asking, servers, listed, commits: Commits::default(), number: NEXT.fetch_add(1, Ordering::Relaxed) })
 }
 
 /// Where the shards of a database are.
@@ -161,7 +162,8 @@ impl Job {
         let Ok(topology) = Topology::first(&self.sharded) else { return };
         let listed = self.published.snapshot.general.shard_local_functions.clone();
         let servers = servers(&self.published.snapshot, &self.sharded.database);
-        self.publish(Cluster { topology, state: State::Wrong(why.to_owned()), servers, listed, number: NEXT.fetch_add(1, Ordering::Relaxed) });
+        let (state, commits) = (State::Wrong(why.to_owned()), Commits::default());
+        self.publish(Cluster { topology, state, servers, listed, commits, number: NEXT.fetch_add(1, Ordering::Relaxed) });
     }
 
     fn publish(&self, cluster: Cluster) {
@@ -175,8 +177,13 @@ impl Job {
         let topology = Topology::first(&self.sharded).map_err(|error| Trouble(error.to_string()))?;
         let mut asked = self.connect().await?;
         let checked = self.published.snapshot.general.shard_identity;
+        let mut commits = Commits::default();
         if checked {
-            self.identify(&mut asked, &topology).await?;
+            commits.id = Some(self.identify(&mut asked, &topology).await?);
+        }
+        for line in &mut asked.lines {
+            let rows = self.question(line, PREPARES).await?;
+            commits.prepares.push(matches!(rows.as_slice(), [row] if matches!(row.as_slice(), [Some(said)] if said == b"t")));
         }
         let first = &mut asked.lines[0];
         let columns = self.question(first, COLUMNS).await?;
@@ -189,7 +196,7 @@ impl Job {
         let listed = self.published.snapshot.general.shard_local_functions.clone();
         let state = State::Known(schema.fitted(&topology));
         let servers = servers(&self.published.snapshot, &self.sharded.database);
-        Ok(Cluster { topology, state, servers, listed, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+        Ok(Cluster { topology, state, servers, listed, commits, number: NEXT.fetch_add(1, Ordering::Relaxed) })
     }
 
     /// The pools of one user, who can log in everywhere: one with a password for the server, if there is one.
@@ -231,8 +238,8 @@ impl Job {
         within(limit, line.ask(sql)).await.unwrap_or_else(|| Err(late()))
     }
 
-    /// Who the shards say they are; those who have not been told yet are told.
-    async fn identify(&self, asked: &mut Asked, topology: &Topology) -> Result<(), Trouble> {
+    /// Who the shards say they are; those who have not been told yet are told. The id of their cluster.
+    async fn identify(&self, asked: &mut Asked, topology: &Topology) -> Result<[u8; 16], Trouble> {
         for shard in 0..asked.lines.len() {
             let found = self.read(asked, shard).await?;
             asked.found.push(found);
@@ -245,9 +252,9 @@ impl Job {
             let named: Vec<(u16, String)> = names.iter().enumerate().map(place).collect();
             let places: Vec<Place<'_>> = named.iter().map(|(shard, place)| Place { shard: *shard, place }).collect();
             match identity::next(&places, topology, fresh, &asked.found)? {
-                Step::Ready { .. } => {
+                Step::Ready { cluster } => {
                     self.remark(asked, &places);
-                    return Ok(());
+                    return Ok(cluster);
                 }
                 Step::Run { shard, sql } => {
                     let at = usize::from(shard);

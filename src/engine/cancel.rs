@@ -35,6 +35,15 @@ impl<D: Door, K: Desk> Core<D, K> {
             let asker = Asker { core: self.id, slot, generation: self.links.generation(slot) };
             return self.desk.word(Word::Interrupted { asker });
         }
+        if matches!(peer.stage, Stage::Spread(_)) {
+            return self.cancel_spread(slot);
+        }
+        self.cancel_at(slot);
+    }
+
+    /// Cancels what a client waits for.
+    pub(super) fn cancel_at(&mut self, slot: u32) {
+        let Some(Peer::Client(peer)) = self.peers.get_mut(slot as usize) else { return };
         if let Some(ticket) = peer.ticket.take() {
             let Some(Peer::Client(peer)) = self.peers.get(slot as usize) else { return };
             let Some(pool) = peer.pool.as_ref().map(|pool| pool.id) else { return };

@@ -66,6 +66,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Stage::Greeted => false,
             Stage::Admin { busy, .. } => !busy,
             Stage::Replicating => !self.is_being_cancelled(peer.server),
+            Stage::Spread(spread) => spread.as_ref().is_some_and(|spread| self.spread_goes_on(spread)),
             Stage::Ready if peer.ticket.is_some() || self.asks_to_listen(slot) => false,
             Stage::Ready if peer.server == NOBODY => true,
             Stage::Ready => match &self.peers[peer.server as usize] {
@@ -103,6 +104,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         match self.peers[slot as usize].client().map(|client| &client.stage) {
             Some(Stage::Ready) => self.feed_session(slot, bytes),
             Some(Stage::Replicating) => self.feed_relay(slot, bytes),
+            Some(Stage::Spread(_)) => self.feed_spread(slot, bytes),
             Some(Stage::Login(_)) => self.feed_login(slot, bytes),
             Some(Stage::Admin { .. }) => self.feed_admin(slot, bytes),
             _ => 0,
@@ -149,11 +151,15 @@ impl<D: Door, K: Desk> Core<D, K> {
             at += consumed;
             match stop {
                 Stop::More => break,
-                Stop::Want if self.draining && self.refuse_while_draining(slot) => return at,
+                Stop::Want if self.draining && !self.is_participant(slot) && self.refuse_while_draining(slot) => return at,
                 Stop::Want => match self.want_server(slot, bytes.part(at..bytes.view().len())) {
                     Ok(taken) => at += taken,
-                    Err(taken) => return at + taken,
+                    Err(taken) => return at + taken + self.feed_if_spread(slot, bytes.part(at + taken..bytes.view().len())),
                 },
+                Stop::Over => {
+                    self.coordinate(slot);
+                    return at + self.feed_if_spread(slot, bytes.part(at..bytes.view().len()));
+                }
                 Stop::Full => {
                     self.links.pause(slot);
                     return at;
@@ -175,6 +181,18 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         self.release_if_free(slot);
         at
+    }
+
+    fn is_participant(&self, slot: u32) -> bool {
+        matches!(&self.peers[slot as usize], Peer::Client(peer) if peer.owner != NOBODY)
+    }
+
+    /// What is left for a client that has just come to be on several shards.
+    fn feed_if_spread(&mut self, slot: u32, rest: Bytes) -> usize {
+        match self.peers[slot as usize].client().map(|peer| &peer.stage) {
+            Some(Stage::Spread(_)) => self.feed_spread(slot, rest),
+            _ => 0,
+        }
     }
 
     /// The message at the start of `rest` needs a server, or is one that the control core answers. Ok: the client goes on; Err: later; both with how
@@ -245,7 +263,8 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn release_if_free(&mut self, slot: u32) {
         let Some(Peer::Client(peer)) = self.peers.get(slot as usize) else { return };
         let server = peer.server;
-        if server == NOBODY || peer.client.mode() == PoolerMode::Session && !self.draining || !peer.client.at_boundary() {
+        let keeps = peer.client.mode() == PoolerMode::Session && !(self.draining && peer.owner == NOBODY);
+        if server == NOBODY || keeps || peer.keeps || !peer.client.at_boundary() {
             return;
         }
         let free = matches!(&self.peers[server as usize],
@@ -261,7 +280,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         if free {
             self.account_pin(server, pinned);
         }
-        if free && (!pinned || self.draining) {
+        if free && (!pinned || self.draining && !self.is_participant(slot)) {
             self.release(slot, server);
         }
     }
@@ -330,7 +349,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         } else {
             self.server_free(server)
         }
-        if self.draining {
+        if self.draining && !self.is_participant(client) {
             return self.client_fatal(client, "57P01", "pg_dog is shutting down", None);
         }
         self.feed_later(client);
@@ -381,6 +400,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             Some(Stage::Greeted) => self.greet(client),
             _ => self.feed_held(client),
         }
+        self.participant_begins(client);
         self.listen_to(client);
     }
 
@@ -458,6 +478,13 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// The client has gone, or must go: what it held goes back, its queue place is free, its socket closes when its last words are out.
     pub(super) fn client_gone(&mut self, slot: u32) {
+        if self.is_participant(slot) {
+            return self.participant_ends(slot);
+        }
+        if self.finishes_commit(slot) {
+            return;
+        }
+        self.unseat_all(slot);
         let Peer::Client(mut peer) = std::mem::take(&mut self.peers[slot as usize]) else { return };
         if self.published.snapshot.general.log_disconnections && matches!(peer.stage, Stage::Ready | Stage::Replicating) {
             tracing::info!(user = %peer.user, database = %peer.database, "client disconnected");

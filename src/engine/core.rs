@@ -19,6 +19,7 @@ use crate::session::shelf::Keep;
 use crate::session::statements::Front;
 
 use super::accounts::Turn;
+use super::coordinate::Ended;
 use super::lend::Pool;
 use super::operate::Operate;
 use super::peers::{NOBODY, Peer, ServerPeer, Stage};
@@ -129,6 +130,8 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) operate: Operate,
     /// who listens to channels
     pub(super) pubsub: PubSub,
+    /// participants that have ended, and that their coordinators have not been told of
+    pub(super) ended: Vec<Ended>,
 }
 
 impl<D: Door, K: Desk> Core<D, K> {
@@ -184,6 +187,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             rush: Rush::default(),
             operate: Operate::default(),
             pubsub: PubSub::default(),
+            ended: Vec::new(),
         };
         core.note_settings();
         core.accept_again();
@@ -245,6 +249,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.fail_unopened();
         self.fail_unsent();
         self.serve_again();
+        self.hear_participants();
         self.serve_rush();
         self.report_slice();
         self.order_slice();
@@ -262,7 +267,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         // A promised server that is in the middle of something goes when that is over, of which the core hears.
         let settling = self.lending.iter().any(|&(slot, _, _)| self.links.is_settling(slot) || self.may_leave(slot));
         let asked = self.operate.has_work() || self.rush.has_work() || self.pubsub.has_work();
-        let failed = !self.unopened.is_empty() || !self.unsent.is_empty();
+        let spread = !self.links.spoken.is_empty() || !self.ended.is_empty();
+        let failed = spread || !self.unopened.is_empty() || !self.unsent.is_empty();
         !parting && !settling && !asked && !failed && self.barred.is_empty() && self.granted.is_empty() && self.again.is_empty()
     }
 
@@ -357,6 +363,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 if client.server != NOBODY {
                     self.links.resume(client.server);
                 }
+                self.hear_again_spread(completion.token.slot());
                 self.go_on_with(completion.token.slot());
                 self.hear_again(completion.token.slot());
             }
@@ -368,6 +375,13 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// What a client waited for may be there.
     pub(super) fn go_on_with(&mut self, client: u32) {
+        if let Some(Peer::Client(peer)) = self.peers.get(client as usize)
+            && peer.owner != NOBODY
+        {
+            let owner = peer.owner;
+            self.feed_later(client);
+            return self.go_on_with(owner);
+        }
         self.listen_to(client);
         self.feed_later(client);
     }

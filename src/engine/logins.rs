@@ -83,6 +83,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             connected_wall: self.links.door.wall_ms(),
             counts: ClientCounts::default(),
             quoter: None,
+            owner: NOBODY,
+            keeps: false,
         };
         self.clients += 1;
         self.seat(slot, Peer::Client(Box::new(peer)));

@@ -8,6 +8,7 @@ mod accounts;
 mod admin_client;
 mod cancel;
 mod clients;
+mod coordinate;
 mod core;
 mod fit;
 mod guard;

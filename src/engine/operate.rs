@@ -131,8 +131,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             (Order::Closing(scope), Peer::Server(server)) => of(scope, server) && is_closing(server),
             (Order::Drop(scope), Peer::Client(client)) => {
-                let dropped =
-                    matches!(client.stage, Stage::Ready | Stage::Greeted | Stage::Replicating) && scope.covers(&client.user, &client.database);
+                let there = matches!(client.stage, Stage::Ready | Stage::Greeted | Stage::Replicating | Stage::Spread(_));
+                let dropped = there && client.owner == NOBODY && scope.covers(&client.user, &client.database);
                 if dropped {
                     self.dismiss(slot);
                 }

@@ -15,6 +15,7 @@ use crate::session::speaker::Spoken;
 use crate::wire::startup::Replication;
 
 use super::accounts::{Pace, Told};
+use super::coordinate::Spread;
 use super::quote::Quoter;
 
 /// No slot.
@@ -43,6 +44,8 @@ pub enum Stage {
     Ready,
     /// replicates, with a server that is its alone
     Replicating,
+    /// on several shards; None while that is being looked after
+    Spread(Option<Box<Spread>>),
     /// talks to the admin console; `busy` while an answer is outstanding
     Admin { busy: bool, skipping: bool },
 }
@@ -95,6 +98,10 @@ pub struct ClientPeer {
     pub counts: ClientCounts,
     /// while the query log is on
     pub quoter: Option<Box<Quoter>>,
+    /// the client that it is a participant of; `NOBODY`: it is a client
+    pub owner: u32,
+    /// it keeps its server between transactions, because a commit is not over
+    pub keeps: bool,
 }
 
 /// Counters of one client; times in nanoseconds.

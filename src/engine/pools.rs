@@ -10,7 +10,7 @@ use crate::mail::{Desk, Mail, SharedPool, Word};
 use crate::pool::verdict::Rules;
 
 use super::core::Core;
-use super::peers::Peer;
+use super::peers::{NOBODY, Peer};
 use super::timers::{Timer, ns};
 
 /// How long a pool may be below `min_pool_size` before it is brought back to it; also the pause between attempts while the server is down.
@@ -29,6 +29,15 @@ impl<D: Door, K: Desk> Core<D, K> {
         // Another pool counts its servers' reports anew: the list itself is compared.
         peer.told_number = u64::MAX;
         let found = self.published.find(&peer.database, &peer.user);
+        if peer.owner != NOBODY {
+            // One of its coordinator's: it stays on its shard.
+            let old = peer.pool.take();
+            let shard = old.as_ref().map_or(0, |pool| usize::from(pool.spec.shard));
+            if let Some(pool) = found.and_then(|pool| self.published.shards(pool).get(shard)) {
+                peer.join(pool.clone(), &[]);
+            }
+            return self.left_pools(old, &[]);
+        }
         let (old, old_shards) = (peer.pool.take(), std::mem::take(&mut peer.shards));
         if let Some(pool) = found {
             let shards = if pool.spec.shards > 1 { self.published.shards(pool) } else { &[] };

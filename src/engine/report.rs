@@ -90,6 +90,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     fn look_at_peer(&self, making: &mut Making) {
         let (slot, tally) = (making.peer, &mut making.tally);
         match &self.peers[slot] {
+            Peer::Client(client) if client.owner != super::peers::NOBODY => {}
             Peer::Client(client) => {
                 tally.clients += 1;
                 tally.busy_clients += usize::from(self.client_state(client) != State::Idle);

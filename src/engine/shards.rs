@@ -80,6 +80,10 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
             Goes::More => Err(None),
             Goes::Refused(refused) => self.refuse_route(slot, rest, &refused).map_err(Some),
+            Goes::Over => {
+                self.coordinate(slot);
+                Err(None)
+            }
         }
     }
 

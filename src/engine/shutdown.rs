@@ -122,6 +122,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.stop_listening();
         for slot in 0..self.peers.len() as u32 {
             let Peer::Client(peer) = &self.peers[slot as usize] else { continue };
+            if peer.owner != NOBODY {
+                continue;
+            }
             let idle = match &peer.stage {
                 Stage::Ready => {
                     // Who waits in a pause would wait for the operator, who has left.
@@ -131,7 +134,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                 Stage::Login(_) | Stage::Greeted => true,
                 // A stream has no end that could be waited for.
                 Stage::Replicating => self.ends_between_messages(slot),
-                Stage::Admin { .. } => false,
+                Stage::Admin { .. } | Stage::Spread(_) => false,
             };
             if idle {
                 self.client_fatal(slot, "57P01", "pg_dog is shutting down", None);

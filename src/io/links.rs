@@ -120,6 +120,8 @@ pub(super) struct Slot {
     /// received, not consumed
     held: Vec<u8>,
     pub in_use: bool,
+    /// nobody is at the other end: what is sent there is kept here
+    pub caught: Option<Box<Vec<u8>>>,
 }
 
 /// What a core's sockets keep.
@@ -158,6 +160,8 @@ pub struct Links<D: Door> {
     pub(super) closing: Vec<u32>,
     /// sockets that took less than was sent since the engine last looked: who feeds them should be paused
     pub blocked: Vec<u32>,
+    /// slots without a socket that have been sent something since they were last read
+    pub spoken: Vec<u32>,
     pub blocks: Blocks,
     pub(super) backlog_bytes: usize,
 }
@@ -182,6 +186,7 @@ impl<D: Door> Links<D> {
             starvations: 0,
             closing: Vec::new(),
             blocked: Vec::with_capacity(64),
+            spoken: Vec::new(),
             blocks: Blocks::default(),
             backlog_bytes: 0,
         }
@@ -207,6 +212,7 @@ impl<D: Door> Links<D> {
                 backlog: None,
                 held: Vec::new(),
                 in_use: false,
+                caught: None,
             });
             self.slots.len() as u32 - 1
         });
@@ -219,6 +225,26 @@ impl<D: Door> Links<D> {
         slot.asleep = false;
         slot.in_use = true;
         index
+    }
+
+    /// A slot without a socket: what is sent there is caught, and its receiving side is fed by `hold`.
+    pub fn inner(&mut self) -> u32 {
+        let index = self.adopt(-1, Group::Clients);
+        self.slots[index as usize].caught = Some(Box::default());
+        index
+    }
+
+    /// What was sent to a slot without a socket; what of it is not understood yet goes back by `give_caught`.
+    pub fn take_caught(&mut self, index: u32) -> Vec<u8> {
+        self.slots[index as usize].caught.as_mut().map(|caught| std::mem::take(&mut **caught)).unwrap_or_default()
+    }
+
+    /// In front of what was sent since.
+    pub fn give_caught(&mut self, index: u32, mut before: Vec<u8>) {
+        if let Some(caught) = &mut self.slots[index as usize].caught {
+            before.extend_from_slice(caught);
+            **caught = before;
+        }
     }
 
     /// Opens a connection; `Op::Connect` completes on the slot.
@@ -324,7 +350,7 @@ impl<D: Door> Links<D> {
 
     pub(super) fn arm(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        if !slot.end.listens() || slot.asleep {
+        if !slot.end.listens() || slot.asleep || slot.caught.is_some() {
             return;
         }
         slot.recv = Recv::Armed;
@@ -531,7 +557,7 @@ impl<D: Door> Links<D> {
             }
             Recv::Ending => true,
             Recv::Off => {
-                if slot.end == End::Closing {
+                if slot.end == End::Closing && slot.caught.is_none() {
                     self.door.close(slot.fd);
                 }
                 self.release(index);
@@ -546,6 +572,7 @@ impl<D: Door> Links<D> {
         slot.generation = slot.generation.wrapping_add(1);
         slot.fd = -1;
         slot.backlog = None;
+        slot.caught = None;
         let held = std::mem::take(&mut slot.held);
         self.blocks.give(held);
         self.free.push(index);

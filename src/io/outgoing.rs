@@ -4,6 +4,9 @@ use super::links::{ARENA, Bytes, End, Links, NONE, Piece};
 use super::ring::SEGMENTS_MAX;
 use super::{Completion, Door, Op, Segment, Token};
 
+/// Bytes that a slot without a socket catches before it counts as one that does not read.
+const CAUGHT_MAX: usize = 64 * 1024;
+
 impl<D: Door> Links<D> {
     /// Queues bytes of this turn as they are.
     pub fn forward(&mut self, index: u32, bytes: Bytes) {
@@ -13,6 +16,10 @@ impl<D: Door> Links<D> {
         let slot = &mut self.slots[index as usize];
         if slot.end != End::Open {
             return;
+        }
+        if let Some(caught) = &mut slot.caught {
+            caught.extend_from_slice(bytes.view());
+            return self.spoken.push(index);
         }
         if slot.backlog.is_some() || slot.pieces as usize == SEGMENTS_MAX - 1 {
             return self.forward_slow(index, bytes);
@@ -96,7 +103,11 @@ impl<D: Door> Links<D> {
 
     /// Bytes that wait for room in the socket.
     pub fn backlog(&self, index: u32) -> usize {
-        self.slots[index as usize].backlog.as_ref().map_or(0, |backlog| backlog.bytes)
+        let slot = &self.slots[index as usize];
+        if let Some(caught) = &slot.caught {
+            return caught.len().saturating_sub(CAUGHT_MAX);
+        }
+        slot.backlog.as_ref().map_or(0, |backlog| backlog.bytes)
     }
 
     /// The same over all sockets.

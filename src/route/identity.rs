@@ -308,6 +308,11 @@ fn create(cluster: [u8; 16], shard: u16, topology: &Topology) -> String {
     format!("{BEGIN}{SCHEMA}{rows}{}COMMIT", remember(topology.facts(), &Facts::new()))
 }
 
+/// The schema alone, for one that an older version of pg_dog has made; only its owner can.
+pub(super) fn schema() -> String {
+    format!("{BEGIN}{SCHEMA}COMMIT")
+}
+
 /// Adds what a shard does not have yet; empty if it has all.
 fn remember(facts: &Facts, known: &Facts) -> String {
     let new = facts.iter().filter(|(name, _)| !known.contains_key(*name));

@@ -1,13 +1,15 @@
 //! What is asked of a route, and what comes of it.
 
 /// Which shards a request goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Where {
     /// whichever: all of them would answer alike
     Any,
     One(u16),
     /// there, and so does all that follows in its transaction: somebody has said so by hand
     Held(u16),
+    /// several at once
+    Over(Box<Over>),
 }
 
 /// What a request over shards is made of: each shard its own part, in one transaction of the shards.
@@ -18,6 +20,8 @@ pub struct Over {
     pub join: Join,
     /// it may write, so that all of it is committed or nothing
     pub writes: bool,
+    /// no transaction may be around it: one shard after the other runs it
+    pub alone: bool,
 }
 
 /// One shard's part of a request.
@@ -47,6 +51,13 @@ pub enum Join {
     Same,
     /// COPY FROM STDIN: each row to the shard of its key
     Copy(Box<Split>),
+}
+
+impl Join {
+    /// The rows of a COPY are split.
+    pub fn is_copy(&self) -> bool {
+        matches!(self, Join::Copy(_))
+    }
 }
 
 /// How the rows of a COPY find their shards.

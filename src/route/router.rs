@@ -20,7 +20,7 @@ use crate::wire::bind::Values;
 use super::array;
 use super::cluster::Cluster;
 use super::key::{self, Format, Key, KeyType, Server};
-use super::request::{Refused, Where};
+use super::request::{Join, Over, Part, Refused, Where};
 use super::schema::{Schema, View};
 use super::slots::Placement;
 use super::topology::Topology;
@@ -98,6 +98,11 @@ impl Router {
         self.last = None;
         // Numbers are not given again, so that what is left of the cache is never found.
         self.next_space += 1;
+    }
+
+    /// The database as it is known now.
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.cluster.clone()
     }
 
     /// How many shards there are.
@@ -246,6 +251,8 @@ fn combined(ground: &Ground<'_>, read: &Read<'_>) -> Route {
 fn both(left: Where, right: Where, what: &str) -> Route {
     match (left, right) {
         (Where::Any, other) | (other, Where::Any) => Ok(other),
+        (Where::Over(left), Where::Over(right)) if left == right => Ok(Where::Over(left)),
+        (Where::Over(_), _) | (_, Where::Over(_)) => Err(Refused::unsupported("OVER", "LATER")),
         // What is said by hand holds for what stands behind it.
         (Where::Held(shard), _) => Ok(Where::Held(shard)),
         (Where::One(left), Where::Held(right)) if left == right => Ok(Where::Held(left)),
@@ -271,11 +278,16 @@ fn planned(ground: &Ground<'_>, plan: &Plan) -> Route {
         Target::Session(Session::Listen | Session::Notify) => Ok(Where::One(0)),
         Target::Session(Session::Set) => setting(ground),
         Target::Session(_) => Ok(Where::Any),
-        Target::AllShards => several("the statement goes to all shards"),
-        Target::AllWrite => several("the statement changes something on every shard"),
+        Target::AllShards => Ok(everywhere(ground, Join::Union, plan.write)),
+        Target::AllWrite => Ok(everywhere(ground, Join::Same, true)),
         Target::CopyRows { .. } => several("COPY splits its rows over shards"),
         Target::Refused(refusal) => Err(from_plan(refusal)),
     }
+}
+
+fn everywhere(ground: &Ground<'_>, join: Join, writes: bool) -> Where {
+    let parts = (0..ground.cluster.topology.shards()).map(|shard| Part { shard, cut: None }).collect();
+    Where::Over(Box::new(Over { parts, join, writes, alone: false }))
 }
 
 /// A text may be about one of our own parameters of routes.
@@ -319,7 +331,7 @@ fn keyed(ground: &Ground<'_>, keys: &[Wanted], refusal: Option<&Refusal>) -> Rou
                 return Err(refused("22001", format!("value too long for the sharding key: it has more than {limit} characters"), "Shorten it."));
             }
             let one = placed(&rule.placement, value)?;
-            all = both(all, one, "the keys of this statement").map_err(|several| refusal.map_or(several, from_plan))?;
+            all = both(all.clone(), one, "the keys of this statement").map_err(|several| refusal.map_or(several, from_plan))?;
             Ok(())
         };
         value_of(ground, wanted, rule.key_type, &mut each)?;

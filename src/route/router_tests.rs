@@ -22,7 +22,7 @@ fn cluster(number: u64, state: impl FnOnce(&Topology) -> State) -> Arc<Cluster> 
     let tables = vec![table("users", "id", DataType::Bigint), table("words", "key", DataType::Varchar)];
     let sharded = Sharded { database: "app".into(), shards: 3, tables, schemas: Vec::new(), omnisharded: Vec::new() };
     let topology = Topology::first(&sharded).expect("a map");
-    Arc::new(Cluster { state: state(&topology), topology, servers: Vec::new(), listed: Vec::new(), number })
+    Arc::new(Cluster { state: state(&topology), topology, servers: Vec::new(), listed: Vec::new(), commits: Default::default(), number })
 }
 
 fn known(topology: &Topology) -> State {

@@ -45,6 +45,8 @@ pub enum Stop {
     Want,
     /// replies must come first: too much is outstanding, or the next message depends on them
     Full,
+    /// the next message is for several shards, or another than its transaction is on
+    Over,
     /// a Query or Parse message of so many bytes, above the limit; it is read when `allow_large` was called
     Large(usize),
     /// the client said goodbye
@@ -208,6 +210,11 @@ impl Client {
     /// Bytes that have to be there before the next message can be read.
     pub fn needs(&self) -> usize {
         self.needs
+    }
+
+    /// Whoever reads for it waits for so many bytes.
+    pub fn wait_for(&mut self, bytes: usize) {
+        self.needs = bytes;
     }
 
     /// Between two messages.
@@ -405,7 +412,11 @@ impl Client {
         if link.is_full() {
             return Err(Stop::Full);
         }
-        if let Some(refused) = self.strays(header, rest, link)? {
+        let strayed = match self.strays(header, rest, link) {
+            Err(Stop::Full) if link.is_unsynced() => return Err(self.wait(link, out)),
+            strayed => strayed?,
+        };
+        if let Some(refused) = strayed {
             return Ok(self.refuse_route(header, refused, link, out));
         }
         // What a server is known to skip changes nothing there, so it needs no look.

@@ -5,16 +5,20 @@
 //! `names` for a client's named statements, `statements` for their texts, `shelf` for what a server holds of them, `made` for those of SQL's PREPARE,
 //! `unnamed` for the one without a name; `parameters` for what a session was given, `suspicion` for what may have changed there, `inquiry` for the
 //! question what has, `values` for names of parameters that only values show, `spelling` and `speaker` for what a client is told of its session.
-//! `bounds` is BEGIN and COMMIT without a server, `shards` which shard a request goes to, `control` what statement mode refuses, `relay` all there is
+//! `bounds` is BEGIN and COMMIT without a server, `shards` which shard a request goes to, `coordinator` a client on several of them (`steps` of the
+//! extended protocol, `joint` answers, the `turns` of a commit, the `journal` for who joins late, `spread_copy`), `control` what statement mode refuses, `relay` all there is
 //! between a client that replicates and its server. The engine owns all of them, carries out their verdicts, and asks the pool for servers when a
 //! client wants one.
 
 mod bounds;
 pub mod client;
 pub mod control;
+pub mod coordinator;
 pub mod exchange;
 pub mod greeting;
 pub mod inquiry;
+mod joint;
+mod journal;
 pub mod kinds;
 pub mod listener;
 pub mod login;
@@ -32,7 +36,10 @@ pub mod speaker;
 pub mod spelling;
 pub mod statements;
 pub mod suspicion;
+mod spread_copy;
+mod steps;
 mod tags;
+mod turns;
 pub mod unnamed;
 mod values;
 pub mod wishes;

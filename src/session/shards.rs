@@ -7,32 +7,43 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::config::snapshot::PoolerMode;
+use crate::route::cluster::Cluster;
 use crate::route::request::{Refused, Where};
 use crate::route::router::{Bound, Router, Says};
+use crate::sql::transaction::may_control;
 use crate::wire::bind::Values;
 use crate::wire::client::Peek;
 use crate::wire::client::{bind_names, statement_of};
 use crate::wire::frame::{self, HEADER};
 
 use super::client::{Client, Stop};
+use super::coordinator::Standing;
 use super::exchange::{Exchange, Status};
+use super::journal::Journal;
 use super::unnamed::Forgotten;
 
 /// A message that decides about the route is waited for as a whole up to this size.
-const ROUTED_MAX: usize = 16 << 20;
+pub(super) const ROUTED_MAX: usize = 16 << 20;
 
 /// What a client knows of its shards.
 #[derive(Debug)]
 pub struct Shards {
-    router: Rc<RefCell<Router>>,
+    pub(super) router: Rc<RefCell<Router>>,
     /// as which its statements are executed
     user: Box<str>,
     /// where those of its requests go that any shard can answer
     home: u16,
     /// the shard of the server at hand
-    at: u16,
+    pub(super) at: u16,
+    /// what the transaction at hand consists of, for those that join it late
+    pub(super) journal: Journal,
+    /// statements that may bound transactions or set parameters, by their names; `None`: too many to be listed
+    telling: Option<Vec<Box<[u8]>>>,
+    /// transactions hold one snapshot unless they say otherwise
+    pub(super) one_snapshot: bool,
     /// the transaction at hand is kept there by hand
     held: bool,
     /// so many of the next Query and Bind messages have been routed, and go there
@@ -48,6 +59,8 @@ pub enum Goes {
     /// more of it must be here first, see `Client::needs`
     More,
     Refused(Box<Refused>),
+    /// to several shards at once
+    Over,
 }
 
 /// What the messages up to the next Sync need.
@@ -59,6 +72,7 @@ enum Ahead {
     /// replies must come first
     Wait,
     Refused(Box<Refused>),
+    Over,
 }
 
 /// The route of one message; None: it has none, and whoever gets it says what is wrong.
@@ -70,7 +84,33 @@ impl Shards {
         let shards = u64::from(router.borrow().shards().max(1));
         // Below a u16.
         let home = (number % shards) as u16;
-        Shards { router, user: user.into(), home, at: home, held: false, routed: 0, parsed: None }
+        Shards {
+            router,
+            user: user.into(),
+            home,
+            at: home,
+            journal: Journal::default(),
+            telling: Some(Vec::new()),
+            one_snapshot: false,
+            held: false,
+            routed: 0,
+            parsed: None,
+        }
+    }
+
+    /// What is known of them.
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.router.borrow().cluster()
+    }
+
+    /// The route of a simple query's text.
+    pub(super) fn route_text(&self, text: &[u8], says: &Says<'_>) -> Result<Where, Box<Refused>> {
+        self.router.borrow_mut().route(text, None, says, &self.user)
+    }
+
+    /// The route of a Bind.
+    pub(super) fn route_bound(&self, text: &[u8], bound: &Bound<'_>, says: &Says<'_>) -> Result<Where, Box<Refused>> {
+        self.router.borrow_mut().route(text, Some(bound), says, &self.user)
     }
 
     fn route(&self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>) -> Route {
@@ -88,6 +128,10 @@ impl Client {
     pub fn goes(&mut self, bytes: &[u8]) -> Goes {
         let Some(mut shards) = self.shards.take() else { return Goes::Refused(nothing_known()) };
         (shards.parsed, shards.held) = (None, false);
+        shards.journal.clear();
+        if let Some(text) = &self.begun {
+            shards.journal.begins(text);
+        }
         let goes = match self.look_ahead(&mut shards, bytes, None) {
             Ahead::Any => Goes::To(shards.home),
             Ahead::One(shard) => Goes::To(shard),
@@ -98,6 +142,7 @@ impl Client {
             // Only a server's replies are waited for.
             Ahead::Wait => Goes::To(shards.home),
             Ahead::Refused(refused) => Goes::Refused(refused),
+            Ahead::Over => Goes::Over,
         };
         if let Goes::To(shard) = goes {
             shards.at = shard;
@@ -149,6 +194,7 @@ impl Client {
                     shards.held = true;
                     break Ahead::One(shard);
                 }
+                Ok(Some(Where::Over(_))) => return Ahead::Over,
                 Ok(_) if header.kind == b'Q' => break Ahead::Any,
                 Ok(_) => {}
                 Err(refused) => return Ahead::Refused(refused),
@@ -182,7 +228,7 @@ impl Client {
     }
 
     /// What the session's parameters say about its route, and how its texts are read.
-    fn says(&self, link: Option<&Exchange>) -> Says<'_> {
+    pub(super) fn says(&self, link: Option<&Exchange>) -> Says<'_> {
         let said = |name| self.profile.get(name);
         Says {
             // What was reset is empty.
@@ -234,7 +280,8 @@ impl Client {
             shards.parsed = None;
             refused = match self.look_ahead(shards, rest, Some(link)) {
                 Ahead::Any => None,
-                Ahead::One(shard) => leaves(shards, shard, link)?,
+                Ahead::One(shard) => self.leaves(shards, Some(shard), link)?,
+                Ahead::Over => self.leaves(shards, None, link)?,
                 Ahead::More(needs) => {
                     self.needs = needs;
                     return Err(Stop::More);
@@ -247,7 +294,8 @@ impl Client {
             let route = self.route_of_bind(shards, body, text.as_deref().map(|text| (&b""[..], text)).as_slice(), Some(link));
             shards.parsed = text;
             refused = match route {
-                Ok(Some(Where::One(shard) | Where::Held(shard))) => leaves(shards, shard, link)?,
+                Ok(Some(Where::One(shard) | Where::Held(shard))) => self.leaves(shards, Some(shard), link)?,
+                Ok(Some(Where::Over(_))) => self.leaves(shards, None, link)?,
                 Ok(_) => None,
                 Err(refused) => Some(refused),
             };
@@ -259,34 +307,127 @@ impl Client {
             kept.extend_from_slice(text);
             shards.parsed = Some(kept);
         }
+        if refused.is_none() {
+            self.note(shards, header.kind, body, link);
+        }
         Ok(refused)
+    }
+
+    /// A request for `shard` (None: for several), with a server of perhaps another one at hand. Err(`Stop::Over`): whoever can speak to several
+    /// takes over, with this very message.
+    fn leaves(&self, shards: &mut Shards, shard: Option<u16>, link: &mut Exchange) -> Result<Option<Box<Refused>>, Stop> {
+        if shard == Some(shards.at) {
+            return Ok(None);
+        }
+        shards.routed = 0;
+        if link.is_active() || link.has_begun() {
+            // What is at work is answered first; in a batch that takes a Flush.
+            return Err(Stop::Full);
+        }
+        if !link.is_unsynced() && !link.is_quiet_but_for_ours() {
+            return Err(Stop::Full);
+        }
+        let pinned = link.status() == Status::Idle && !link.is_unsynced() && !link.pins.is_empty();
+        match link.status() {
+            // The server refuses it in its own words.
+            Status::Failed => Ok(None),
+            _ if self.mode() == PoolerMode::Session || pinned && shard.is_some() => Ok(Some(kept(shards.at, shard))),
+            _ => Err(Stop::Over),
+        }
+    }
+
+    /// What those would have to be told that join this transaction later.
+    fn note(&self, shards: &mut Shards, kind: u8, body: &[u8], link: &Exchange) {
+        if link.is_free() && matches!(kind, b'Q' | b'P' | b'B') {
+            shards.journal.clear();
+        }
+        match kind {
+            b'Q' => {
+                let text = text_of_query(body);
+                if may_control(text) {
+                    shards.journal.note(text, true);
+                }
+            }
+            b'P' => {
+                let Some((name, rest)) = parse_names(body) else { return };
+                let text = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+                if let Some(telling) = &mut shards.telling {
+                    telling.retain(|known| **known != *name);
+                    match (may_control(text), telling.len() < TELLING_MAX) {
+                        (false, _) => {}
+                        (true, true) => telling.push(name.into()),
+                        (true, false) => shards.telling = None,
+                    }
+                }
+            }
+            b'B' => {
+                let Some((portal, name)) = bind_names(body) else { return };
+                let tells = shards.telling.as_ref().is_none_or(|telling| telling.iter().any(|known| **known == *name));
+                let text = if tells { self.text_bound(shards, name, link) } else { None };
+                if let Some(text) = text.filter(|text| may_control(text)) {
+                    let values = Values::read(&body[portal.len() + name.len() + 2..]);
+                    shards.journal.note(&text, values.is_some_and(|values| values.is_empty()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The text of the statement that a Bind names.
+    fn text_bound(&self, shards: &Shards, name: &[u8], link: &Exchange) -> Option<Box<[u8]>> {
+        let parsed = shards.parsed.as_deref().filter(|_| name.is_empty());
+        let rest = parsed.or_else(|| self.statement_rest(name, Some(link)))?;
+        rest.split(|byte| *byte == 0).next().map(Into::into)
+    }
+
+    /// A statement that it has prepared: its text, a zero byte, its parameters' types.
+    pub(super) fn statement_rest(&self, name: &[u8], link: Option<&Exchange>) -> Option<&[u8]> {
+        let known = self.names.as_ref().and_then(|names| names.get(name)).map(|entry| &*entry.statement.rest);
+        known.or_else(|| if name.is_empty() { self.unnamed.rest(link).ok().flatten() } else { None })
+    }
+
+    /// Where its session stands, for whoever takes over.
+    pub fn standing(&self, link: Option<&Exchange>) -> Standing {
+        match link {
+            Some(link) if link.is_unsynced() && link.status() == Status::Idle => Standing::Batch,
+            Some(link) if link.status() != Status::Idle => Standing::Begun,
+            _ if self.has_begun() => Standing::Begun,
+            _ => Standing::Outside,
+        }
+    }
+
+    /// Its view of the shards goes to whoever takes over.
+    pub fn take_shards(&mut self) -> Option<Box<Shards>> {
+        self.shards.take()
+    }
+
+    /// And comes back.
+    pub fn give_shards(&mut self, shards: Box<Shards>) {
+        self.shards = Some(shards);
+    }
+
+    /// A session of the same client for another shard: it wants the same parameters and shares its statements the same way.
+    pub fn sibling(&self) -> Client {
+        let mut sibling = Client::new(self.mode(), self.number);
+        sibling.caching = self.caching;
+        sibling.front.clone_from(&self.front);
+        sibling.profile.clone_from(&self.profile);
+        sibling.startup.clone_from(&self.startup);
+        sibling
     }
 }
 
-/// A request for `shard`, with a server of perhaps another one at hand.
-fn leaves(shards: &mut Shards, shard: u16, link: &Exchange) -> Result<Option<Box<Refused>>, Stop> {
-    if shard == shards.at {
-        return Ok(None);
-    }
-    shards.routed = 0;
-    let (quiet, at) = (link.is_quiet_but_for_ours(), shards.at);
-    if !quiet && !link.is_unsynced() {
-        // When all is answered the server goes back, if the transaction is over, and the request begins anew.
-        return Err(Stop::Full);
-    }
-    match link.status() {
-        // The server refuses it in its own words.
-        Status::Failed if quiet => Ok(None),
-        Status::Idle if quiet && !link.has_begun() => Ok(Some(Refused::unsupported(
-            format!("the session is kept on shard {at}, and this statement needs shard {shard}"),
-            "SHOW CLIENTS says why it is kept: temporary tables, cursors WITH HOLD, advisory locks, or pooler_mode = \"session\".",
-        ))),
-        _ => Ok(Some(Refused::unsupported(
-            format!("the transaction is on shard {at}, and this statement needs shard {shard}"),
-            "Transactions over shards are not built yet: send it in a transaction of its own.",
-        ))),
-    }
+/// Names of statements that are remembered because they may matter to those who join late; beyond it every Bind is looked at.
+const TELLING_MAX: usize = 64;
+
+fn kept(at: u16, shard: Option<u16>) -> Box<Refused> {
+    let needs = shard.map_or("several shards".to_string(), |shard| format!("shard {shard}"));
+    Refused::unsupported(
+        format!("the session is kept on shard {at}, and this statement needs {needs}"),
+        "SHOW CLIENTS says why it is kept: temporary tables, cursors WITH HOLD, advisory locks, or pooler_mode = \"session\".",
+    )
 }
+
 
 fn nothing_known() -> Box<Refused> {
     Refused::unsupported("nothing is known of the shards of this database", "Look at the log of pg_dog.")
@@ -306,11 +447,11 @@ fn parse_names(body: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((parts.next()?, parts.next()?))
 }
 
-fn function_call() -> Box<Refused> {
+pub(super) fn function_call() -> Box<Refused> {
     Refused::unsupported("a function call by the fast path has no route to a shard", "Call the function in a SELECT.")
 }
 
-fn too_large(bytes: usize) -> Box<Refused> {
+pub(super) fn too_large(bytes: usize) -> Box<Refused> {
     let message = format!("a message of {bytes} bytes is too large to find its shard (the most is {ROUTED_MAX})");
     Box::new(Refused { code: "54000", message, detail: None, hint: Some("Send large values in parts, or name the shard by pgdog.shard.") })
 }

@@ -17,6 +17,7 @@ pub struct Values<'a> {
     formats: &'a [u8],
     count: u16,
     values: &'a [u8],
+    behind: &'a [u8],
 }
 
 impl<'a> Values<'a> {
@@ -33,7 +34,12 @@ impl<'a> Values<'a> {
         for _ in 0..count {
             value(&mut cursor)?;
         }
-        Some(Values { formats, count, values })
+        Some(Values { formats, count, values, behind: cursor.0 })
+    }
+
+    /// What stands behind them: the formats of the results.
+    pub fn behind(&self) -> &'a [u8] {
+        self.behind
     }
 
     /// How many there are.

@@ -1,0 +1,454 @@
+//! A client on several shards: its participants are clients without sockets, each with a server of its own shard's pool. What the coordinator says to
+//! one is fed to it as if it had been received; what one would be sent is caught, and read by the coordinator. The client's own session is the
+//! first of them, and comes back when all is over.
+//!
+//! Nobody waits in a circle: who holds servers and needs more takes them by ascending shards, one after the other, wherever all are known at once.
+//! Where a transaction comes to a lower shard later, `checkout_timeout` ends what could wait for ever.
+
+use std::sync::Arc;
+
+use crate::io::Door;
+use crate::io::links::Bytes;
+use crate::mail::{Desk, SharedPool};
+use crate::session::client::Client;
+use crate::session::coordinator::{Act, Acts, Coordinator, Halt, Means};
+
+use super::core::Core;
+use super::guard::guard;
+use super::peers::{ClientPeer, NOBODY, Peer, Stage};
+use super::{HELD_MAX, UNREAD_MAX};
+
+/// A client's participants.
+pub struct Spread {
+    coordinator: Coordinator,
+    /// shard and slot, the client's own session first
+    seats: Vec<(u16, u32)>,
+    /// of the shards, in order
+    pools: Box<[Arc<SharedPool>]>,
+    acts: Acts,
+    /// slots that are fed when those before them have their servers
+    later: Vec<u32>,
+    /// the client has gone, and its commit is being finished
+    gone: bool,
+}
+
+impl Spread {
+    fn slot(&self, shard: u16) -> Option<u32> {
+        self.seats.iter().find(|(known, _)| *known == shard).map(|(_, slot)| *slot)
+    }
+
+    /// Its participants' slots.
+    pub fn slots(&self) -> impl Iterator<Item = u32> {
+        self.seats.iter().map(|(_, slot)| *slot)
+    }
+
+    /// A commit that should not be left half done.
+    pub fn is_committing(&self) -> bool {
+        self.coordinator.is_committing()
+    }
+}
+
+/// A participant has ended.
+pub struct Ended {
+    client: u32,
+    generation: u32,
+    shard: u16,
+    words: Vec<u8>,
+}
+
+impl<D: Door, K: Desk> Core<D, K> {
+    /// The next request of a client is for several shards, or for another than its transaction is on.
+    pub(super) fn coordinate(&mut self, slot: u32) {
+        let mut random = [0; 18];
+        self.desk.random(&mut random);
+        let unique = random.iter().take(16).fold(0, |all: u128, byte| all << 8 | u128::from(*byte));
+        let atomic = true;
+        let server = self.peers[slot as usize].client().map_or(NOBODY, |peer| peer.server);
+        let (Peer::Client(peer), link) = self.pair(slot, server) else { return };
+        let link = link.and_then(Peer::server).map(|link| &link.link.server.exchange);
+        let standing = peer.client.standing(link);
+        let Some(shards) = peer.client.take_shards() else { return };
+        let cluster = shards.cluster();
+        let coordinator = Coordinator::new(shards, Means { cluster, unique, atomic }, standing, &peer.client);
+        let inner = self.links.inner();
+        let Some(peer) = self.peers[slot as usize].client() else { return };
+        let shard = coordinator.participants().next().unwrap_or_default();
+        let placeholder = Client::new(peer.client.mode(), peer.number);
+        let mut home = participant(peer, slot);
+        home.client = std::mem::replace(&mut peer.client, placeholder);
+        home.server = std::mem::replace(&mut peer.server, NOBODY);
+        // Without a server at hand it may have been on another shard last.
+        home.pool = peer.shards.get(usize::from(shard)).or(peer.pool.as_ref()).cloned();
+        (home.told, home.told_number, home.spoken) = (peer.told.clone(), peer.told_number, peer.spoken.take());
+        let pools = std::mem::take(&mut peer.shards);
+        let (seats, acts, later) = (vec![(shard, inner)], Acts::default(), Vec::new());
+        peer.stage = Stage::Spread(Some(Box::new(Spread { coordinator, seats, pools, acts, later, gone: false })));
+        let server = home.server;
+        self.seat(inner, Peer::Client(Box::new(home)));
+        if let Some(link) = self.peers.get_mut(server as usize).and_then(Peer::server) {
+            link.client = inner;
+        }
+    }
+
+    fn take_spread(&mut self, slot: u32) -> Option<Box<Spread>> {
+        match self.peers.get_mut(slot as usize).and_then(Peer::client).map(|peer| &mut peer.stage) {
+            Some(Stage::Spread(spread)) => spread.take(),
+            _ => None,
+        }
+    }
+
+    fn give_spread(&mut self, slot: u32, spread: Box<Spread>) {
+        if let Some(Stage::Spread(place)) = self.peers.get_mut(slot as usize).and_then(Peer::client).map(|peer| &mut peer.stage) {
+            *place = Some(spread);
+        }
+    }
+
+    /// Whether its participants take more.
+    pub(super) fn spread_goes_on(&self, spread: &Spread) -> bool {
+        spread.slots().all(|seat| {
+            let Some(Peer::Client(peer)) = self.peers.get(seat as usize) else { return true };
+            self.links.held(seat) < HELD_MAX && (peer.server == NOBODY || self.links.backlog(peer.server) == 0)
+        })
+    }
+
+    /// Bytes of a client on several shards; returns how many are consumed.
+    pub(super) fn feed_spread(&mut self, slot: u32, bytes: Bytes) -> usize {
+        let Some(mut spread) = self.take_spread(slot) else { return 0 };
+        let home = spread.seats[0].1;
+        let server = self.peers[home as usize].client().map_or(NOBODY, |peer| peer.server);
+        let (home, link) = self.pair(home, server);
+        let link = link.and_then(Peer::server).map(|link| &link.link.server.exchange);
+        let Some(home) = home.client() else { return 0 };
+        let Spread { coordinator, acts, .. } = &mut *spread;
+        let read = guard(|| coordinator.on_client(bytes.view(), &home.client, link, acts));
+        let (consumed, halt) = match read {
+            Ok(read) => read,
+            Err(why) => {
+                self.give_spread(slot, spread);
+                self.client_panicked(slot, &why);
+                return 0;
+            }
+        };
+        if let Some(peer) = self.peers[slot as usize].client() {
+            peer.client.wait_for(if let Halt::More(needs) = halt { needs } else { 0 });
+        }
+        self.carry_out_spread(slot, spread);
+        match halt {
+            Halt::Terminate => self.client_gone(slot),
+            Halt::Broken(broken) => self.client_broke(slot, broken),
+            Halt::Wait => {
+                if matches!(self.peers[slot as usize].client().map(|peer| &peer.stage), Some(Stage::Spread(_))) {
+                    self.links.pause(slot);
+                }
+            }
+            Halt::More(_) => {}
+        }
+        consumed
+    }
+
+    /// Does what the coordinator wants done, and puts it back, unless it wants to end.
+    fn carry_out_spread(&mut self, slot: u32, mut spread: Box<Spread>) {
+        let acts = std::mem::take(&mut spread.acts);
+        let (mut done, mut close) = (false, false);
+        let mut told: Vec<u32> = Vec::new();
+        for act in &acts.list {
+            match act {
+                Act::Tell(shard, range) => {
+                    let seat = self.seat_of(slot, &mut spread, *shard);
+                    self.links.hold(seat, &acts.words[range.clone()]);
+                    if !told.contains(&seat) {
+                        told.push(seat);
+                    }
+                }
+                Act::Say(_) if spread.gone => {}
+                Act::Say(range) => {
+                    self.links.say(slot, &acts.words[range.clone()]);
+                    if let Some(peer) = self.peers[slot as usize].client() {
+                        peer.counts.sent += range.len() as u64;
+                    }
+                }
+                Act::Keep(shard) => {
+                    let seat = spread.slot(*shard);
+                    if let Some(peer) = seat.and_then(|seat| self.peers[seat as usize].client()) {
+                        peer.keeps = true;
+                    }
+                }
+                Act::InDoubt => self.in_doubt(slot),
+                Act::Done => done = true,
+                Act::Close => close = true,
+            }
+        }
+        spread.acts = acts;
+        spread.acts.list.clear();
+        spread.acts.words.clear();
+        if close || done && spread.gone {
+            self.give_spread(slot, spread);
+            return self.client_gone(slot);
+        }
+        if done {
+            self.feed_seats(told);
+            return self.dissolve(slot, *spread);
+        }
+        // Whoever holds servers waits for the next one before it asks for another.
+        let ordered = spread.coordinator.holds();
+        self.give_spread(slot, spread);
+        if ordered { self.feed_in_order(slot, told) } else { self.feed_seats(told) }
+    }
+
+    fn feed_seats(&mut self, seats: Vec<u32>) {
+        for seat in seats {
+            self.feed_held(seat);
+        }
+    }
+
+    /// Feeds these, those that have servers first, until one has to wait for its server.
+    fn feed_in_order(&mut self, slot: u32, mut seats: Vec<u32>) {
+        if let Some(Stage::Spread(Some(spread))) = self.peers[slot as usize].client().map(|peer| &mut peer.stage) {
+            seats.extend(std::mem::take(&mut spread.later));
+        }
+        let has = |peers: &[Peer], seat: u32| matches!(&peers[seat as usize], Peer::Client(peer) if peer.server != NOBODY);
+        let (ready, mut wanting): (Vec<u32>, Vec<u32>) = seats.into_iter().partition(|seat| has(&self.peers, *seat));
+        self.feed_seats(ready);
+        let shard = |peers: &[Peer], seat: u32| match &peers[seat as usize] {
+            Peer::Client(peer) => peer.pool.as_ref().map_or(0, |pool| pool.spec.shard),
+            _ => 0,
+        };
+        wanting.sort_by_key(|seat| shard(&self.peers, *seat));
+        let mut rest = wanting.into_iter();
+        for seat in rest.by_ref() {
+            self.feed_held(seat);
+            if matches!(&self.peers[seat as usize], Peer::Client(peer) if peer.ticket.is_some()) {
+                break;
+            }
+        }
+        if let Some(Stage::Spread(Some(spread))) = self.peers[slot as usize].client().map(|peer| &mut peer.stage) {
+            spread.later = rest.collect();
+        }
+    }
+
+    /// A participant has its server: those behind it may ask for theirs.
+    pub(super) fn participant_begins(&mut self, seat: u32) {
+        let owner = self.peers[seat as usize].client().map_or(NOBODY, |peer| peer.owner);
+        let waits = |stage: &Stage| matches!(stage, Stage::Spread(Some(spread)) if !spread.later.is_empty());
+        if owner != NOBODY && self.peers[owner as usize].client().is_some_and(|peer| waits(&peer.stage)) {
+            self.feed_in_order(owner, Vec::new());
+        }
+    }
+
+    /// The participant of a client on a shard, opened if it is not there.
+    fn seat_of(&mut self, slot: u32, spread: &mut Spread, shard: u16) -> u32 {
+        if let Some(seat) = spread.slot(shard) {
+            return seat;
+        }
+        let inner = self.links.inner();
+        let pool = spread.pools.get(usize::from(shard)).cloned();
+        let sibling = self.peers[spread.seats[0].1 as usize].client().map(|home| (home.client.sibling(), home.profile.clone()));
+        let Some(peer) = self.peers[slot as usize].client() else { return inner };
+        let mut fresh = participant(peer, slot);
+        if let Some((client, profile)) = sibling {
+            (fresh.client, fresh.profile) = (client, profile);
+        }
+        if let Some(pool) = pool {
+            fresh.join(pool, &[]);
+        }
+        self.seat(inner, Peer::Client(Box::new(fresh)));
+        spread.seats.push((shard, inner));
+        inner
+    }
+
+    /// What participants have said is read, and who has ended is noticed.
+    pub(super) fn hear_participants(&mut self) {
+        loop {
+            if let Some(seat) = self.links.spoken.pop() {
+                self.hear_participant(seat);
+            } else if let Some(ended) = self.ended.pop() {
+                self.participant_has_ended(ended);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn hear_participant(&mut self, seat: u32) {
+        let Some(Peer::Client(peer)) = self.peers.get(seat as usize) else { return };
+        let (slot, server) = (peer.owner, peer.server);
+        if slot == NOBODY || self.links.backlog(slot) > UNREAD_MAX {
+            // It is looked at again when the client has read.
+            return;
+        }
+        let Some(mut spread) = self.take_spread(slot) else { return };
+        let Some((shard, _)) = spread.seats.iter().find(|(_, known)| *known == seat).copied() else { return self.give_spread(slot, spread) };
+        let mut caught = self.links.take_caught(seat);
+        let Spread { coordinator, acts, .. } = &mut *spread;
+        let consumed = match guard(|| coordinator.on_server(shard, &caught, acts)) {
+            Ok(consumed) => consumed,
+            Err(why) => {
+                self.give_spread(slot, spread);
+                return self.client_panicked(slot, &why);
+            }
+        };
+        caught.drain(..consumed);
+        self.links.give_caught(seat, caught);
+        if server != NOBODY && self.links.is_paused(server) {
+            self.links.resume(server);
+        }
+        self.carry_out_spread(slot, spread);
+        if matches!(self.peers[slot as usize].client().map(|peer| &peer.stage), Some(Stage::Spread(_))) {
+            self.go_on_with(slot);
+        }
+    }
+
+    /// A client reads again: what its participants have said meanwhile may go on.
+    pub(super) fn hear_again_spread(&mut self, slot: u32) {
+        let Some(Stage::Spread(Some(spread))) = self.peers[slot as usize].client().map(|peer| &peer.stage) else { return };
+        let seats: Vec<u32> = spread.slots().collect();
+        self.links.spoken.extend(seats);
+    }
+
+    /// A participant's session is over, whatever the reason.
+    pub(super) fn participant_ends(&mut self, seat: u32) {
+        let words = self.links.take_caught(seat);
+        let Some(Peer::Client(peer)) = self.peers.get(seat as usize) else { return };
+        let (client, shard) = (peer.owner, peer.pool.as_ref().map_or(0, |pool| pool.spec.shard));
+        self.ended.push(Ended { client, generation: self.links.generation(client), shard, words });
+        self.unseat(seat);
+    }
+
+    fn participant_has_ended(&mut self, ended: Ended) {
+        if !self.links.is_open(ended.client, ended.generation) {
+            return;
+        }
+        let Some(mut spread) = self.take_spread(ended.client) else { return };
+        spread.seats.retain(|(shard, _)| *shard != ended.shard);
+        let Spread { coordinator, acts, .. } = &mut *spread;
+        if let Err(why) = guard(|| coordinator.on_ended(ended.shard, &ended.words, acts)) {
+            self.give_spread(ended.client, spread);
+            return self.client_panicked(ended.client, &why);
+        }
+        self.carry_out_spread(ended.client, spread);
+    }
+
+    /// A participant goes, with its server.
+    fn unseat(&mut self, seat: u32) {
+        let Peer::Client(mut peer) = std::mem::take(&mut self.peers[seat as usize]) else { return };
+        if let Some(ticket) = peer.ticket.take() {
+            self.leave_queue(&peer, ticket);
+        }
+        if peer.server != NOBODY {
+            self.client_left(peer.server, &mut peer.client);
+        }
+        self.left_pools(peer.pool.take(), &[]);
+        self.links.close(seat);
+    }
+
+    /// All of a client's participants go.
+    pub(super) fn unseat_all(&mut self, slot: u32) {
+        let Some(spread) = self.take_spread(slot) else { return };
+        for (_, seat) in &spread.seats {
+            self.unseat(*seat);
+        }
+        if let Some(peer) = self.peers[slot as usize].client() {
+            // It belongs to the pools of all shards again, and leaves them with the rest.
+            peer.shards = spread.pools;
+        }
+    }
+
+    /// A client goes in the middle of a commit: that is finished first. True when it is.
+    pub(super) fn finishes_commit(&mut self, slot: u32) -> bool {
+        let Some(Stage::Spread(Some(spread))) = self.peers[slot as usize].client().map(|peer| &mut peer.stage) else { return false };
+        if !spread.is_committing() || spread.gone {
+            return false;
+        }
+        spread.gone = true;
+        self.links.pause(slot);
+        true
+    }
+
+    /// All is over: the client's own session comes back.
+    fn dissolve(&mut self, slot: u32, spread: Spread) {
+        let home = spread.seats[0].1;
+        let Peer::Client(mut inner) = std::mem::take(&mut self.peers[home as usize]) else { return };
+        for (_, seat) in &spread.seats[1..] {
+            if let Some(peer) = self.peers[*seat as usize].client() {
+                peer.keeps = false;
+            }
+            self.unseat(*seat);
+        }
+        let now = self.now;
+        let Some(peer) = self.peers[slot as usize].client() else { return };
+        let spent = Client::new(inner.client.mode(), inner.number);
+        peer.client = std::mem::replace(&mut inner.client, spent);
+        peer.client.requests += spread.coordinator.requests;
+        peer.client.give_shards(spread.coordinator.into_shards());
+        peer.shards = spread.pools;
+        (peer.server, peer.profile) = (inner.server, inner.profile.clone());
+        (peer.told, peer.told_number, peer.spoken) = (inner.told.take(), inner.told_number, inner.spoken.take());
+        (peer.pool, peer.version) = (inner.pool.take(), inner.version);
+        peer.stage = Stage::Ready;
+        peer.idle_since = now;
+        let server = peer.server;
+        if let Some(link) = self.peers.get_mut(server as usize).and_then(Peer::server) {
+            link.client = slot;
+        }
+        self.links.close(home);
+        if self.draining && server == NOBODY {
+            return self.client_fatal(slot, "57P01", "pg_dog is shutting down", None);
+        }
+        self.release_if_free(slot);
+        self.watch(slot);
+        self.go_on_with(slot);
+    }
+
+    /// Cancels what its participants are doing, unless it is being committed.
+    pub(super) fn cancel_spread(&mut self, slot: u32) {
+        let Some(Stage::Spread(Some(spread))) = self.peers[slot as usize].client().map(|peer| &peer.stage) else { return };
+        if spread.is_committing() {
+            return;
+        }
+        let seats: Vec<u32> = spread.slots().collect();
+        for seat in seats {
+            self.cancel_at(seat);
+        }
+    }
+
+    /// Something is prepared that nobody here will finish: recovery looks at once.
+    fn in_doubt(&mut self, slot: u32) {
+        let Some(peer) = self.peers[slot as usize].client() else { return };
+        tracing::warn!(database = %peer.database, "a commit over shards is in doubt: it is finished by recovery");
+    }
+}
+
+/// A client without a socket that belongs to `owner`.
+fn participant(peer: &ClientPeer, owner: u32) -> ClientPeer {
+    ClientPeer {
+        stage: Stage::Ready,
+        number: peer.number,
+        secret: [0; crate::session::login::LONG_KEY],
+        secret_length: 0,
+        client: Client::new(peer.client.mode(), peer.number),
+        profile: peer.profile.clone(),
+        pool: None,
+        shards: Box::default(),
+        told: None,
+        spoken: None,
+        told_number: u64::MAX,
+        version: peer.version,
+        replicates: None,
+        server: NOBODY,
+        ticket: None,
+        waits_since: 0,
+        idle_since: 0,
+        watched: false,
+        begun_watched: false,
+        operator: false,
+        database: peer.database.clone(),
+        user: peer.user.clone(),
+        address: peer.address,
+        quotas: None,
+        connected_wall: peer.connected_wall,
+        counts: super::peers::ClientCounts::default(),
+        quoter: None,
+        owner,
+        keeps: false,
+    }
+}

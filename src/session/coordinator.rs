@@ -1,0 +1,711 @@
+//! A client whose request, or whose transaction, is on several shards. Each of these is a participant: a whole session of its own with its own
+//! server, to which the coordinator speaks as a client does, and whose answers it makes one (`joint`). The first is the client's own session, which
+//! goes on alone when all is over. A request of the extended protocol goes step by step (`steps`), a transaction ends in turns (`turns`).
+//!
+//! Invariants: a participant gets nothing before it stands in the same transaction as the others, with the same settings and savepoints
+//! (`journal`). Once a shard has failed, the transaction has failed for the client, whatever the other shards think. What may write on several
+//! shards is always in a transaction, and committed by all of them or by none.
+//!
+//! It never holds bytes: what it has not consumed the engine gives again. What it says, and to whom, are `Acts`.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::route::cluster::Cluster;
+use crate::route::request::{Join, Over, Part, Refused, Where};
+use crate::sql::transaction::{Control, control};
+use crate::wire::client::query;
+use crate::wire::frame::{self, FrameError, HEADER};
+use crate::wire::server::{ErrorFields, error, ready};
+
+use super::client::Client;
+use super::exchange::Exchange;
+use super::joint::{Joint, Shown};
+use super::shards::{ROUTED_MAX, Shards, too_large};
+use super::steps::Steps;
+use super::turns::Ending;
+
+/// Bytes of one message of a participant's: a row has to be here whole.
+pub const MESSAGE_MAX: usize = 256 << 20;
+
+/// What is to be done, in order. Ranges lie in `Acts::words`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// for the participant on this shard, which is there from now on
+    Tell(u16, Range<usize>),
+    /// for the client
+    Say(Range<usize>),
+    /// that participant keeps its server until all is over
+    Keep(u16),
+    /// something is prepared of which nobody here will hear the end
+    InDoubt,
+    /// all is over: the client goes on with its own session
+    Done,
+    /// the client is closed, and with it all participants
+    Close,
+}
+
+/// What one call wants done.
+#[derive(Debug, Default)]
+pub struct Acts {
+    pub list: Vec<Act>,
+    pub words: Vec<u8>,
+}
+
+impl Acts {
+    /// Words for a participant.
+    pub fn tell(&mut self, shard: u16, write: impl FnOnce(&mut Vec<u8>)) {
+        let from = self.words.len();
+        write(&mut self.words);
+        self.list.push(Act::Tell(shard, from..self.words.len()));
+    }
+
+    /// Words for the client.
+    pub fn say(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let from = self.words.len();
+        write(&mut self.words);
+        if self.words.len() > from {
+            self.list.push(Act::Say(from..self.words.len()));
+        }
+    }
+}
+
+/// Why reading a client's bytes stopped.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// so many bytes have to be here
+    More(usize),
+    /// participants have to answer first
+    Wait,
+    Terminate,
+    Broken(FrameError),
+}
+
+/// What a participant owes, in the order in which it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owe {
+    /// the answer to a simple query of the client's
+    Query,
+    /// one to a text that lets it join the transaction
+    Joining,
+    /// whether it has written
+    Wrote,
+    /// the answer to a turn of the commit
+    Turn,
+    /// ReadyForQuery for a Sync
+    Sync,
+    /// a message of the extended protocol, for the client if `shown`
+    Step { kind: u8, shown: bool },
+}
+
+impl Owe {
+    fn is_step(self) -> bool {
+        matches!(self, Owe::Step { .. })
+    }
+}
+
+/// One shard's part in it.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub shard: u16,
+    /// as its last ReadyForQuery said
+    pub status: u8,
+    /// it stands in the transaction
+    pub joined: bool,
+    /// messages without a Sync behind them
+    pub unsynced: bool,
+    pub owes: VecDeque<Owe>,
+    /// names of statements that it was given here
+    pub known: Vec<Box<[u8]>>,
+    /// it has written; None: it was not asked
+    pub wrote: Option<bool>,
+    /// it cannot be prepared
+    pub fixed: bool,
+    /// what a turn has said
+    pub tag: Option<Box<[u8]>>,
+    pub error: Option<Box<[u8]>>,
+    pub prepared: bool,
+    pub lost: bool,
+}
+
+impl Member {
+    fn new(shard: u16) -> Member {
+        Member {
+            shard,
+            status: b'I',
+            joined: false,
+            unsynced: false,
+            owes: VecDeque::new(),
+            known: Vec::new(),
+            wrote: None,
+            fixed: false,
+            tag: None,
+            error: None,
+            prepared: false,
+            lost: false,
+        }
+    }
+}
+
+/// What is going on.
+#[derive(Debug)]
+pub(super) enum Work {
+    Idle,
+    /// a simple query is with participants
+    Query(Joint),
+    /// a step of the extended protocol is
+    Step(Joint),
+    Ending(Box<Ending>),
+}
+
+/// Where the client's own session stands when the coordinator takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// in no transaction
+    Outside,
+    /// in a transaction that it has begun, of which its server knows or not
+    Begun,
+    /// in a batch without a Sync
+    Batch,
+}
+
+/// What is beyond this client: what its commits are made of.
+#[derive(Clone, Debug)]
+pub struct Means {
+    pub cluster: Arc<Cluster>,
+    /// sixteen bytes unlike any other coordinator's ever
+    pub unique: u128,
+    /// transactions that write on several shards are committed atomically
+    pub atomic: bool,
+}
+
+/// A client on several shards.
+#[derive(Debug)]
+pub struct Coordinator {
+    pub(super) shards: Box<Shards>,
+    pub(super) means: Means,
+    pub(super) members: Vec<Member>,
+    pub(super) work: Work,
+    /// the client has begun a transaction
+    pub(super) began: bool,
+    /// we have, around a request
+    pub(super) auto: bool,
+    pub(super) failed: bool,
+    /// the client sends rows of a COPY
+    pub(super) copying: bool,
+    pub(super) copy: Option<Box<super::spread_copy::SpreadCopy>>,
+    pub(super) steps: Steps,
+    pub(super) commits: u32,
+    pub requests: u64,
+}
+
+impl Coordinator {
+    /// Takes over from a client's own session, which is on shard `home`.
+    pub fn new(mut shards: Box<Shards>, means: Means, standing: Standing, settled: &Client) -> Coordinator {
+        let mut home = Member::new(shards.at);
+        match standing {
+            Standing::Outside => {}
+            Standing::Begun => (home.joined, home.status) = (true, b'T'),
+            Standing::Batch => home.unsynced = true,
+        }
+        if settled.has_begun()
+            && let Some(text) = settled.begun.as_deref()
+        {
+            shards.journal.begins(text);
+        }
+        let strict = |name| settled.profile.get(name).is_some_and(|level| level.contains("serializable") || level.contains("repeatable"));
+        shards.one_snapshot = strict("default_transaction_isolation");
+        let steps = Steps::begin(if standing == Standing::Batch { vec![shards.at] } else { Vec::new() });
+        Coordinator {
+            shards,
+            means,
+            members: vec![home],
+            work: Work::Idle,
+            began: standing == Standing::Begun,
+            auto: false,
+            failed: settled.status() == b'E',
+            copying: false,
+            copy: None,
+            steps,
+            commits: 0,
+            requests: 0,
+        }
+    }
+
+    /// Gives back what it has taken over.
+    pub fn into_shards(self) -> Box<Shards> {
+        let mut shards = self.shards;
+        shards.journal.clear();
+        shards
+    }
+
+    /// The shards it takes part on, the client's own first.
+    pub fn participants(&self) -> impl Iterator<Item = u16> {
+        self.members.iter().map(|member| member.shard)
+    }
+
+    /// A commit has begun that should not be left half done.
+    pub fn is_committing(&self) -> bool {
+        matches!(&self.work, Work::Ending(ending) if ending.is_under_way())
+    }
+
+    /// Its participants keep their servers from request to request.
+    pub fn holds(&self) -> bool {
+        self.began || self.auto
+    }
+
+    /// What is going on, for people.
+    pub fn turn(&self) -> Option<(&str, &'static str)> {
+        match &self.work {
+            Work::Ending(ending) => ending.shown(),
+            _ => None,
+        }
+    }
+
+    /// What ReadyForQuery says.
+    pub(super) fn status(&self) -> u8 {
+        match (self.began, self.failed) {
+            (false, _) => b'I',
+            (true, false) => b'T',
+            (true, true) => b'E',
+        }
+    }
+
+    /// Reads a client's bytes; returns how many are consumed and why it stopped. `home` is its own session, `link` that one's server.
+    pub fn on_client(&mut self, bytes: &[u8], home: &Client, link: Option<&Exchange>, acts: &mut Acts) -> (usize, Halt) {
+        let mut at = 0;
+        loop {
+            let waits = !matches!(self.work, Work::Idle) && !self.copying;
+            if waits || acts.list.contains(&Act::Done) || acts.list.contains(&Act::Close) {
+                return (at, Halt::Wait);
+            }
+            let rest = &bytes[at..];
+            let header = match frame::client_header(rest) {
+                Ok(Some(header)) => header,
+                Ok(None) => return (at, Halt::More(HEADER)),
+                Err(error) => return (at, Halt::Broken(error)),
+            };
+            if header.kind == b'X' {
+                return (at, Halt::Terminate);
+            }
+            if header.total() > ROUTED_MAX {
+                // What is too large to be looked at cannot be passed over either: the client would wait for ever.
+                self.fatal(&too_large(header.total()), acts);
+                return (at, Halt::Wait);
+            }
+            let Some(body) = rest.get(HEADER..header.total()) else { return (at, Halt::More(header.total())) };
+            at += header.total();
+            match header.kind {
+                b'd' | b'c' | b'f' => self.copy_message(header.kind, body, acts),
+                b'H' | b'S' if self.copying => {}
+                kind if self.copying => self.fatal(&in_copy(kind), acts),
+                b'S' => self.sync(acts),
+                _ if self.steps.skipping => {}
+                b'Q' => self.query(body.strip_suffix(b"\0").unwrap_or(body), home, link, acts),
+                b'F' => self.refuse_query(&super::shards::function_call(), acts),
+                _ => at += self.step(header.kind, body, &rest[header.total()..], home, link, acts),
+            }
+        }
+    }
+
+    /// A simple query.
+    fn query(&mut self, text: &[u8], home: &Client, link: Option<&Exchange>, acts: &mut Acts) {
+        self.requests += 1;
+        self.steps.queried();
+        match self.targets(text, home, link) {
+            Ok(Target::End { commit }) => self.end(commit, super::turns::Then::Ready, acts),
+            Ok(Target::To(over)) => self.ask(text, over, acts),
+            Err(refused) => self.refuse_query(&refused, acts),
+        }
+    }
+
+    /// What a text is for, by what it does to the transaction, or else by its route.
+    pub(super) fn targets(&mut self, text: &[u8], home: &Client, link: Option<&Exchange>) -> Result<Target, Box<Refused>> {
+        let control = control(text);
+        let leaves = matches!(control, Control::Rollback { .. } | Control::RollbackTo(_) | Control::Commit { .. });
+        if self.failed && !leaves {
+            return Err(aborted());
+        }
+        if let Some(target) = self.controls(text, control, true)? {
+            return Ok(target);
+        }
+        let place = self.shards.route_text(text, &home.says(link))?;
+        Ok(Target::To(self.over(place, control)))
+    }
+
+    /// The same for what the words of a text say already; `whole`: no values are bound to it.
+    pub(super) fn controls(&mut self, text: &[u8], control: Control<'_>, whole: bool) -> Result<Option<Target>, Box<Refused>> {
+        let refused = |what: &str, hint| Err(Refused::unsupported(format!("{what} in a transaction over several shards"), hint));
+        match control {
+            Control::Commit { chain: false } if self.began => return Ok(Some(Target::End { commit: true })),
+            Control::Rollback { chain: false } if self.began => return Ok(Some(Target::End { commit: false })),
+            Control::Commit { chain: true } | Control::Rollback { chain: true } => return refused("AND CHAIN", "End it, and begin another."),
+            Control::Mixed | Control::Unclear => return refused("several statements of which some bound transactions or set parameters", ALONE),
+            Control::Prepare => return refused("PREPARE TRANSACTION", "COMMIT is atomic over the shards by itself."),
+            Control::Listen => return refused("LISTEN and UNLISTEN", "Say them outside of it."),
+            Control::Savepoint(_) | Control::Release(_) | Control::RollbackTo(_) | Control::Set | Control::Sets if self.began || self.auto => {
+                self.shards.journal.note(text, whole);
+                return Ok(Some(Target::To(self.all_joined())));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// A request that every shard of the transaction does alike.
+    fn all_joined(&self) -> Over {
+        let mut shards: Vec<u16> = self.members.iter().filter(|member| member.joined && !member.lost).map(|member| member.shard).collect();
+        if shards.is_empty() {
+            shards.push(self.members[0].shard);
+        }
+        shards.sort_unstable();
+        let parts = shards.into_iter().map(|shard| Part { shard, cut: None }).collect();
+        Over { parts, join: Join::Same, writes: false, alone: false }
+    }
+
+    /// A route as a request to shards.
+    pub(super) fn over(&mut self, place: Where, control: Control<'_>) -> Over {
+        let shard = match place {
+            Where::Over(over) => return *over,
+            Where::Any => self.members[0].shard,
+            Where::One(shard) | Where::Held(shard) => shard,
+        };
+        if control == Control::Notify {
+            let member = self.member(shard);
+            self.members[member].fixed = true;
+        }
+        Over { parts: vec![Part { shard, cut: None }], join: Join::Union, writes: false, alone: false }
+    }
+
+    /// The participant on a shard, which may be new.
+    pub(super) fn member(&mut self, shard: u16) -> usize {
+        if let Some(at) = self.members.iter().position(|member| member.shard == shard) {
+            return at;
+        }
+        self.members.push(Member::new(shard));
+        self.members.len() - 1
+    }
+
+    /// Whether these shards can take part now; if they can, those that are new join.
+    pub(super) fn enlist(&mut self, over: &Over, acts: &mut Acts) -> Result<(), Box<Refused>> {
+        if !self.began && over.writes && over.parts.len() > 1 && !over.alone {
+            if !self.means.atomic {
+                return Err(not_atomic());
+            }
+            self.auto = true;
+        }
+        if over.alone && (self.began || self.auto) {
+            return Err(in_transaction());
+        }
+        if !self.began && !self.auto {
+            return Ok(());
+        }
+        let fresh = over.parts.iter().filter(|part| !self.members.iter().any(|member| member.shard == part.shard && member.joined)).count();
+        let joined = self.members.iter().filter(|member| member.joined).count();
+        if fresh == 0 {
+            return Ok(());
+        }
+        let texts = if self.began {
+            if joined + fresh > 1 && (self.shards.journal.needs_one_snapshot() || self.shards.one_snapshot) {
+                return Err(one_snapshot());
+            }
+            self.shards.journal.replay().map_err(cannot_join)?
+        } else {
+            vec![b"BEGIN".to_vec()]
+        };
+        for part in &over.parts {
+            let at = self.member(part.shard);
+            self.join(at, &texts, acts);
+        }
+        Ok(())
+    }
+
+    /// One participant enters the transaction.
+    fn join(&mut self, at: usize, texts: &[Vec<u8>], acts: &mut Acts) {
+        let member = &mut self.members[at];
+        if std::mem::replace(&mut member.joined, true) {
+            return;
+        }
+        if member.unsynced {
+            // In the middle of a batch: a simple query would drop its unnamed statement.
+            return super::steps::join_in_batch(member, texts, acts);
+        }
+        for text in texts {
+            // Each was a client's message, or is short.
+            acts.tell(member.shard, |words| _ = query(words, text));
+            member.owes.push_back(Owe::Joining);
+        }
+    }
+
+    /// A simple query goes to its shards.
+    fn ask(&mut self, text: &[u8], over: Over, acts: &mut Acts) {
+        if let Err(refused) = self.enlist(&over, acts) {
+            return self.refuse_query(&refused, acts);
+        }
+        let shards: Vec<u16> = over.parts.iter().map(|part| part.shard).collect();
+        self.copy = match super::spread_copy::SpreadCopy::new(&over.join, &shards, self.shards.router.clone()) {
+            Ok(copy) => copy,
+            Err(refused) => return self.refuse_query(&refused, acts),
+        };
+        if over.alone {
+            self.steps.alone = over.parts.iter().skip(1).rev().map(|part| part.shard).collect();
+            self.steps.alone_text = text.into();
+        }
+        for part in over.parts.iter().take(if over.alone { 1 } else { usize::MAX }) {
+            let at = self.member(part.shard);
+            let text = part.cut.as_ref().map_or(text, |cut| &cut.text);
+            // Not longer than the client's.
+            acts.tell(part.shard, |words| _ = query(words, text));
+            self.members[at].owes.push_back(Owe::Query);
+            if self.auto && !over.join.is_copy() {
+                self.members[at].ask_if_wrote(acts);
+            }
+        }
+        self.work = Work::Query(Joint::new(over.join, shards));
+    }
+
+    /// A simple query that goes nowhere.
+    fn refuse_query(&mut self, refused: &Refused, acts: &mut Acts) {
+        self.failed |= self.began;
+        say_refused(refused, acts);
+        self.now_ready(acts);
+    }
+
+    /// ReadyForQuery; outside of a transaction all is over with it.
+    pub(super) fn now_ready(&mut self, acts: &mut Acts) {
+        self.work = Work::Idle;
+        let status = self.status();
+        acts.say(|words| ready(words, status));
+        if !self.began {
+            acts.list.push(Act::Done);
+        }
+    }
+
+    /// Reads a participant's bytes; returns how many are consumed.
+    pub fn on_server(&mut self, shard: u16, bytes: &[u8], acts: &mut Acts) -> usize {
+        let Some(at) = self.members.iter().position(|member| member.shard == shard) else { return bytes.len() };
+        let mut taken = 0;
+        while let Ok(Some(header)) = frame::header(&bytes[taken..]) {
+            if header.total() > MESSAGE_MAX {
+                self.fatal(&too_large(header.total()), acts);
+                return bytes.len();
+            }
+            let Some(message) = bytes.get(taken..taken + header.total()) else { break };
+            taken += header.total();
+            self.heard(at, message, acts);
+        }
+        taken
+    }
+
+    fn heard(&mut self, at: usize, message: &[u8], acts: &mut Acts) {
+        eprintln!("HEARD {at} shard {} {:?} owed {:?} len {}", self.members[at].shard, char::from(message[0]), self.members[at].owes, message.len());
+        let member = &mut self.members[at];
+        let owed = member.owes.front().copied();
+        match (owed, message[0]) {
+            (_, b'Z') => {
+                while member.owes.front().is_some_and(|owe| owe.is_step()) {
+                    member.owes.pop_front();
+                }
+                member.owes.pop_front();
+                member.status = message[HEADER];
+                member.unsynced &= owed != Some(Owe::Sync);
+                self.settle(acts);
+            }
+            (Some(Owe::Step { .. }), _) => self.step_answered(at, message, acts),
+            (Some(Owe::Joining), b'E') => self.fails(at, message),
+            (Some(Owe::Joining), _) => {}
+            (Some(Owe::Wrote), b'D') => member.wrote = Some(message.last() == Some(&b't')),
+            (Some(Owe::Wrote), _) => {}
+            (Some(Owe::Turn | Owe::Sync), _) => {
+                let tells = !matches!(&self.work, Work::Ending(ending) if ending.is_quiet());
+                member.turn_answered(message, at == 0, tells, acts);
+            }
+            (Some(Owe::Query), _) => self.show(at, message, acts),
+            (None, b'N' | b'A' | b'S') if at == 0 => acts.say(|words| words.extend_from_slice(message)),
+            (None, b'E') => member.error = Some(message.into()),
+            (None, _) => {}
+        }
+    }
+
+    /// A message of the answer to what is at work.
+    pub(super) fn show(&mut self, at: usize, message: &[u8], acts: &mut Acts) {
+        let shard = self.members[at].shard;
+        let (Work::Query(joint) | Work::Step(joint)) = &mut self.work else { return };
+        let from = acts.words.len();
+        let shown = joint.hear(shard, message, &mut acts.words);
+        let to = acts.words.len();
+        match shown {
+            Shown::Nothing => {}
+            Shown::Words => acts.list.push(Act::Say(from..to)),
+            Shown::Whole => {
+                if message[0] == b'G' {
+                    self.copying = true;
+                }
+                acts.say(|words| words.extend_from_slice(message));
+            }
+        }
+    }
+
+    /// Something that belongs to the request at work has failed.
+    pub(super) fn fails(&mut self, at: usize, message: &[u8]) {
+        let shard = self.members[at].shard;
+        if let Work::Query(joint) | Work::Step(joint) = &mut self.work
+            && joint.error.is_none()
+        {
+            joint.error = Some(message.into());
+            joint.failed = Some(shard);
+        }
+    }
+
+    /// When everybody has answered, the next thing is done.
+    pub(super) fn settle(&mut self, acts: &mut Acts) {
+        self.give_up_copies(acts);
+        if self.members.iter().any(|member| !member.owes.is_empty()) {
+            return;
+        }
+        match std::mem::replace(&mut self.work, Work::Idle) {
+            Work::Idle => {}
+            Work::Query(joint) => self.query_done(joint, acts),
+            Work::Step(joint) => self.step_done(joint, acts),
+            Work::Ending(ending) => self.turn_done(ending, acts),
+        }
+    }
+
+    fn query_done(&mut self, mut joint: Joint, acts: &mut Acts) {
+        self.copying = false;
+        self.copy = None;
+        if joint.error.is_none() && self.next_alone(&mut joint, acts) {
+            self.work = Work::Query(joint);
+            return;
+        }
+        if let Some(error) = joint.error.take() {
+            let error = self.steps.explain_alone(error, &joint);
+            if self.auto {
+                return self.undo(Some(error), super::turns::Then::Ready, acts);
+            }
+            self.failed |= self.began;
+            acts.say(|words| words.extend_from_slice(&error));
+            return self.now_ready(acts);
+        }
+        let mut answer = Vec::new();
+        joint.finish(&mut answer);
+        if self.auto {
+            return self.commit(answer, super::turns::Then::Ready, acts);
+        }
+        self.failed = self.began && self.members.iter().any(|member| member.joined && member.status == b'E');
+        acts.say(|words| words.extend_from_slice(&answer));
+        self.now_ready(acts);
+    }
+
+    /// Of what no transaction may be around, the next shard's turn; false: there is none.
+    fn next_alone(&mut self, joint: &mut Joint, acts: &mut Acts) -> bool {
+        let Some(shard) = self.steps.alone.pop() else {
+            self.steps.alone_text = Box::default();
+            return false;
+        };
+        let at = self.member(shard);
+        let text = self.steps.alone_text.clone();
+        // The client's own.
+        acts.tell(shard, |words| _ = query(words, &text));
+        self.members[at].owes.push_back(Owe::Query);
+        debug_assert!(joint.shards().contains(&shard));
+        true
+    }
+
+    /// A participant has ended; `bytes` are what it said last.
+    pub fn on_ended(&mut self, shard: u16, bytes: &[u8], acts: &mut Acts) {
+        self.on_server(shard, bytes, acts);
+        if acts.list.contains(&Act::Close) {
+            return;
+        }
+        let Some(at) = self.members.iter().position(|member| member.shard == shard) else { return };
+        let member = &mut self.members[at];
+        (member.lost, member.joined) = (true, false);
+        member.owes.clear();
+        if self.survives(at, acts) {
+            return self.settle(acts);
+        }
+        if acts.list.contains(&Act::Close) {
+            return;
+        }
+        let own = self.members[at].error.take();
+        let told = match &self.work {
+            Work::Query(joint) | Work::Step(joint) => joint.error.clone().filter(|_| joint.failed == Some(shard)),
+            _ => None,
+        };
+        match told.or(own) {
+            Some(error) => {
+                acts.say(|words| words.extend_from_slice(&error));
+                acts.list.push(Act::Close);
+            }
+            None => self.fatal(&lost(shard), acts),
+        }
+    }
+
+    /// The client is told why, and closed.
+    pub(super) fn fatal(&mut self, refused: &Refused, acts: &mut Acts) {
+        let Refused { code, message, detail, hint } = refused;
+        let fields = ErrorFields { severity: "FATAL", code, message, detail: detail.as_deref(), hint: *hint };
+        acts.say(|words| error(words, &fields));
+        acts.list.push(Act::Close);
+    }
+}
+
+/// What a text comes to.
+#[derive(Debug)]
+pub(super) enum Target {
+    To(Over),
+    /// the transaction ends
+    End {
+        commit: bool,
+    },
+}
+
+/// ErrorResponse for what goes nowhere.
+pub(super) fn say_refused(refused: &Refused, acts: &mut Acts) {
+    let Refused { code, message, detail, hint } = refused;
+    let fields = ErrorFields { severity: "ERROR", code, message, detail: detail.as_deref(), hint: *hint };
+    acts.say(|words| error(words, &fields));
+}
+
+const ALONE: &str = "Send each of them by itself.";
+
+pub(super) fn aborted() -> Box<Refused> {
+    let message = "current transaction is aborted, commands ignored until end of transaction block".into();
+    Box::new(Refused { code: "25P02", message, detail: None, hint: None })
+}
+
+fn in_copy(kind: u8) -> Box<Refused> {
+    let message = format!("unexpected message type 0x{kind:02X} during COPY from stdin");
+    Box::new(Refused { code: "08P01", message, detail: None, hint: None })
+}
+
+fn not_atomic() -> Box<Refused> {
+    let hint = "Set two_phase_commit = true, or write to one shard at a time.";
+    Refused::unsupported("a statement that writes on several shards would not be atomic: two_phase_commit is off", hint)
+}
+
+fn in_transaction() -> Box<Refused> {
+    let message = "this statement cannot run inside a transaction block, and not over shards in one".into();
+    Box::new(Refused { code: "25001", message, detail: None, hint: Some("Send it by itself, outside of a transaction.") })
+}
+
+fn one_snapshot() -> Box<Refused> {
+    let hint = "Use READ COMMITTED for transactions over shards.";
+    Refused::unsupported("REPEATABLE READ and SERIALIZABLE hold on one shard only: their snapshots would not be one", hint)
+}
+
+fn cannot_join(why: &'static str) -> Box<Refused> {
+    let hint = "Begin it by a BEGIN of its own, and set parameters by SET LOCAL without bound values.";
+    Refused::unsupported(format!("a second shard cannot join the transaction: {why}"), hint)
+}
+
+fn lost(shard: u16) -> Box<Refused> {
+    let message = format!("the server of shard {shard} closed the connection unexpectedly");
+    Box::new(Refused { code: "08006", message, detail: None, hint: Some("What was not committed is rolled back on the other shards.") })
+}
+
+#[cfg(test)]
+#[path = "coordinator_tests.rs"]
+mod tests;

@@ -1,0 +1,265 @@
+//! The answers of several shards to one request, made one. It sees whole messages of servers, and says what of them the client gets, and when.
+//!
+//! Invariant: rows are never shown as the whole answer unless every shard has given its part; a tag is said only when all have said theirs.
+
+use std::collections::VecDeque;
+
+use crate::route::request::Join;
+use crate::wire::frame::HEADER;
+use crate::wire::server::{ErrorFields, command_complete, error, parse_command_complete};
+
+/// Bytes of rows that wait for the rows before them.
+const ROWS_BYTES_MAX: usize = 64 << 20;
+
+/// One request's answers.
+#[derive(Debug)]
+pub struct Joint {
+    join: Join,
+    /// shards in the order of the request's parts
+    shards: Vec<u16>,
+    /// the columns were told, as they are but for where they come from
+    described: Option<Vec<u8>>,
+    /// of `Join::Rows`: rows that wait, by part, and how many have been told
+    rows: Vec<VecDeque<Box<[u8]>>>,
+    told: usize,
+    bytes: usize,
+    /// the last tag, and the sum of the counts
+    tag: Option<Tag>,
+    /// the first error
+    pub error: Option<Box<[u8]>>,
+    /// which shard has said it
+    pub failed: Option<u16>,
+    /// shards that have done their part
+    pub done: Vec<u16>,
+    /// who takes rows of a COPY
+    pub copying: Vec<u16>,
+    /// messages that are told once
+    once: Vec<u8>,
+    /// how many rows the client wants; 0 = all
+    limit: u32,
+    rows_told: u32,
+    /// a portal has more rows
+    suspended: bool,
+    /// rows came that the client does not want yet, and are gone
+    pub left_out: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tag {
+    words: String,
+    count: Option<u64>,
+}
+
+/// What the client gets of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Shown {
+    Nothing,
+    /// the message as it is
+    Whole,
+    /// the words that were appended
+    Words,
+}
+
+impl Joint {
+    /// For a request to these shards, joined so.
+    pub fn new(join: Join, shards: Vec<u16>) -> Joint {
+        let rows = if matches!(join, Join::Rows { .. }) { shards.iter().map(|_| VecDeque::new()).collect() } else { Vec::new() };
+        Joint { join, shards, described: None, rows, told: 0, bytes: 0, tag: None, error: None, failed: None, done: Vec::new(), copying: Vec::new(), once: Vec::new(), limit: 0, rows_told: 0, suspended: false, left_out: false }
+    }
+
+    /// The client wants so many rows; 0: all.
+    pub fn limit(&mut self, rows: u32) {
+        self.limit = rows;
+    }
+
+    /// Whose answers they are.
+    pub fn shards(&self) -> &[u16] {
+        &self.shards
+    }
+
+    /// How they are joined.
+    pub fn join(&self) -> &Join {
+        &self.join
+    }
+
+    /// One shard alone answers.
+    pub fn is_single(&self) -> bool {
+        self.shards.len() == 1
+    }
+
+    /// A message of a shard's answer; ReadyForQuery and what ends a step of the extended protocol are whoever asks's own business.
+    pub fn hear(&mut self, shard: u16, message: &[u8], words: &mut Vec<u8>) -> Shown {
+        let first = self.shards.first() == Some(&shard);
+        match message[0] {
+            b'E' => {
+                if self.error.is_none() {
+                    self.error = Some(message.into());
+                    self.failed = Some(shard);
+                }
+                Shown::Nothing
+            }
+            b'C' | b'I' => self.tagged(shard, message),
+            // A notice is told once where all do the same.
+            b'N' if self.join == Join::Same && !first => Shown::Nothing,
+            b'S' | b'A' if !first => Shown::Nothing,
+            b'N' | b'S' | b'A' => Shown::Whole,
+            b'G' => {
+                self.copying.push(shard);
+                if self.copying.len() == self.shards.len() && self.error.is_none() { Shown::Whole } else { Shown::Nothing }
+            }
+            _ if self.is_single() => Shown::Whole,
+            b'T' => self.columns(message),
+            b'D' => self.row(shard, first, message, words),
+            b's' => {
+                self.suspended = true;
+                Shown::Nothing
+            }
+            kind @ (b'1' | b'2' | b'3' | b't' | b'n') if !self.once.contains(&kind) => {
+                self.once.push(kind);
+                Shown::Whole
+            }
+            _ => Shown::Nothing,
+        }
+    }
+
+    fn tagged(&mut self, shard: u16, message: &[u8]) -> Shown {
+        if !self.done.contains(&shard) {
+            self.done.push(shard);
+        }
+        let said = if message[0] == b'I' { Some(&b""[..]) } else { parse_command_complete(&message[HEADER..]) };
+        let tag = Tag::read(&String::from_utf8_lossy(said.unwrap_or_default()));
+        let sums = !matches!(self.join, Join::Same);
+        self.tag = Some(match self.tag.take() {
+            Some(before) if sums => Tag { count: before.count.zip(tag.count).map(|(a, b)| a + b), ..tag },
+            Some(before) => before,
+            None => tag,
+        });
+        Shown::Nothing
+    }
+
+    /// RowDescription: the first is told, the others have to be like it.
+    fn columns(&mut self, message: &[u8]) -> Shown {
+        let columns = without_origin(&message[HEADER..]);
+        match &self.described {
+            None => {
+                self.described = Some(columns);
+                Shown::Whole
+            }
+            Some(known) => {
+                if *known != columns && self.error.is_none() {
+                    self.error = Some(differ());
+                }
+                Shown::Nothing
+            }
+        }
+    }
+
+    fn row(&mut self, shard: u16, first: bool, message: &[u8], words: &mut Vec<u8>) -> Shown {
+        match &self.join {
+            // What is known to be wrong is not told.
+            _ if self.error.is_some() => Shown::Nothing,
+            Join::Union | Join::Copy(_) if self.limit > 0 && self.rows_told == self.limit => {
+                (self.left_out, self.suspended) = (true, true);
+                Shown::Nothing
+            }
+            Join::Union | Join::Copy(_) => {
+                self.rows_told += 1;
+                Shown::Whole
+            }
+            Join::Same => {
+                if first {
+                    Shown::Whole
+                } else {
+                    Shown::Nothing
+                }
+            }
+            Join::Rows { .. } => {
+                let Some(part) = self.shards.iter().position(|known| *known == shard) else { return Shown::Nothing };
+                self.bytes += message.len();
+                if self.bytes > ROWS_BYTES_MAX {
+                    self.error = Some(too_many());
+                    return Shown::Nothing;
+                }
+                self.rows[part].push_back(message.into());
+                self.tell_rows(words)
+            }
+        }
+    }
+
+    /// Rows whose turn it is.
+    fn tell_rows(&mut self, words: &mut Vec<u8>) -> Shown {
+        let Join::Rows { order } = &self.join else { return Shown::Nothing };
+        let before = words.len();
+        while let Some(row) = order.get(self.told).and_then(|part| self.rows.get_mut(usize::from(*part))?.pop_front()) {
+            self.bytes -= row.len();
+            self.told += 1;
+            words.extend_from_slice(&row);
+        }
+        if words.len() > before { Shown::Words } else { Shown::Nothing }
+    }
+
+    /// Every shard has answered: rows that are left, if fewer came than the request has (`ON CONFLICT DO NOTHING`), and the tag.
+    pub fn finish(&mut self, words: &mut Vec<u8>) {
+        for mut rows in std::mem::take(&mut self.rows) {
+            rows.drain(..).for_each(|row| words.extend_from_slice(&row));
+        }
+        if self.suspended {
+            self.left_out = true;
+            return words.extend_from_slice(&[b's', 0, 0, 0, 4]);
+        }
+        let Some(tag) = self.tag.take() else { return };
+        if tag.words.is_empty() {
+            return crate::wire::server::empty_query(words);
+        }
+        // As short as the servers' own.
+        let _ = command_complete(words, &tag.text());
+    }
+}
+
+impl Tag {
+    /// `INSERT 0 3` is `INSERT 0` and 3; `BEGIN` has no count.
+    fn read(tag: &str) -> Tag {
+        match tag.rsplit_once(' ') {
+            Some((words, count)) if count.bytes().all(|byte| byte.is_ascii_digit()) => Tag { words: words.into(), count: count.parse().ok() },
+            _ => Tag { words: tag.into(), count: None },
+        }
+    }
+
+    fn text(&self) -> String {
+        self.count.map_or_else(|| self.words.clone(), |count| format!("{} {count}", self.words))
+    }
+}
+
+/// A RowDescription's body without the OID and number of each column in its table, which are each shard's own.
+fn without_origin(body: &[u8]) -> Vec<u8> {
+    let mut columns = body.to_vec();
+    let mut at = 2;
+    while let Some(end) = columns.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == 0)) {
+        let origin = at + end + 1;
+        let Some(bytes) = columns.get_mut(origin..origin + 6) else { break };
+        bytes.fill(0);
+        // Behind the origin: type, size, modifier, format.
+        at = origin + 18;
+    }
+    columns
+}
+
+fn differ() -> Box<[u8]> {
+    let mut words = Vec::new();
+    let hint = Some("SHOW SCHEMA DRIFT on the admin database lists what differs.");
+    let message = "the shards answer with different columns";
+    error(&mut words, &ErrorFields { severity: "ERROR", code: "0A000", message, detail: None, hint });
+    words.into()
+}
+
+fn too_many() -> Box<[u8]> {
+    let mut words = Vec::new();
+    let hint = Some("Insert fewer rows at once, or leave out RETURNING.");
+    let message = "the returned rows of an INSERT over shards take too much memory to be put in order";
+    error(&mut words, &ErrorFields { severity: "ERROR", code: "54000", message, detail: None, hint });
+    words.into()
+}
+
+#[cfg(test)]
+#[path = "joint_tests.rs"]
+mod tests;
