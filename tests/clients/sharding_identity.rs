@@ -245,14 +245,74 @@ fn verdicts_belong_to_their_role() {
     let rows = clients[0].rows("SELECT gid, verdict, owner, at <= now() FROM dog.decided ORDER BY gid");
     assert_eq!(rows, [["mine", "c", "app", "t"], ["theirs", "c", "other", "t"]]);
     // Who recovers gets in first or finds what was decided, never both.
-    let recover = "INSERT INTO dog.decided VALUES ($, 'a') ON CONFLICT DO NOTHING RETURNING verdict";
-    assert!(clients[0].rows(&recover.replace('$', "'mine'")).is_empty());
-    assert_eq!(clients[0].rows(&recover.replace('$', "'late'")), [["a"]]);
+    let mut trusted = connect(&postgres, "trusted", "one");
+    let resolve = |client: &mut Raw, gid: &str| client.rows(&format!("SELECT verdict, owner FROM dog.resolve('{gid}')"));
+    assert_eq!(resolve(&mut trusted, "mine"), [["c", "app"]]);
+    assert_eq!(resolve(&mut trusted, "late"), [["a", "postgres"]]);
+    assert_eq!(resolve(&mut clients[0], "late"), [["a", "postgres"]]);
     for (gid, state) in [("late", "23505"), (&*"x".repeat(200), "23514"), ("", "23514")] {
         let messages = app.query(&format!("SELECT dog.decide('{gid}')"));
         assert!(messages.iter().any(|message| message.tag == b'E' && message.sqlstate() == state), "{gid}: {messages:?}");
     }
     assert!(app.query(&format!("SELECT dog.decide('{}')", "x".repeat(199))).iter().all(|message| message.tag != b'E'));
+}
+
+/// Whoever decides has it on disk before it is said, and does not weaken what was asked for.
+#[test]
+fn a_decision_is_on_disk() {
+    for version in [Version::Debian, Version::Newest] {
+        let postgres = with_databases(version);
+        let mut clients = shards(&postgres, "postgres");
+        begin(&mut clients, &topology(3, Hasher::Postgres), 1).expect("three fresh databases");
+        let mut app = connect(&postgres, "app", "one");
+        for (before, within) in [("off", "on"), ("local", "on"), ("remote_write", "on"), ("on", "on"), ("remote_apply", "remote_apply")] {
+            app.rows(&format!("SET synchronous_commit = {before}"));
+            app.rows("BEGIN");
+            app.rows(&format!("SELECT dog.decide('{before}')"));
+            assert_eq!(app.rows("SHOW synchronous_commit"), [[within]], "{before}");
+            app.rows("COMMIT");
+            assert_eq!(app.rows("SHOW synchronous_commit"), [[before]]);
+        }
+    }
+}
+
+/// A decision is forgotten when it is old and by those whose it is; a refusal when nobody is left whom it keeps from deciding.
+#[test]
+fn what_is_needed_is_not_forgotten() {
+    let postgres = with_databases(Version::Newest);
+    let mut clients = shards(&postgres, "postgres");
+    begin(&mut clients, &topology(3, Hasher::Postgres), 1).expect("three fresh databases");
+    let root = &mut clients[0];
+    let (mut app, mut other) = (connect(&postgres, "app", "one"), connect(&postgres, "other", "one"));
+    let mut late = connect(&postgres, "trusted", "one");
+    late.rows("BEGIN");
+    late.rows("CREATE TEMP TABLE written ()");
+    app.rows("SELECT dog.decide('young')");
+    app.rows("SELECT dog.decide('old')");
+    other.rows("SELECT dog.resolve('refused')");
+    root.rows("UPDATE dog.decided SET at = now() - interval '59 seconds' WHERE gid = 'young'");
+    root.rows("UPDATE dog.decided SET at = now() - interval '61 seconds' WHERE gid = 'old'");
+    root.rows("UPDATE dog.decided SET at = now() - interval '59 minutes' WHERE gid = 'refused'");
+    let all = "SELECT dog.forget('{young,old,refused,never}')";
+    let listed = |client: &mut Raw| client.rows("SELECT gid FROM dog.decisions(10) AS gid").concat().join(" ");
+    assert_eq!((listed(&mut app), listed(&mut other), listed(root)), ("old".to_owned(), String::new(), "old".to_owned()));
+    assert_eq!(other.rows(all), [["0"]], "it is not theirs");
+    root.rows("GRANT app TO other");
+    assert_eq!(other.rows(all), [["1"]]);
+    root.rows("UPDATE dog.decided SET at = now() - interval '61 minutes' WHERE gid = 'refused'");
+    assert_eq!(app.rows(all), [["0"]], "a transaction from before the refusal could still decide");
+    let messages = late.query("SELECT dog.decide('refused')");
+    assert!(messages.iter().any(|message| message.tag == b'E' && message.sqlstate() == "23505"), "{messages:?}");
+    late.rows("ROLLBACK");
+    assert_eq!(listed(&mut other), "refused");
+    assert_eq!(app.rows(all), [["1"]]);
+    assert_eq!(root.rows("SELECT gid FROM dog.decided"), [["young"]]);
+    // What an older version has made is brought up to date; what was decided stays.
+    root.rows("ALTER TABLE dog.decided DROP COLUMN xact CASCADE");
+    root.rows("DROP FUNCTION dog.resolve");
+    root.rows(&pg_dog::route::commit::upgrade());
+    assert_eq!(other.rows("SELECT verdict, owner FROM dog.resolve('young')"), [["c", "app"]]);
+    assert_eq!(other.rows(all), [["0"]]);
 }
 
 /// A shard's schema survives a dump and a restore: names in it do not depend on a search_path.
