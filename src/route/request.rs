@@ -1,5 +1,7 @@
 //! What is asked of a route, and what comes of it.
 
+pub use crate::sql::copy::CopyFormat;
+
 /// Which shards a request goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Where {
@@ -8,7 +10,7 @@ pub enum Where {
     One(u16),
     /// there, and so does all that follows in its transaction: somebody has said so by hand
     Held(u16),
-    /// several at once
+    /// several, each with its part
     Over(Box<Over>),
 }
 
@@ -20,7 +22,7 @@ pub struct Over {
     pub join: Join,
     /// it may write, so that all of it is committed or nothing
     pub writes: bool,
-    /// no transaction may be around it: one shard after the other runs it
+    /// no transaction block may have it: each shard runs it by itself, so that one may have done it and another not
     pub alone: bool,
 }
 
@@ -45,7 +47,7 @@ pub struct Cut {
 pub enum Join {
     /// the union of their rows in any order, and the sum of the counts in their tags
     Union,
-    /// of an INSERT: row `n` is the next one of part `order[n]`; the counts add up
+    /// of an INSERT whose every row becomes one: row `n` is the next one of part `order[n]`; the counts add up
     Rows { order: Box<[u16]> },
     /// they all do and answer the same, and one answer is the answer
     Same,
@@ -68,14 +70,6 @@ pub struct Split {
     /// the key's place in a row, from 0
     pub position: usize,
     pub format: CopyFormat,
-}
-
-/// What the options of a COPY make of its rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CopyFormat {
-    Text { delimiter: u8, null: Box<[u8]>, header: bool },
-    Csv { delimiter: u8, quote: u8, escape: u8, null: Box<[u8]>, header: bool, force_null: bool, force_not_null: bool },
-    Binary,
 }
 
 /// A request that goes nowhere, with what its client is told.

@@ -1,8 +1,9 @@
 //! From a request to its shard, for one database on one core: what its text is planned to need, with the values of this request, under what the
 //! session says by hand.
 //!
-//! Invariant: a request goes to one shard only if every key in it leads there. What leads nowhere, to several shards, or cannot be read is refused
-//! with the reason. Who says most precisely where something goes is obeyed: a comment, then the session, then the keys.
+//! Invariant: a request goes to one shard only if every key in it leads there, and to several only if its plan says that their answers make the
+//! answer. What leads nowhere or cannot be read is refused with the reason. Who says most precisely where something goes is obeyed: a comment, then
+//! the session, then the keys. What each of several shards gets is left to `over`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use crate::wire::bind::Values;
 use super::array;
 use super::cluster::Cluster;
 use super::key::{self, Format, Key, KeyType, Server};
-use super::request::{Join, Over, Part, Refused, Where};
+use super::over;
+use super::request::{Refused, Where};
 use super::schema::{Schema, View};
 use super::slots::Placement;
 use super::topology::Topology;
@@ -132,7 +134,7 @@ impl Router {
             Found::Beyond(size) => return by_hand(&cluster, says, schema).unwrap_or_else(|| Err(too_large(size.bytes))),
             Found::Foreign => return by_hand(&cluster, says, schema).unwrap_or_else(|| Err(foreign())),
         };
-        let ground = Ground { cluster: &cluster, schema, text, literals: read.literals, bound };
+        let ground = Ground { cluster: &cluster, schema, says, text, literals: read.literals, bound };
         if let Some(route) = said(&ground, read.directives) {
             return route;
         }
@@ -168,6 +170,7 @@ impl Router {
 struct Ground<'a> {
     cluster: &'a Cluster,
     schema: &'a Schema,
+    says: &'a Says<'a>,
     text: &'a [u8],
     literals: &'a [Literal],
     bound: Option<&'a Bound<'a>>,
@@ -223,54 +226,47 @@ fn by_key(topology: &Topology, value: &[u8], schema: &Schema) -> Route {
     }
     let key = key::parse(first.key_type, Format::Text(Server::of(schema.major)), Some(value));
     match key {
-        Ok(key) => placed(&first.placement, key),
+        Ok(key) => placed(&first.placement, key).map(Where::One),
         Err(error) => Err(refused(error.sqlstate(), error.message(value), "Give a value of the sharding key's type.")),
     }
 }
 
-fn placed(placement: &Placement, key: Option<Key<'_>>) -> Route {
-    placement.shard(key).map(Where::One).ok_or_else(|| {
+fn placed(placement: &Placement, key: Option<Key<'_>>) -> Result<u16, Box<Refused>> {
+    placement.shard(key).ok_or_else(|| {
         refused("22023", "no rule leads from this sharding key to a shard", "Add a rule for it, or a default, to the mapping of [[sharded_tables]].")
     })
 }
 
 /// The one place where all statements of a text go.
 fn combined(ground: &Ground<'_>, read: &Read<'_>) -> Route {
+    if let [plan] = &*read.plans {
+        return planned(ground, plan);
+    }
     let ours = |plan: &Plan| plan.target == Target::Session(Session::Set);
-    if read.plans.len() > 1 && read.plans.iter().any(ours) && names_ours(ground.text) {
+    if read.plans.iter().any(ours) && names_ours(ground.text) {
         // Which of its literals is the value is not known.
         return Err(refused("0A000", "SET pgdog.shard among other statements of one query", "Send it by itself, in front of them."));
     }
     let mut all = Where::Any;
     for plan in read.plans.iter() {
-        all = both(all, planned(ground, plan)?, "the statements of this query")?;
+        all = over::both(all, planned(ground, plan)?)?;
+    }
+    let transaction = |plan: &Plan| plan.target == Target::Session(Session::Transaction);
+    if matches!(all, Where::Over(_)) && read.plans.iter().any(transaction) {
+        // The shards would commit one by one.
+        let message = "a query with a transaction command and a statement for all shards";
+        return Err(Refused::unsupported(message, "Send BEGIN, COMMIT and the like by themselves."));
     }
     Ok(all)
 }
 
-fn both(left: Where, right: Where, what: &str) -> Route {
-    match (left, right) {
-        (Where::Any, other) | (other, Where::Any) => Ok(other),
-        (Where::Over(left), Where::Over(right)) if left == right => Ok(Where::Over(left)),
-        (Where::Over(_), _) | (_, Where::Over(_)) => Err(Refused::unsupported("OVER", "LATER")),
-        // What is said by hand holds for what stands behind it.
-        (Where::Held(shard), _) => Ok(Where::Held(shard)),
-        (Where::One(left), Where::Held(right)) if left == right => Ok(Where::Held(left)),
-        (Where::One(left), Where::One(right)) if left == right => Ok(Where::One(left)),
-        (Where::One(left), Where::One(right) | Where::Held(right)) => Err(Refused::unsupported(
-            format!("{what} go to several shards ({left} and {right}), which is not built yet"),
-            "Send one statement for each shard.",
-        )),
-    }
-}
-
 fn planned(ground: &Ground<'_>, plan: &Plan) -> Route {
-    let several = |what: &str| Err(Refused::unsupported(format!("{what}, which is not built yet"), "Name a shard: /* pgdog_shard: 0 */."));
+    let shards = ground.cluster.topology.shards();
     match &plan.target {
         Target::OneKey(key) => keyed(ground, std::slice::from_ref(key), None),
-        Target::Keys { keys, many: Many::Union } => keyed(ground, keys, None),
+        Target::Keys { keys, many: Many::Union } => united(ground, keys, plan.write),
         Target::Keys { keys, many: Many::Refused(refusal) } => keyed(ground, keys, Some(refusal)),
-        Target::Rows(keys) => keyed(ground, keys, None),
+        Target::Rows(keys) => rows(ground, keys),
         Target::AnyShard(Any::Either | Any::Sticky) => Ok(Where::Any),
         Target::AnyShard(Any::First) => Ok(Where::One(0)),
         Target::Shard(shard) => numbered(&ground.cluster.topology, u64::from(*shard)),
@@ -278,16 +274,14 @@ fn planned(ground: &Ground<'_>, plan: &Plan) -> Route {
         Target::Session(Session::Listen | Session::Notify) => Ok(Where::One(0)),
         Target::Session(Session::Set) => setting(ground),
         Target::Session(_) => Ok(Where::Any),
-        Target::AllShards => Ok(everywhere(ground, Join::Union, plan.write)),
-        Target::AllWrite => Ok(everywhere(ground, Join::Same, true)),
-        Target::CopyRows { .. } => several("COPY splits its rows over shards"),
+        Target::AllShards => Ok(over::union((0..shards).collect(), plan.write)),
+        Target::AllWrite { alone } => Ok(over::same(shards, *alone)),
+        Target::CopyRows { .. } if !ground.says.is_utf8() => {
+            Err(Refused::unsupported("COPY in another encoding than UTF8 cannot be split over shards", "SET client_encoding TO UTF8."))
+        }
+        Target::CopyRows { rule, position, format } => Ok(over::copied(shards, *rule as usize, *position as usize, format.clone())),
         Target::Refused(refusal) => Err(from_plan(refusal)),
     }
-}
-
-fn everywhere(ground: &Ground<'_>, join: Join, writes: bool) -> Where {
-    let parts = (0..ground.cluster.topology.shards()).map(|shard| Part { shard, cut: None }).collect();
-    Where::Over(Box::new(Over { parts, join, writes, alone: false }))
 }
 
 /// A text may be about one of our own parameters of routes.
@@ -319,24 +313,75 @@ fn held(place: Where) -> Where {
 
 /// The one shard of all keys.
 fn keyed(ground: &Ground<'_>, keys: &[Wanted], refusal: Option<&Refusal>) -> Route {
+    let mut one = None;
+    shards_of(ground, keys, &mut |shard| match *one.get_or_insert(shard) {
+        first if first == shard => Ok(()),
+        first => Err(refusal.map_or_else(
+            || Refused::unsupported(format!("the keys of this statement are on several shards ({first} and {shard})"), "Send one for each key."),
+            from_plan,
+        )),
+    })?;
+    Ok(one.map_or(Where::Any, Where::One))
+}
+
+/// All shards of the keys, each of which answers for its own.
+fn united(ground: &Ground<'_>, keys: &[Wanted], writes: bool) -> Route {
+    let mut one = None;
+    let mut several = Vec::new();
+    shards_of(ground, keys, &mut |shard| {
+        let first = *one.get_or_insert(shard);
+        if shard != first && several.is_empty() {
+            several.push(first);
+        }
+        if shard != first && !several.contains(&shard) {
+            several.push(shard);
+        }
+        Ok(())
+    })?;
+    if several.is_empty() { Ok(one.map_or(Where::Any, Where::One)) } else { Ok(over::union(several, writes)) }
+}
+
+/// Rows to insert, each with one key.
+fn rows(ground: &Ground<'_>, keys: &[Wanted]) -> Route {
+    let shard_of = |key: &Wanted| keyed(ground, std::slice::from_ref(key), None);
     let mut all = Where::Any;
+    for (at, key) in keys.iter().enumerate() {
+        match shard_of(key)? {
+            Where::One(shard) if at == 0 => all = Where::One(shard),
+            other if other == all => {}
+            Where::One(_) => all = Where::Any,
+            // A parameter that is not there: the server says so.
+            _ => return Ok(Where::Any),
+        }
+    }
+    if all != Where::Any {
+        return Ok(all);
+    }
+    let mut shards = Vec::with_capacity(keys.len());
+    for key in keys {
+        let Where::One(shard) = shard_of(key)? else { return Ok(Where::Any) };
+        shards.push(shard);
+    }
+    over::rows(ground.text, ground.says.standard, &shards)
+}
+
+/// Calls `each` for the shards of all values of all keys.
+fn shards_of(ground: &Ground<'_>, keys: &[Wanted], each: &mut dyn FnMut(u16) -> Result<(), Box<Refused>>) -> Result<(), Box<Refused>> {
     for wanted in keys {
         let Some(rule) = ground.cluster.topology.rules().get(wanted.rule as usize) else {
             return Err(refused("XX000", "a plan names a rule that is not there", "This is a bug of pg_dog; please report it."));
         };
-        let mut each = |value: Option<Key<'_>>| -> Result<(), Box<Refused>> {
+        let mut place = |value: Option<Key<'_>>| -> Result<(), Box<Refused>> {
             if let (Some(Key::Text(text)), Some(limit)) = (value, ground.schema.limit(wanted.rule as usize))
                 && text.iter().filter(|byte| **byte & 0xc0 != 0x80).count() > limit
             {
                 return Err(refused("22001", format!("value too long for the sharding key: it has more than {limit} characters"), "Shorten it."));
             }
-            let one = placed(&rule.placement, value)?;
-            all = both(all.clone(), one, "the keys of this statement").map_err(|several| refusal.map_or(several, from_plan))?;
-            Ok(())
+            each(placed(&rule.placement, value)?)
         };
-        value_of(ground, wanted, rule.key_type, &mut each)?;
+        value_of(ground, wanted, rule.key_type, &mut place)?;
     }
-    Ok(all)
+    Ok(())
 }
 
 /// What is called for a value of a key.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Bound, Router, Says};
 use crate::config::sharded::{DataType, Hasher, Sharded, ShardedTable};
 use crate::route::cluster::{Cluster, State};
-use crate::route::request::Where;
+use crate::route::request::{CopyFormat, Join, Over, Split, Where};
 use crate::route::schema::{Row, Schema};
 use crate::route::topology::Topology;
 use crate::wire::bind::Values;
@@ -117,20 +117,124 @@ fn comments_and_settings_come_before_keys() {
     assert_eq!(route("/* pgdog_sharding_key: 5 */ SELECT 1"), Err("22023".into()));
 }
 
+fn over(text: &str) -> Over {
+    match route(text) {
+        Ok(Where::Over(over)) => *over,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+fn shard(key: i64) -> u16 {
+    match route(&format!("SELECT * FROM users WHERE id = {key}")) {
+        Ok(Where::One(shard)) => shard,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Three keys, of two shards: the first and the last are of one.
+fn keys() -> [i64; 3] {
+    let other = (2..).find(|key| shard(*key) != shard(1)).expect("some key");
+    let same = (other..).find(|key| shard(*key) == shard(1)).expect("some key");
+    [1, other, same]
+}
+
+fn shards_of(over: &Over) -> Vec<u16> {
+    over.parts.iter().map(|part| part.shard).collect()
+}
+
 #[test]
-fn what_is_not_one_shard_is_refused_with_a_reason() {
-    for text in
-        ["SELECT * FROM users", "UPDATE users SET name = ''", "INSERT INTO kinds VALUES (1)", "SELECT * FROM nowhere", "CREATE TABLE t (id int)"]
-    {
+fn what_is_no_key_and_no_answer_is_refused_with_a_reason() {
+    for text in ["UPDATE users SET id = id + 1", "SELECT count(*) FROM users", "SELECT * FROM nowhere", "DECLARE c CURSOR FOR SELECT * FROM users"] {
         assert_eq!(route(text), Err("0A000".into()), "{text}");
     }
     assert_eq!(route("SELEC"), Err("42601".into()));
-    // One of these is surely elsewhere.
-    let many = (0..50).map(|key| key.to_string()).collect::<Vec<_>>().join(", ");
-    assert_eq!(route(&format!("SELECT * FROM users WHERE id IN ({many})")), Err("0A000".into()));
     // PostgreSQL cuts blanks off what is too long.
     assert!(matches!(route("SELECT * FROM words WHERE key = 'ten letter'"), Ok(Where::One(_))));
     assert_eq!(route("INSERT INTO words VALUES ('ten letter ')"), Err("22001".into()));
+}
+
+#[test]
+fn a_union_is_of_the_shards_of_its_keys_or_of_all() {
+    let [one, other, same] = keys();
+    let both = over(&format!("SELECT * FROM users WHERE id IN ({other}, {one}, {same})"));
+    let mut shards = vec![shard(one), shard(other)];
+    shards.sort_unstable();
+    assert_eq!((shards_of(&both), both.join, both.writes, both.alone), (shards, Join::Union, false, false));
+    assert!(both.parts.iter().all(|part| part.cut.is_none()));
+    assert_eq!(route(&format!("SELECT * FROM users WHERE id IN ({one}, {same})")), Ok(Where::One(shard(one))));
+    assert!(matches!(over(&format!("UPDATE users SET name = '' WHERE id IN ({one}, {other})")), Over { join: Join::Union, writes: true, .. }));
+    let all = over("SELECT * FROM users");
+    assert_eq!((shards_of(&all), all.join, all.writes), (vec![0, 1, 2], Join::Union, false));
+    assert!(matches!(over("DELETE FROM users WHERE name = ''"), Over { join: Join::Union, writes: true, .. }));
+    // A sum of sums is not built.
+    assert_eq!(route(&format!("SELECT count(*) FROM users WHERE id IN ({one}, {other})")), Err("0A000".into()));
+}
+
+#[test]
+fn rows_go_to_their_shards_and_keep_their_order() {
+    let [one, other, same] = keys();
+    let text = |row: i64| format!("({row}, 'name of {row}')");
+    let insert = |rows: &str| format!("/* x */ INSERT INTO users (id, name) VALUES {rows} RETURNING id");
+    let (a, b, c) = (text(one), text(other), text(same));
+    let found = over(&insert(&format!("{a}, {b},{c}")));
+    let first = u16::from(shard(one) > shard(other));
+    let cut = |part: usize| String::from_utf8(found.parts[part].cut.as_ref().expect("a part").text.to_vec()).expect("text");
+    assert_eq!(cut(first.into()), insert(&format!("{a}, {c}")));
+    assert_eq!(cut(1 - usize::from(first)), insert(&b));
+    assert_eq!(found.parts[usize::from(first)].shard, shard(one));
+    assert_eq!((found.join, found.writes), (Join::Rows { order: [first, 1 - first, first].into() }, true));
+    assert_eq!(route(&insert(&format!("{a}, {c}"))), Ok(Where::One(shard(one))));
+    assert_eq!(route(&insert(&format!("{a}, ({other})"))), Err("42601".into()));
+    assert_eq!(over(&format!("INSERT INTO users (id) VALUES ({one}), ({other}) ON CONFLICT DO NOTHING")).join, Join::Union);
+    assert_eq!(route(&format!("SELECT 1; {}", insert(&format!("{a}, {b}")))), Err("0A000".into()));
+}
+
+#[test]
+fn parameters_of_rows_go_with_them() {
+    let [one, other, _] = keys();
+    let text = format!("INSERT INTO users (name, id) VALUES ('a', {other}), ('b', $1) ON CONFLICT (id) DO UPDATE SET name = $1");
+    let Ok(Where::Over(found)) = bound(&text, &[], false, Some(one.to_string().as_bytes())) else { panic!("{text}") };
+    assert!(found.parts.iter().all(|part| *part.cut.as_ref().expect("a part").parameters == [1]));
+    let text = format!("INSERT INTO users (name, id) VALUES ('a', {other}), ('b', $1)");
+    let Ok(Where::Over(found)) = bound(&text, &[], true, Some(&one.to_be_bytes())) else { panic!("{text}") };
+    let parameters = |of: i64| found.parts.iter().find(|part| part.shard == shard(of)).and_then(|part| part.cut.clone()).expect("a part").parameters;
+    assert_eq!((&*parameters(one), &*parameters(other)), (&[1][..], &[][..]));
+    // The server says what is missing.
+    assert_eq!(route(&text), Ok(Where::Any));
+}
+
+#[test]
+fn what_all_shards_do_alike_may_stand_together() {
+    let all = over("INSERT INTO kinds VALUES (1)");
+    assert_eq!((shards_of(&all), all.join, all.writes, all.alone), (vec![0, 1, 2], Join::Same, true, false));
+    assert!(matches!(over("CREATE TABLE a (id int); SELECT 1; DROP TABLE b"), Over { join: Join::Same, writes: true, alone: false, .. }));
+    assert!(matches!(over("COPY kinds FROM STDIN"), Over { join: Join::Same, .. }));
+    assert!(over("CREATE INDEX CONCURRENTLY i ON users (name)").alone);
+    assert!(over("SELECT 1; VACUUM kinds").alone);
+    for text in ["CREATE TABLE a (id int); DELETE FROM users WHERE id = 1", "BEGIN; CREATE TABLE a (id int); COMMIT", "SELECT 1; SELECT * FROM users"]
+    {
+        assert_eq!(route(text), Err("0A000".into()), "{text}");
+    }
+}
+
+#[test]
+fn a_copy_splits_its_rows_by_their_key() {
+    let split = |text: &str| match over(text) {
+        Over { join: Join::Copy(split), writes: true, parts, .. } if parts.len() == 3 => *split,
+        other => panic!("{text}: {other:?}"),
+    };
+    let text = |delimiter: u8| CopyFormat::Text { delimiter, null: b"\\N".as_slice().into(), header: false };
+    assert_eq!(split("COPY users (name, id) FROM STDIN"), Split { rule: 0, position: 1, format: text(b'\t') });
+    assert_eq!(split("COPY users FROM STDIN BINARY"), Split { rule: 0, position: 0, format: CopyFormat::Binary });
+    // One shape, two plans.
+    let mut router = router();
+    for delimiter in [b'|', b';'] {
+        let copy = format!("COPY words FROM STDIN (DELIMITER '{}')", char::from(delimiter));
+        let Ok(Where::Over(found)) = router.route(copy.as_bytes(), None, &PLAIN, "app") else { panic!("{copy}") };
+        assert_eq!(found.join, Join::Copy(Box::new(Split { rule: 1, position: 0, format: text(delimiter) })));
+    }
+    let says = Says { encoding: Some("LATIN1"), ..PLAIN };
+    assert!(router.route(b"COPY users FROM STDIN", None, &says, "app").is_err(), "keys of another encoding");
 }
 
 #[test]

@@ -14,9 +14,9 @@ use super::topology::Topology;
 use crate::config::sharded::Home;
 
 /// One row per column, in the columns' order (or one row for a table without columns): schema, table, kind, column, type's OID and modifier, whether
-/// its collation is deterministic, whether a value that is not given moves (`t`), is constant (`c`) or NULL (`n`).
+/// its collation is deterministic, whether a value that is not given moves (`t`), is constant (`c`), NULL (`n`) or computed from the others (`g`).
 pub const COLUMNS: &str = "SELECT n.nspname, c.relname, c.relkind, a.attname, a.atttypid, a.atttypmod, coalesce(o.collisdeterministic, true), \
-     CASE WHEN a.attidentity <> '' OR a.attgenerated <> '' THEN 't' WHEN d.adbin IS NULL THEN 'n' \
+     CASE WHEN a.attidentity <> '' THEN 't' WHEN a.attgenerated <> '' THEN 'g' WHEN d.adbin IS NULL THEN 'n' \
      WHEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) ~ '^(''([^'']|'''')*''(::[a-z ]+)?|-?[0-9.]+|true|false)$' THEN 'c' ELSE 't' END \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
@@ -126,6 +126,7 @@ impl Schema {
         let default = match text(default.as_ref()?)? {
             "n" => Fill::Null,
             "c" => Fill::Constant,
+            "g" => Fill::Computed,
             _ => Fill::Moving,
         };
         table.columns.push(Column { name: text(column)?.into(), family: family_of(oid), default });

@@ -63,6 +63,8 @@ pub enum Fill {
     Constant,
     /// a sequence, the time, chance
     Moving,
+    /// what is computed from the row's other columns; nothing can be given for it
+    Computed,
 }
 
 /// What is known of a function.

@@ -7,10 +7,11 @@
 //!
 //! For databases of several shards there is more. `texts` reads a text: `scan` finds its shape, its `literal`s and the `directive`s in its comments;
 //! `shapes` has the plans of shapes seen before; on a miss PostgreSQL's parser reads it, `outline` is what its tree says, and `plan` what that means
-//! for the route, given a `catalog`.
+//! for the route, given a `catalog`. `copy` reads the options of a COPY, `rows` cuts the rows of an INSERT apart.
 
 mod calls;
 pub mod catalog;
+pub mod copy;
 pub mod directive;
 mod lex;
 pub mod literal;
@@ -25,6 +26,7 @@ mod own;
 pub mod plan;
 mod plan_bind;
 mod plan_spread;
+pub mod rows;
 pub mod scan;
 pub mod shapes;
 mod single;

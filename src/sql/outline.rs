@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use super::copy::Setting;
+
 /// One statement of a text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Statement {
@@ -53,6 +55,7 @@ pub struct Copy {
     pub from: bool,
     /// a file or program of the server, not the client
     pub elsewhere: bool,
+    pub options: Vec<Setting>,
 }
 
 /// What the session decides itself.
@@ -91,6 +94,8 @@ pub struct Marks {
     pub strange: bool,
     /// a temporary table is made
     pub temporary: bool,
+    /// no transaction block may have it, or none need have it
+    pub alone: bool,
     /// WITH RECURSIVE
     pub recursive: bool,
 }

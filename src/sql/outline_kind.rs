@@ -3,8 +3,9 @@
 use std::panic::catch_unwind;
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{CopyStmt, CreateTableAsStmt, ExplainStmt, Node, RangeVar, RawStmt};
+use pg_query::protobuf::{CopyStmt, CreateTableAsStmt, DefElem, ExplainStmt, Node, RangeVar, RawStmt};
 
+use super::copy::{Given, Setting};
 use super::outline::{Copy, Kind, Place, Session, Statement};
 use super::outline_expr::string;
 use super::outline_read::{Deep, Done, Reader, name};
@@ -48,6 +49,7 @@ fn statement(raw: &RawStmt, length: usize) -> Done<Statement> {
 
 fn kind(reader: &mut Reader, whole: &Node) -> Done<Kind> {
     let Some(node) = &whole.node else { return Ok(Kind::Empty) };
+    reader.marks.alone = is_alone(node);
     Ok(match node {
         NodeEnum::SelectStmt(stmt) => {
             reader.select(stmt, None, None, Place::Root)?;
@@ -139,7 +141,46 @@ fn copy(reader: &mut Reader, stmt: &CopyStmt) -> Done<Kind> {
     reader.marks.strange |= stmt.where_clause.is_some();
     let Some(table) = &stmt.relation else { return Ok(Kind::Never("COPY")) };
     let columns = (!stmt.attlist.is_empty()).then(|| stmt.attlist.iter().map(|node| string(node).unwrap_or_default().into()).collect());
-    Ok(Kind::Copy(Copy { table: name(table), columns, from: stmt.is_from, elsewhere }))
+    Ok(Kind::Copy(Copy { table: name(table), columns, from: stmt.is_from, elsewhere, options: settings(&stmt.options) }))
+}
+
+fn settings(options: &[Node]) -> Vec<Setting> {
+    let of = |option: &DefElem| match option.arg.as_deref().and_then(|node| node.node.as_ref()) {
+        None => Given::Nothing,
+        Some(NodeEnum::AStar(_)) => Given::All,
+        Some(NodeEnum::List(names)) => Given::Names(names.items.iter().map(|node| string(node).unwrap_or_default().into()).collect()),
+        Some(NodeEnum::String(word)) => Given::Word(word.sval.as_str().into()),
+        Some(NodeEnum::Integer(number)) => Given::Word(number.ival.to_string().into()),
+        Some(NodeEnum::Boolean(is)) => Given::Word(is.boolval.to_string().into()),
+        Some(_) => Given::Word("".into()),
+    };
+    let option = |node: &Node| match &node.node {
+        Some(NodeEnum::DefElem(option)) => Some(Setting { name: option.defname.as_str().into(), to: of(option) }),
+        _ => None,
+    };
+    options.iter().filter_map(option).collect()
+}
+
+/// What PostgreSQL runs in no transaction block, and what leaves every row as it is, so that it need be in none.
+fn is_alone(node: &NodeEnum) -> bool {
+    use NodeEnum::*;
+    let named = |options: &[Node], name: &str| settings(options).iter().any(|option| *option.name == *name);
+    let detaches = |command: &Node| match &command.node {
+        Some(AlterTableCmd(command)) => match command.def.as_deref().and_then(|def| def.node.as_ref()) {
+            Some(PartitionCmd(partition)) => partition.concurrent,
+            _ => false,
+        },
+        _ => false,
+    };
+    match node {
+        CreatedbStmt(_) | DropdbStmt(_) | CreateTableSpaceStmt(_) | DropTableSpaceStmt(_) | ReindexStmt(_) | ClusterStmt(_) => true,
+        AlterDatabaseStmt(stmt) => named(&stmt.options, "tablespace"),
+        VacuumStmt(stmt) => stmt.is_vacuumcmd,
+        IndexStmt(stmt) => stmt.concurrent,
+        DropStmt(stmt) => stmt.concurrent,
+        AlterTableStmt(stmt) => stmt.cmds.iter().any(detaches),
+        _ => false,
+    }
 }
 
 fn session(node: &NodeEnum) -> Option<Session> {

@@ -5,6 +5,7 @@
 //! kept (`keep`). Hashing keys and finding shards is left to `route`.
 
 use super::catalog::{Call, Catalog, Fill, Placement, ShardKey, call};
+use super::copy::{self, CopyFormat};
 use super::literal::{Kind as LiteralKind, Literal};
 use super::outline::{Block, Cell, Copy, Input, Kind, Name, Relation, Session, Set, Shown, Statement, Term, Value, Values, Write};
 use super::outline_kind::Fault;
@@ -37,14 +38,17 @@ pub enum Target {
     AllShards,
     /// to one shard, whichever
     AnyShard(Any),
-    /// to all shards, which do and answer the same; one answer is the answer
-    AllWrite,
+    /// to all shards, which do and answer the same; one answer is the answer. `alone`: outside of a transaction
+    AllWrite {
+        alone: bool,
+    },
     /// to this shard
     Shard(u32),
     /// COPY FROM: each row to the shard of the key at this position
     CopyRows {
         rule: u32,
         position: u32,
+        format: CopyFormat,
     },
     /// wherever the session says
     Session(Session),
@@ -134,7 +138,11 @@ pub fn plan(statement: &Statement, catalog: &impl Catalog, literals: &[Literal])
         Kind::Session(session) => (false, Ok(Target::Session(*session))),
         Kind::Everywhere(what) => (true, planner.everywhere(what)),
         Kind::Code(what) | Kind::Never(what) => (true, Err(Refusal::new(format!("{what} cannot be run on a database of several shards")))),
-        Kind::Copy(copy) => (copy.from, planner.copy(copy)),
+        Kind::Copy(copy) => {
+            // Options are literals, whose values decide.
+            names.keep = literals.is_empty();
+            (copy.from, planner.copy(copy))
+        }
         Kind::Query | Kind::Explain { .. } | Kind::Cursor | Kind::Into | Kind::CopyQuery => {
             (planner.writes(), planner.query(&mut names).and_then(|target| planner.around(target)))
         }
@@ -176,7 +184,7 @@ impl<'a, C: Catalog> Planner<'a, C> {
         if self.statement.marks.temporary {
             return Err(Refusal::new(format!("{what} of a temporary table would be on one server of one shard only")));
         }
-        Ok(Target::AllWrite)
+        Ok(Target::AllWrite { alone: self.statement.marks.alone })
     }
 
     fn copy(&self, copy: &Copy) -> Verdict<Target> {
@@ -189,14 +197,15 @@ impl<'a, C: Catalog> Planner<'a, C> {
         }
         match placement {
             Placement::Sharded(key) if copy.from => {
-                let position = self.position(&copy.table, copy.columns.as_deref(), key)?;
+                let position = self.field(copy, key)?;
                 let position = position.ok_or_else(|| missing(&copy.table, key))?;
-                Ok(Target::CopyRows { rule: key.rule, position: position as u32 })
+                let format = copy::format(&copy.options, key.column)?;
+                Ok(Target::CopyRows { rule: key.rule, position: position as u32, format })
             }
             Placement::Sharded(_) => Err(Refusal::new(format!("COPY TO of \"{}\" would come from several shards", copy.table.name))),
             Placement::Omni if copy.from => match self.moving_default(&copy.table, copy.columns.as_deref()) {
                 true => Err(differs(&copy.table)),
-                false => Ok(Target::AllWrite),
+                false => Ok(Target::AllWrite { alone: false }),
             },
             Placement::Omni => Ok(Target::AnyShard(Any::Either)),
             Placement::System => Ok(Target::AnyShard(Any::Sticky)),
@@ -208,7 +217,7 @@ impl<'a, C: Catalog> Planner<'a, C> {
     /// What the statement around a query allows.
     fn around(&self, target: Target) -> Verdict<Target> {
         let what = match &self.statement.kind {
-            Kind::Explain { runs: false } if target == Target::AllWrite => return Ok(Target::AnyShard(Any::Either)),
+            Kind::Explain { runs: false } if matches!(target, Target::AllWrite { .. }) => return Ok(Target::AnyShard(Any::Either)),
             Kind::Explain { .. } => "EXPLAIN",
             Kind::Cursor => "DECLARE CURSOR",
             Kind::CopyQuery => "COPY TO",
@@ -216,7 +225,7 @@ impl<'a, C: Catalog> Planner<'a, C> {
         };
         let refusal = Refusal::new(format!("{what} of a statement that goes to several shards"));
         match target {
-            Target::AllShards | Target::Rows(_) | Target::AllWrite => Err(refusal),
+            Target::AllShards | Target::Rows(_) | Target::AllWrite { .. } => Err(refusal),
             Target::Keys { keys, many: Many::Union } => Ok(Target::Keys { keys, many: Many::Refused(refusal) }),
             target => Ok(target),
         }
@@ -319,7 +328,7 @@ impl<'a, C: Catalog> Planner<'a, C> {
                 }
             }
         }
-        Ok(Target::AllWrite)
+        Ok(Target::AllWrite { alone: false })
     }
 
     /// Whether a row whose `columns` are given gets something from a default that is another one on each shard.
@@ -452,6 +461,14 @@ impl<'a, C: Catalog> Planner<'a, C> {
         let known = self.catalog.columns(table).and_then(|columns| columns.iter().position(|column| *column.name == *key.column));
         let hint = "Name the columns of the rows: INSERT INTO t (a, b) VALUES ...";
         known.map(Some).ok_or_else(|| Refusal { hint, ..Refusal::new(format!("the columns of \"{}\" are not known", table.name)) })
+    }
+
+    /// The same of a COPY, which has no field for what is computed.
+    fn field(&self, copy: &Copy, key: ShardKey<'_>) -> Verdict<Option<usize>> {
+        let position = self.position(&copy.table, copy.columns.as_deref(), key)?;
+        let known = self.catalog.columns(&copy.table).filter(|_| copy.columns.is_none()).unwrap_or_default();
+        let computed = |position: usize| known[..position.min(known.len())].iter().filter(|column| column.default == Fill::Computed).count();
+        Ok(position.map(|position| position - computed(position)))
     }
 
     /// A row is given no key: it has NULL, unless the table makes one.

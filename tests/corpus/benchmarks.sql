@@ -51,7 +51,7 @@ BEGIN; UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = 1; END;
 select count(*) from pgbench_branches
    => read refused 0A000: rows of "pgbench_branches" on several shards: aggregates need one place to be finished [pgbench_branches]
 vacuum pgbench_branches
-   => write all alike
+   => write all alike, alone
 truncate pgbench_history
    => write all alike
 alter table pgbench_accounts add primary key (aid)

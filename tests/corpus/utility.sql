@@ -83,7 +83,7 @@ CREATE TABLE t PARTITION OF p FOR VALUES IN (1)
 CREATE INDEX ON orders (id)
    => write all alike
 CREATE UNIQUE INDEX CONCURRENTLY i ON orders (id) WHERE total > 5
-   => write all alike
+   => write all alike, alone
 CREATE VIEW v AS SELECT * FROM orders
    => write all alike
 CREATE TEMP VIEW v AS SELECT 1
@@ -121,7 +121,7 @@ CREATE ROLE x
 CREATE USER x PASSWORD 'y'
    => write all alike
 CREATE DATABASE x
-   => write all alike
+   => write all alike, alone
 CREATE POLICY p ON orders USING (tenant_id = 5)
    => write all alike
 CREATE PUBLICATION p FOR TABLE orders
@@ -181,15 +181,15 @@ LOCK TABLE orders
 LOCK orders IN ACCESS EXCLUSIVE MODE NOWAIT
    => write all alike
 VACUUM
-   => write all alike
+   => write all alike, alone
 VACUUM (FULL, ANALYZE) orders
-   => write all alike
+   => write all alike, alone
 ANALYZE orders
    => write all alike
 CLUSTER orders
-   => write all alike
+   => write all alike, alone
 REINDEX TABLE orders
-   => write all alike
+   => write all alike, alone
 CHECKPOINT
    => write all alike
 SECURITY LABEL ON TABLE orders IS 'x'
@@ -262,13 +262,35 @@ DECLARE c CURSOR FOR SELECT * FROM countries
 COPY orders FROM STDIN
    => write copy by column 0 (11)
 COPY orders (id, tenant_id) FROM STDIN WITH (FORMAT csv, HEADER)
-   => write copy by column 1 (11)
+   => write copy by column 1 (11) as csv , " " "" true false false
 COPY orders (id) FROM STDIN
    => write refused 0A000: rows of "orders" need a value for their sharding key "tenant_id"
 COPY orders FROM STDIN WHERE tenant_id = 5
-   => write refused 0A000: COPY FROM with WHERE cannot be split over shards
+   => write refused 0A000: COPY FROM with WHERE cannot be split over shards (not kept)
 COPY orders TO STDOUT
    => read refused 0A000: COPY TO of "orders" would come from several shards
+COPY orders FROM STDIN (DELIMITER '|', NULL '')
+   => write copy by column 0 (11) as text '|' "" false (not kept)
+COPY orders FROM STDIN CSV HEADER QUOTE '''' FORCE NULL tenant_id
+   => write copy by column 0 (11) as csv , ' ' "" true true false (not kept)
+COPY orders FROM STDIN (FORMAT csv, FORCE_NOT_NULL (note))
+   => write copy by column 0 (11) as csv , " " "" false false false
+COPY orders FROM STDIN (FORMAT csv, ESCAPE '\', FORCE_NOT_NULL *)
+   => write copy by column 0 (11) as csv , " \ "" false false true (not kept)
+COPY orders FROM STDIN BINARY
+   => write copy by column 0 (11) as binary
+COPY orders FROM STDIN (ENCODING 'LATIN1')
+   => write refused 0A000: COPY in another encoding than UTF8 cannot be split over shards (not kept)
+COPY orders FROM STDIN (DEFAULT 'x')
+   => write refused 0A000: COPY with the option "default" cannot be split over shards (not kept)
+COPY orders FROM STDIN (DELIMITER '||')
+   => write refused 0A000: COPY delimiter must be a single one-byte character (not kept)
+COPY computed FROM STDIN
+   => write copy by column 1 (16)
+COPY computed (a, k) FROM STDIN
+   => write copy by column 1 (16)
+INSERT INTO computed VALUES (1, DEFAULT, 5)
+   => write one 5 (16) [write computed]
 COPY mystery FROM STDIN
    => write refused 0A000: the columns of "mystery" are not known
 COPY mystery (x, id) FROM STDIN
@@ -290,15 +312,15 @@ COPY counters (n) FROM STDIN
 COPY counters FROM STDIN
    => write all alike
 COPY orders FROM '/tmp/x'
-   => write refused 0A000: COPY with a file or program would use those of one shard's server
+   => write refused 0A000: COPY with a file or program would use those of one shard's server (not kept)
 COPY countries TO PROGRAM 'cat'
-   => read refused 0A000: COPY with a file or program would use those of one shard's server
+   => read refused 0A000: COPY with a file or program would use those of one shard's server (not kept)
 COPY (SELECT 1) TO '/tmp/x'
    => write refused 0A000: COPY to a file of the server cannot be run on a database of several shards
 COPY audit.log FROM STDIN
    => write shard 1
 COPY audit.log TO '/tmp/x'
-   => read shard 1
+   => read shard 1 (not kept)
 COPY nowhere FROM STDIN
    => write refused 0A000: where the rows of "nowhere" are is not known: it is a view, or was made since the schema was read
 COPY pg_class TO STDOUT
@@ -317,3 +339,24 @@ SELECT 1;;SELECT 2;
 -- a comment and nothing else
 /* the same */
    => 
+-- What is in no transaction block.
+CREATE INDEX CONCURRENTLY i ON orders (id)
+   => write all alike, alone
+DROP INDEX CONCURRENTLY i
+   => write all alike, alone
+REINDEX TABLE CONCURRENTLY orders
+   => write all alike, alone
+ALTER TABLE p DETACH PARTITION q CONCURRENTLY
+   => write all alike, alone
+ALTER TABLE p DETACH PARTITION q
+   => write all alike
+ALTER DATABASE d SET TABLESPACE s
+   => write all alike, alone
+ALTER DATABASE d SET work_mem TO 5
+   => write all alike
+ANALYZE orders
+   => write all alike
+VACUUM (ANALYZE) orders
+   => write all alike, alone
+ALTER TYPE mood ADD VALUE 'odd'
+   => write all alike

@@ -1,5 +1,6 @@
 //! Plans in words, as the corpus has them.
 
+use pg_dog::sql::copy::CopyFormat;
 use pg_dog::sql::outline::{Relation, Statement};
 use pg_dog::sql::plan::{Any, Key, Many, Plan, Source, Target};
 use pg_dog::sql::texts::Read;
@@ -36,15 +37,31 @@ fn one(plan: &Plan, read: &Read<'_>, text: &str) -> String {
         Target::AnyShard(Any::Either) => "any".to_string(),
         Target::AnyShard(Any::Sticky) => "any, sticky".to_string(),
         Target::AnyShard(Any::First) => "the first".to_string(),
-        Target::AllWrite => "all alike".to_string(),
+        Target::AllWrite { alone: false } => "all alike".to_string(),
+        Target::AllWrite { alone: true } => "all alike, alone".to_string(),
         Target::Shard(shard) => format!("shard {shard}"),
-        Target::CopyRows { rule, position } => format!("copy by column {position} ({rule})"),
+        Target::CopyRows { rule, position, format } => format!("copy by column {position} ({rule}){}", copied(format)),
         Target::Session(session) => format!("session {session:?}"),
         Target::Refused(refusal) => format!("refused {}: {}", refusal.state, refusal.reason),
     };
     let mode = if plan.write { "write" } else { "read" };
     let kept = if plan.keep { "" } else { " (not kept)" };
     format!("{mode} {target}{kept}")
+}
+
+fn copied(format: &CopyFormat) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match format {
+        CopyFormat::Text { delimiter, null, header } => {
+            let usual = (*delimiter, &**null, *header) == (b'\t', b"\\N", false);
+            if usual { String::new() } else { format!(" as text {:?} {:?} {header}", char::from(*delimiter), text(null)) }
+        }
+        CopyFormat::Csv { delimiter, quote, escape, null, header, force_null, force_not_null } => {
+            let [delimiter, quote, escape] = [delimiter, quote, escape].map(|byte| char::from(*byte));
+            format!(" as csv {delimiter} {quote} {escape} {:?} {header} {force_null} {force_not_null}", text(null))
+        }
+        CopyFormat::Binary => " as binary".to_string(),
+    }
 }
 
 fn key(key: &Key, read: &Read<'_>, text: &str) -> String {

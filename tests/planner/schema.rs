@@ -21,7 +21,7 @@ pub struct Schema {
 
 const BIGINT: Family = Family::Integer;
 
-/// `name:type`, the type i, u, t or nothing; `!` behind it: its default is another one each time, `=` a constant.
+/// `name:type`, the type i, u, t or nothing; `!` behind it: its default is another one each time, `=` a constant, `*` computed.
 fn columns(text: &str) -> Vec<Column> {
     let column = |word: &str| {
         let (name, kind) = word.split_once(':').unwrap_or((word, ""));
@@ -34,6 +34,7 @@ fn columns(text: &str) -> Vec<Column> {
         let default = match kind.chars().last() {
             Some('!') => Fill::Moving,
             Some('=') => Fill::Constant,
+            Some('*') => Fill::Computed,
             _ => Fill::Null,
         };
         Column { name: name.into(), family, default }
@@ -55,6 +56,7 @@ const TABLES: &[(&str, Home, &str)] = &[
     ("accounts", sharded("tenant_id", BIGINT, 10), "tenant_id:i id:i! name:t balance:i= created_at:!"),
     ("orders", sharded("tenant_id", BIGINT, 11), "tenant_id:i id:i! account_id:i total note:t"),
     ("items", sharded("tenant_id", BIGINT, 12), "tenant_id:i order_id:i sku:t qty:i"),
+    ("computed", sharded("k", BIGINT, 16), "a:i up:t* k:i v:t"),
     ("nullable", sharded("k", BIGINT, 13), "k:i v:t"),
     ("serial_key", sharded("id", BIGINT, 14), "id:i! v:t"),
     ("Quoted", sharded("Tenant", BIGINT, 15), "Tenant:i v:t"),
