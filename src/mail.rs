@@ -17,6 +17,7 @@ use crate::auth::scram::Verifier;
 use crate::config::snapshot::{ClientSecrets, PoolSpec, Snapshot};
 use crate::pool::ledger::{Gate, Ledger};
 use crate::route::cluster::Cluster;
+use crate::route::proof::Said;
 use crate::session::greeting::{PasswordInUse, Reported, SaltedKeys, report};
 use crate::session::login::Check;
 use crate::session::server::Server;
@@ -219,6 +220,18 @@ pub struct ServerLink {
     pub retire_at: u64,
     /// how often it was asked whether it lives
     pub checks: u64,
+    pub proof: Proof,
+}
+
+/// Whether a server is the shard that it should be.
+#[derive(Debug, Default)]
+pub enum Proof {
+    /// it was not asked: there are no shards, or nobody wants to know
+    #[default]
+    Unasked,
+    /// what it said is not compared yet: nothing was known to compare it with
+    Open(Box<Said>),
+    Right,
 }
 
 /// A channel as the clients of one pool name it; lives as long as one of them listens. They count together what the control core counts apart.

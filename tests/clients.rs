@@ -72,6 +72,8 @@ mod rust_driver;
 mod settings;
 #[path = "clients/over.rs"]
 mod over;
+#[path = "clients/shard_servers.rs"]
+mod shard_servers;
 #[path = "clients/sharding_hash.rs"]
 mod sharding_hash;
 #[path = "clients/sharding_identity.rs"]

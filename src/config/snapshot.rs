@@ -362,6 +362,13 @@ pub struct PoolSpec {
     pub replicates: bool,
 }
 
+impl PoolSpec {
+    /// Which shard it is, and where, for messages about that.
+    pub fn place(&self) -> String {
+        format!("shard {} of \"{}\" ({}:{}/{})", self.shard, self.database, self.host, self.port, self.server_database)
+    }
+}
+
 impl Default for PoolSpec {
     /// A pool of one connection that nobody can log in to, and that is never closed for its age.
     fn default() -> PoolSpec {

@@ -30,6 +30,8 @@ use super::line::{Failure, LoggedIn, log_in, within};
 
 /// Name of the connections in pg_stat_activity.
 const NAME: &str = "pg_dog shards";
+/// What is asked and answered has one encoding, whatever that of the database is.
+const UTF8: (&str, &str) = ("client_encoding", "UTF8");
 /// Pause before shards that could not be asked, or were not right, are asked again: at first, and at most; each is twice the last.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -71,6 +73,7 @@ fn asking(topology: Topology, snapshot: &Snapshot, before: Option<&Arc<Cluster>>
         && before.servers == servers
         && before.topology.facts() == topology.facts()
         && before.topology.shards() == topology.shards()
+        && (before.topology.cluster().is_some() == snapshot.general.shard_identity || !matches!(before.state, State::Known(_)))
     {
         return before.clone();
     }
@@ -174,12 +177,14 @@ impl Job {
     }
 
     async fn ask(&self) -> Result<Cluster, Trouble> {
-        let topology = Topology::first(&self.sharded).map_err(|error| Trouble(error.to_string()))?;
+        let mut topology = Topology::first(&self.sharded).map_err(|error| Trouble(error.to_string()))?;
         let mut asked = self.connect().await?;
         let checked = self.published.snapshot.general.shard_identity;
         let mut commits = Commits::default();
         if checked {
-            commits.id = Some(self.identify(&mut asked, &topology).await?);
+            let cluster = self.identify(&mut asked, &topology).await?;
+            commits.id = Some(cluster);
+            topology = topology.of_cluster(cluster);
         }
         for line in &mut asked.lines {
             let rows = self.question(line, PREPARES).await?;
@@ -214,10 +219,9 @@ impl Job {
         }
         let mut asked = Asked { lines: Vec::new(), places: Vec::new(), found: Vec::new() };
         for pool in &pools {
-            let spec = &pool.spec;
-            let place = format!("shard {} of \"{}\" ({}:{}/{})", spec.shard, spec.database, spec.host, spec.port, spec.server_database);
+            let place = pool.spec.place();
             let limit = self.published.snapshot.general.connect_timeout;
-            let line = within(limit, log_in(pool, &self.published.snapshot, NAME, None)).await;
+            let line = within(limit, log_in(pool, &self.published.snapshot, NAME, Some((UTF8.0, UTF8.1.to_owned())))).await;
             match line {
                 Some(Ok(line)) => asked.lines.push(line),
                 Some(Err(failure)) => return Err(Trouble(format!("{place}: {}", failure.message))),
@@ -238,7 +242,7 @@ impl Job {
         within(limit, line.ask(sql)).await.unwrap_or_else(|| Err(late()))
     }
 
-    /// Who the shards say they are; those who have not been told yet are told. The id of their cluster.
+    /// Who the shards say they are, with the id of their cluster; those who have not been told yet are told.
     async fn identify(&self, asked: &mut Asked, topology: &Topology) -> Result<[u8; 16], Trouble> {
         for shard in 0..asked.lines.len() {
             let found = self.read(asked, shard).await?;

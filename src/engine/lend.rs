@@ -367,6 +367,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.pool(&shared);
         self.check_in(slot, |slice, now| slice.handed(slot, now));
         self.replace_arrived(slot);
+        self.prove_late(slot);
     }
 
     /// Another core took one of our idle servers from the ledger.

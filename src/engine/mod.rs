@@ -19,6 +19,7 @@ mod operate;
 mod peers;
 mod pools;
 mod post;
+mod proofs;
 mod pubsub;
 mod quote;
 mod replication;

@@ -177,7 +177,9 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// A new snapshot: pools that are gone or smaller lose servers, larger ones look again. Costs what has changed of the pools in use here.
     pub(super) fn take_published(&mut self) {
         let published = self.shared.published.load_full();
-        self.routers.learn(&self.shared);
+        if self.routers.learn(&self.shared) {
+            self.prove_all();
+        }
         if published.snapshot.number == self.version {
             return;
         }

@@ -40,7 +40,7 @@ pub(super) fn pool_of<'a>(published: &'a Published, login: &Login) -> Option<&'a
 }
 
 impl<D: Door, K: Desk> Core<D, K> {
-    /// Takes note of what a client wants to replicate, if it does; false when it was told that it has to name a database.
+    /// Takes note of what a client wants to replicate, if it does; false when it was told why it cannot.
     pub(super) fn may_replicate(&mut self, client: u32, login: &Login, pool: &SharedPool) -> bool {
         let Some(kind) = login.replication.or(pool.spec.replicates.then_some(Replication::Logical)) else { return true };
         if pool.spec.database != login.database {
@@ -53,6 +53,12 @@ impl<D: Door, K: Desk> Core<D, K> {
                 self.client_fatal(client, "3D000", message, Some(hint));
                 return false;
             }
+        }
+        if pool.spec.shards > 1 && pool.spec.database == login.database {
+            let message = "a replication connection speaks to one server, and this database has several shards";
+            let hint = "Replicate from each shard's own server, or give each a [[databases]] entry under a name of its own.";
+            self.client_fatal(client, "0A000", message, Some(hint));
+            return false;
         }
         let Some(peer) = self.peers[client as usize].client() else { return false };
         peer.database.clone_from(&pool.spec.database);

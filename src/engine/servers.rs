@@ -6,7 +6,7 @@ use crate::config::snapshot::PoolSpec;
 use crate::io::links::Bytes;
 use crate::io::socket::Address;
 use crate::io::{Completion, Door, Group};
-use crate::mail::{Asker, Barred, Desk, Job, ServerLink, SharedPool};
+use crate::mail::{Asker, Barred, Desk, Job, Proof, ServerLink, SharedPool};
 use crate::session::greeting::{Greeted, Greeting};
 use crate::session::server::{Heard, Server};
 use crate::session::{Verdict, Verdicts};
@@ -23,6 +23,9 @@ const RETRY_PAUSE_NS: u64 = 100_000_000;
 /// password is locked out by some providers.
 const BARRED_NS: u64 = 1_000_000_000;
 const BARRED_MAX_NS: u64 = 15_000_000_000;
+
+/// A server that is not the shard that it should be: nobody may use it, as if it had refused us.
+const WRONG_SHARD: &str = "58000";
 
 /// How a connect failed.
 #[derive(Clone, Copy)]
@@ -62,6 +65,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             heard_at: self.now,
             retire_at,
             checks: 0,
+            proof: Proof::default(),
         });
         self.seat(slot, Peer::Server(ServerPeer::new(link, pool, ServerStage::Connecting)));
         let generation = self.links.generation(slot);
@@ -118,6 +122,8 @@ impl<D: Door, K: Desk> Core<D, K> {
                 let mut words = Vec::new();
                 let greeting = Greeting::start(&peer.link.pool.spec, self.published.snapshot.general.server_minor, &mut words);
                 let greeting = greeting.trying(peer.link.pool.state.password.which());
+                let asks = peer.link.pool.spec.shards > 1 && self.published.snapshot.general.shard_identity;
+                let greeting = if asks { greeting.asking_who() } else { greeting };
                 peer.stage = ServerStage::Greeting(Box::new(greeting));
                 self.links.say(slot, &words);
                 self.links.resume(slot);
@@ -361,6 +367,15 @@ impl<D: Door, K: Desk> Core<D, K> {
     fn server_ready(&mut self, slot: u32) {
         let now = self.now;
         let Some(peer) = self.peers[slot as usize].server() else { return };
+        if let ServerStage::Greeting(greeting) = &mut peer.stage
+            && let Some(said) = greeting.take_said()
+        {
+            peer.link.proof = Proof::Open(Box::new(said));
+            if let Err(wrong) = self.prove(slot) {
+                return self.open_failed(slot, false, wrong.sqlstate(), &wrong.to_string());
+            }
+        }
+        let Some(peer) = self.peers[slot as usize].server() else { return };
         let ServerStage::Greeting(greeting) = std::mem::replace(&mut peer.stage, ServerStage::Idle) else { return };
         let (key, parameters) = greeting.into_parts();
         peer.link.server.key = key;
@@ -420,7 +435,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         } else {
             slice.say_down(now, code, message);
         }
-        let barred = !another && (code.starts_with("28") || matches!(code, "3D000" | "0A000"));
+        let barred = !another && (code.starts_with("28") || matches!(code, "3D000" | "0A000" | WRONG_SHARD));
         let last = barred || slice.rounds >= attempts;
         let mut pause = match last {
             true => RETRY_PAUSE_NS,

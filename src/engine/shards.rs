@@ -3,9 +3,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::io::Door;
 use crate::mail::{Desk, Shared};
+use crate::route::cluster::Cluster;
 use crate::route::request::Refused;
 use crate::route::router::Router;
 use crate::session::shards::{Goes, Shards};
@@ -18,22 +20,34 @@ use super::guard::guard;
 #[derive(Default)]
 pub struct Routers {
     known: HashMap<String, Rc<RefCell<Router>>>,
+    /// what this core knows of the databases. All of it is taken at once, and servers that were not compared with it before are then, so that no
+    /// request is routed by what a server at hand has not been compared with.
+    clusters: Option<Clusters>,
 }
+
+type Clusters = Arc<HashMap<String, Arc<Cluster>>>;
 
 impl Routers {
     fn of(&mut self, database: &str, shared: &Shared) -> Option<Rc<RefCell<Router>>> {
         if let Some(router) = self.known.get(database) {
             return Some(router.clone());
         }
-        let cluster = shared.clusters.load().get(database)?.clone();
+        let cluster = self.cluster(database, shared)?;
         let router = Rc::new(RefCell::new(Router::new(cluster)));
         self.known.insert(database.to_owned(), router.clone());
         Some(router)
     }
 
-    /// Something has become known about some database.
-    pub(super) fn learn(&mut self, shared: &Shared) {
-        let clusters = shared.clusters.load();
+    /// What this core knows of a database.
+    pub(super) fn cluster(&mut self, database: &str, shared: &Shared) -> Option<Arc<Cluster>> {
+        self.clusters.get_or_insert_with(|| shared.clusters.load_full()).get(database).cloned()
+    }
+
+    /// Something has become known about some database: true if there is one.
+    pub(super) fn learn(&mut self, shared: &Shared) -> bool {
+        let clusters = shared.clusters.load_full();
+        let news = self.clusters.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &clusters));
+        self.clusters = Some(clusters.clone());
         self.known.retain(|database, router| match clusters.get(database) {
             Some(cluster) => {
                 router.borrow_mut().learn(cluster.clone());
@@ -41,6 +55,7 @@ impl Routers {
             }
             None => false,
         });
+        news && !clusters.is_empty()
     }
 }
 

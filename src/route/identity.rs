@@ -91,6 +91,10 @@ pub enum IdentityError {
         configured(.wanted)
     )]
     Fact { place: String, name: String, found: String, wanted: Option<String> },
+    #[error(
+        "{place} remembers other rules of what is sharded than [[sharded_tables]] and [[sharded_schemas]] say here: another pg_dog has others, or a RELOAD says which"
+    )]
+    Rules { place: String },
     #[error("{place} does not remember {name}, which was written there: it is another database, or schema dog was changed by hand")]
     Forgotten { place: String, name: String },
     #[error(
@@ -291,7 +295,8 @@ fn map_hash(map: &[u16]) -> i64 {
     hash::bytes_extended(map_text(map).as_bytes(), 0) as i64
 }
 
-fn printed(cluster: &[u8; 16]) -> String {
+/// As messages name a cluster.
+pub(super) fn printed(cluster: &[u8; 16]) -> String {
     KeyValue::Uuid(*cluster).to_string()
 }
 

@@ -11,6 +11,7 @@ pub mod hash;
 pub mod identity;
 pub mod key;
 mod over;
+pub mod proof;
 pub mod request;
 pub mod router;
 pub mod schema;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::hash;
 use super::key::KeyType;
+use super::proof::facts_hash;
 use super::slots::{Placement, Slots, SlotsError};
 use crate::config::sharded::{Home, Mapping, Sharded, ShardedTable};
 
@@ -50,6 +51,8 @@ pub struct Topology {
     other_homes: Option<Home>,
     whole: BTreeMap<String, bool>,
     facts: Facts,
+    /// the cluster that its shards belong to and the hash of the facts, once they have been asked
+    cluster: Option<([u8; 16], i64)>,
 }
 
 /// What the rows of a database depend on, besides the map: one line for each rule, by what it is for. It is stored beside the map, so that a rule
@@ -91,7 +94,18 @@ impl Topology {
             *whole.entry(table.table.clone()).or_insert(false) |= table.sticky;
         }
         let database = sharded.database.clone();
-        Ok(Topology { database, shards: sharded.shards, slots, rules, homes, other_homes, whole, facts: facts(sharded) })
+        Ok(Topology { database, shards: sharded.shards, slots, rules, homes, other_homes, whole, facts: facts(sharded), cluster: None })
+    }
+
+    /// The same, of shards that have said that they are this cluster's: from now on every connection to one of them has to say so.
+    pub fn of_cluster(mut self, cluster: [u8; 16]) -> Topology {
+        self.cluster = Some((cluster, facts_hash(&self.facts)));
+        self
+    }
+
+    /// The cluster that the shards belong to, with the hash of what they remember; None: they were not asked.
+    pub fn cluster(&self) -> Option<(&[u8; 16], i64)> {
+        self.cluster.as_ref().map(|(cluster, facts)| (cluster, *facts))
     }
 
     /// The name that clients ask for.

@@ -1,4 +1,5 @@
-//! Our own login at a server: startup packet, whatever proof it asks for, and what it reports before it is ready. PBKDF2 is never run here: keys that
+//! Our own login at a server: startup packet, whatever proof it asks for, what it reports before it is ready, and which shard it is, if that matters;
+//! whether it is the right one is left to the engine. PBKDF2 is never run here: keys that
 //! do not exist yet for the server's salt are asked for and given later.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,10 +8,12 @@ use crate::auth::exchange::{Answered, Challenge, ClientExchange};
 use crate::auth::md5;
 use crate::auth::scram::{ClientKeys, nonce};
 use crate::config::snapshot::PoolSpec;
+use crate::route::proof::{PROVE, Said, read};
 use crate::wire::client;
 use crate::wire::frame::{self, EncodeError, HEADER};
 use crate::wire::server::{
-    Authentication, error_fields, parse_authentication, parse_backend_key_data, parse_negotiate_protocol_version, parse_parameter_status,
+    Authentication, data_row_values, error_fields, parse_authentication, parse_backend_key_data, parse_negotiate_protocol_version,
+    parse_parameter_status,
 };
 use crate::wire::startup::Replication;
 
@@ -97,6 +100,8 @@ enum State {
     Proven,
     /// parameters and the key, until ReadyForQuery
     In,
+    /// the answer to who the server is, until ReadyForQuery
+    Told,
 }
 
 /// A login in progress.
@@ -108,6 +113,18 @@ pub struct Greeting {
     minor: u16,
     key: CancelKey,
     parameters: Reported,
+    asks: Asks,
+    /// what came back
+    said: Option<Said>,
+}
+
+/// Whether the login asks the server which shard it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    Nothing,
+    /// as soon as something goes out behind which it can go
+    Later,
+    Asked,
 }
 
 fn failed(code: &str, message: impl Into<String>) -> Greeted {
@@ -121,7 +138,7 @@ impl Greeting {
         parameters.extend(spec.parameters.iter().map(|(name, value)| (*name, value.as_str())));
         // Names with zero bytes cannot come out of a TOML file that was checked; the server would refuse what is cut.
         let _ = client::startup(words, minor, &parameters);
-        Greeting { state: State::Asked, password: 0, minor, key: None, parameters: Vec::new() }
+        Greeting::new(minor)
     }
 
     /// Begins for a client that replicates: the packet says so, and says what that client wants set, since some of these connections take no SQL to
@@ -137,7 +154,29 @@ impl Greeting {
         parameters.extend(spec.parameters.iter().map(|(name, value)| (*name, value.as_str())));
         parameters.extend(wishes.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         client::startup(words, minor, &parameters)?;
-        Ok(Greeting { state: State::Asked, password: 0, minor, key: None, parameters: Vec::new() })
+        Ok(Greeting::new(minor))
+    }
+
+    fn new(minor: u16) -> Greeting {
+        Greeting { state: State::Asked, password: 0, minor, key: None, parameters: Vec::new(), asks: Asks::Nothing, said: None }
+    }
+
+    /// The same, and the server has to say which shard it is. The question goes out with the last proof, so that it costs no round trip of its own.
+    pub fn asking_who(self) -> Greeting {
+        Greeting { asks: Asks::Later, ..self }
+    }
+
+    /// What it said, if it was asked.
+    pub fn take_said(&mut self) -> Option<Said> {
+        self.said.take()
+    }
+
+    fn ask(&mut self, words: &mut Vec<u8>) {
+        if self.asks == Asks::Later {
+            // Fixed and short.
+            let _ = client::query(words, PROVE.as_bytes());
+            self.asks = Asks::Asked;
+        }
     }
 
     /// The same with another of the pool's passwords than the first.
@@ -192,6 +231,7 @@ impl Greeting {
                 Some(minor) if minor <= self.minor => Greeted::More,
                 _ => failed("08P01", "the server wants a version of the protocol that pg_dog did not ask for"),
             },
+            (b'E', State::Told) => self.not_told(body),
             (b'E', _) => match error_fields(body) {
                 Ok(fields) if fields.message.is_empty() => failed(fields.sqlstate(), "the server refused the login without saying why"),
                 Ok(fields) => failed(fields.sqlstate(), fields.text().into_owned()),
@@ -212,9 +252,32 @@ impl Greeting {
                 self.key = parse_backend_key_data(body).map(|(pid, key)| (pid, key.to_vec()));
                 Greeted::More
             }
-            (b'Z', State::In) => Greeted::Ready,
+            (b'Z', State::In) if self.asks == Asks::Nothing => Greeted::Ready,
+            (b'Z', State::In) => {
+                self.state = State::Told;
+                Greeted::More
+            }
+            (b'D', State::Told) => {
+                self.said = Some(data_row_values(body).map_or(Said::Unreadable, |columns| read(&columns)));
+                Greeted::More
+            }
+            (b'T' | b'C', State::Told) => Greeted::More,
+            (b'Z', State::Told) => {
+                self.said.get_or_insert(Said::Unreadable);
+                Greeted::Ready
+            }
             _ => failed("08P01", format!("the server sent a message of type {:?} during login", char::from(kind))),
         }
+    }
+
+    /// The server does not say which shard it is.
+    fn not_told(&mut self, body: &[u8]) -> Greeted {
+        let Ok(fields) = error_fields(body) else { return failed("08P01", "the server does not say who it is, and its reason cannot be read") };
+        if fields.severity != b"ERROR" {
+            return failed(fields.sqlstate(), fields.text().into_owned());
+        }
+        self.said = Some(Said::Error(fields.sqlstate().to_owned(), fields.text().into_owned()));
+        Greeted::More
     }
 
     fn prove(
@@ -229,6 +292,7 @@ impl Greeting {
         match (request, asked) {
             (Authentication::Ok, State::Asked | State::Proven) => {
                 self.state = State::In;
+                self.ask(words);
                 Greeted::More
             }
             // SCRAM proves both sides; a server that skips its own proof is not the one that knows our password.
@@ -281,6 +345,7 @@ impl Greeting {
                 let (answered, message) = challenge.answer(&keys.keys);
                 self.state = State::Answered(answered);
                 let _ = client::sasl_response(words, message.as_bytes());
+                self.ask(words);
                 Greeted::More
             }
             None => {
@@ -294,7 +359,10 @@ impl Greeting {
     fn password(&mut self, spec: &PoolSpec, words: &mut Vec<u8>, answer: impl FnOnce(&str) -> String) -> Greeted {
         let Some(password) = spec.server_passwords.get(self.password) else { return no_password(spec) };
         match client::password(words, answer(password).as_bytes()) {
-            Ok(()) => Greeted::More,
+            Ok(()) => {
+                self.ask(words);
+                Greeted::More
+            }
             Err(error) => failed("28000", format!("the configured password cannot be sent: {error}")),
         }
     }

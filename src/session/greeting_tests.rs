@@ -114,6 +114,60 @@ fn failure(greeted: Greeted) -> (String, String) {
     }
 }
 
+/// What a shard answers.
+fn told() -> Vec<u8> {
+    let row: [Option<&[u8]>; 6] = [Some(b"01010101-0101-0101-0101-010101010101"), Some(b"1"), Some(b"2"), Some(b"2048"), Some(b"3"), Some(b"-5")];
+    words(|out| {
+        write::data_row(out, &row).expect("short");
+        out.extend(framed(b'C', b"SELECT 1\0"));
+        write::ready(out, b'I');
+    })
+}
+
+#[test]
+fn a_server_says_which_shard_it_is_when_it_is_asked() {
+    let question = words(|out| client::query(out, PROVE.as_bytes()).expect("short"));
+    let bytes = [welcome(), framed(b'T', b"\0\0"), told()].concat();
+    for cut in 0..bytes.len() {
+        let mut desk = Desk::new(None);
+        desk.greeting = Greeting::start(&desk.spec, 0, &mut Vec::new()).asking_who();
+        assert_eq!((desk.hear(&bytes[..cut]), desk.hear(&bytes[cut..])), (Greeted::More, Greeted::Ready), "cut at {cut}");
+        assert_eq!(desk.words, question, "once");
+        let Some(Said::Known(known)) = desk.greeting.take_said() else { panic!("it said so") };
+        assert_eq!((known.cluster, known.shard, known.version, known.facts), ([1; 16], 1, 3, -5));
+    }
+    let error = |severity: &[u8]| {
+        let fields = [b"S".as_slice(), severity, b"\0V", severity, b"\0C3F000\0Mschema \"dog\" does not exist\0\0"].concat();
+        [framed(b'E', &fields), words(|out| write::ready(out, b'I'))].concat()
+    };
+    let hear = |answer: &[u8]| {
+        let mut desk = Desk::new(None);
+        desk.greeting = Greeting::start(&desk.spec, 0, &mut Vec::new()).asking_who();
+        (desk.hear(&[&welcome(), answer].concat()), desk.greeting.take_said())
+    };
+    let missing = Said::Error("3F000".to_string(), "schema \"dog\" does not exist".to_string());
+    assert_eq!(hear(&error(b"ERROR")), (Greeted::Ready, Some(missing)));
+    assert!(matches!(hear(&error(b"FATAL")).0, Greeted::Failed { .. }));
+    assert_eq!(hear(&words(|out| write::ready(out, b'I'))), (Greeted::Ready, Some(Said::Unreadable)), "an answer without a row");
+    assert!(matches!(hear(&framed(b'G', b"\0\0\0")).0, Greeted::Failed { .. }));
+    let mut desk = Desk::new(None);
+    assert!(matches!(desk.hear(&[welcome(), told()].concat()), Greeted::Ready), "who was not asked says nothing of it");
+    assert_eq!(desk.greeting.take_said(), None);
+}
+
+#[test]
+fn the_question_goes_out_with_the_last_proof() {
+    let question = words(|out| client::query(out, PROVE.as_bytes()).expect("short"));
+    let mut desk = Desk::new(Some("secret"));
+    desk.greeting = Greeting::start(&desk.spec, 0, &mut Vec::new()).asking_who();
+    assert_eq!(desk.hear(&framed(b'R', &3u32.to_be_bytes())), Greeted::More);
+    assert_eq!(desk.words, [framed(b'p', b"secret\0"), question].concat());
+    desk.words.clear();
+    assert_eq!(desk.hear(&welcome()), Greeted::More);
+    assert!(desk.words.is_empty());
+    assert_eq!(desk.hear(&told()), Greeted::Ready);
+}
+
 #[test]
 fn a_server_that_trusts_us_is_ready_in_every_cut() {
     let bytes = [framed(b'N', b"SNOTICE\0\0"), framed(b'v', b"\0\x03\0\0\0\0\0\0"), welcome()].concat();

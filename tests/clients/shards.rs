@@ -18,8 +18,8 @@ on_both!(
     a_session_routes_what_it_can_see,
 );
 
-pub const SHARDS: usize = 3;
-pub const TABLES: &str = "CREATE TABLE users (id bigint PRIMARY KEY, name text);
+pub(super) const SHARDS: usize = 3;
+pub(super) const TABLES: &str = "CREATE TABLE users (id bigint PRIMARY KEY, name text);
 CREATE TABLE words (id bigint, key text, PRIMARY KEY (key, id));
 CREATE TABLE things (id uuid PRIMARY KEY, name text);
 CREATE TABLE kinds (id int PRIMARY KEY, name text);
@@ -27,18 +27,18 @@ INSERT INTO kinds VALUES (1, 'text'), (2, 'picture');
 CREATE TABLE by_number (id bigint) PARTITION BY HASH (id);
 CREATE TABLE by_word (id text) PARTITION BY HASH (id);
 CREATE TABLE by_thing (id uuid) PARTITION BY HASH (id);";
-pub const RULES: &str = "[[sharded_tables]]\ndatabase = \"app\"\nname = \"users\"\ncolumn = \"id\"\n\
+const RULES: &str = "[[sharded_tables]]\ndatabase = \"app\"\nname = \"users\"\ncolumn = \"id\"\n\
     [[sharded_tables]]\ndatabase = \"app\"\nname = \"words\"\ncolumn = \"key\"\ndata_type = \"varchar\"\n\
     [[sharded_tables]]\ndatabase = \"app\"\nname = \"things\"\ncolumn = \"id\"\ndata_type = \"uuid\"\n";
 
 /// pg_dog in front of three databases of one PostgreSQL.
-pub struct Cluster {
-    pub dog: Dog,
-    pub postgres: Postgres,
+pub(super) struct Cluster {
+    pub(super) dog: Dog,
+    pub(super) postgres: Postgres,
 }
 
 /// The databases of a configuration, in this order.
-fn databases(postgres: &Postgres, order: [usize; SHARDS]) -> String {
+pub(super) fn databases(postgres: &Postgres, order: [usize; SHARDS]) -> String {
     let port = postgres.port;
     let more = |shard: usize| {
         let database = order[shard];
@@ -48,7 +48,7 @@ fn databases(postgres: &Postgres, order: [usize; SHARDS]) -> String {
 }
 
 /// The shards, with their tables.
-fn shards(version: Version) -> Postgres {
+pub(super) fn shards(version: Version) -> Postgres {
     let postgres = Postgres::start(version);
     for shard in 0..SHARDS {
         postgres.psql(&["-c", &format!("CREATE DATABASE app_{shard} OWNER app")]).expect_success();
@@ -58,16 +58,16 @@ fn shards(version: Version) -> Postgres {
 }
 
 /// A client of one shard.
-pub fn on_shard(postgres: &Postgres, shard: usize) -> Raw {
+pub(super) fn on_shard(postgres: &Postgres, shard: usize) -> Raw {
     Raw::login(&Login { database: format!("app_{shard}"), ..postgres.login("app") })
 }
 
-fn settings(postgres: &Postgres, order: [usize; SHARDS]) -> String {
+pub(super) fn settings(postgres: &Postgres, order: [usize; SHARDS]) -> String {
     config(postgres, "default_pool_size = 4\nmin_pool_size = 0", &databases(postgres, order))
 }
 
 impl Cluster {
-    pub fn new(version: Version) -> Cluster {
+    pub(super) fn new(version: Version) -> Cluster {
         let postgres = shards(version);
         let dog = Dog::start(&settings(&postgres, [0, 1, 2]), &users(&postgres, &[("app", "")]));
         let cluster = Cluster { dog, postgres };
@@ -76,21 +76,21 @@ impl Cluster {
         cluster
     }
 
-    pub fn login(&self) -> Login {
+    pub(super) fn login(&self) -> Login {
         self.dog.instead_of(&self.postgres.login("app"))
     }
 
-    pub fn client(&self) -> Raw {
+    pub(super) fn client(&self) -> Raw {
         Raw::login(&self.login())
     }
 
     /// Which shards have a row.
-    pub fn holders(&self, sql: &str) -> Vec<usize> {
+    fn holders(&self, sql: &str) -> Vec<usize> {
         (0..SHARDS).filter(|shard| !on_shard(&self.postgres, *shard).rows(sql).is_empty()).collect()
     }
 
     /// Rows that are not on the shard of their key, and all rows.
-    pub fn misplaced(&self, table: &str, column: &str, like: &str) -> (u64, u64) {
+    pub(super) fn misplaced(&self, table: &str, column: &str, like: &str) -> (u64, u64) {
         let count = |shard: usize, condition: &str| -> u64 {
             let sql = format!("SELECT count(*) FROM {table} WHERE {condition}");
             on_shard(&self.postgres, shard).rows(&sql)[0][0].parse().expect("a count")
@@ -100,12 +100,12 @@ impl Cluster {
     }
 }
 
-pub fn refused(messages: &[raw::Message]) -> (String, String) {
+pub(super) fn refused(messages: &[raw::Message]) -> (String, String) {
     let error = messages.iter().find(|message| message.tag == b'E').unwrap_or_else(|| panic!("no error: {messages:?}"));
     (error.sqlstate(), error.fields()[&'M'].clone())
 }
 
-pub fn tags(messages: &[raw::Message]) -> String {
+pub(super) fn tags(messages: &[raw::Message]) -> String {
     messages.iter().map(|message| char::from(message.tag)).collect()
 }
 
