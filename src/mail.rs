@@ -42,6 +42,8 @@ pub struct PoolState {
     pub barred: ArcSwapOption<Barred>,
     /// clients that belong to the pool, over all cores
     pub clients: AtomicU32,
+    /// servers held by transactions that wait for a server of another shard
+    pub stuck: AtomicU32,
     /// counts the changes of the schema that were seen
     pub schema: AtomicU64,
 }
@@ -93,6 +95,7 @@ impl PoolState {
             server_keys: None.into(),
             barred: None.into(),
             clients: AtomicU32::new(0),
+            stuck: AtomicU32::new(0),
             schema: AtomicU64::new(0),
         }
     }

@@ -48,6 +48,8 @@ mod notify;
 mod operate;
 #[path = "clients/outage.rs"]
 mod outage;
+#[path = "clients/over.rs"]
+mod over;
 #[path = "clients/portals.rs"]
 mod portals;
 #[path = "clients/prepared.rs"]
@@ -70,8 +72,6 @@ mod replication;
 mod rust_driver;
 #[path = "clients/settings.rs"]
 mod settings;
-#[path = "clients/over.rs"]
-mod over;
 #[path = "clients/shard_servers.rs"]
 mod shard_servers;
 #[path = "clients/sharding_hash.rs"]

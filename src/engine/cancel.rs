@@ -44,13 +44,8 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Cancels what a client waits for.
     pub(super) fn cancel_at(&mut self, slot: u32) {
         let Some(Peer::Client(peer)) = self.peers.get_mut(slot as usize) else { return };
-        if let Some(ticket) = peer.ticket.take() {
-            let Some(Peer::Client(peer)) = self.peers.get(slot as usize) else { return };
-            let Some(pool) = peer.pool.as_ref().map(|pool| pool.id) else { return };
-            if let Some(Some(pool)) = self.pools.get_mut(pool as usize) {
-                pool.slice.cancel_wait(ticket);
-            }
-            return self.answer_for_server(slot, "57014", "canceling statement due to user request");
+        if peer.ticket.is_some() {
+            return self.give_up_waiting(slot, "57014", "canceling statement due to user request");
         }
         let server = peer.server;
         if server == NOBODY {
@@ -68,6 +63,16 @@ impl<D: Door, K: Desk> Core<D, K> {
         if matches!(link.stage, ServerStage::Busy) && exchange.is_active() && !ours {
             if link.leg { link.cancel_again = true } else { self.send_cancel(server) }
         }
+    }
+
+    /// A client does not wait for a server any more, and is told why.
+    pub(super) fn give_up_waiting(&mut self, slot: u32, code: &str, message: &str) {
+        let Some(peer) = self.peers[slot as usize].client() else { return };
+        let (Some(ticket), Some(pool)) = (peer.ticket.take(), peer.pool.as_ref().map(|pool| pool.id)) else { return };
+        if let Some(Some(pool)) = self.pools.get_mut(pool as usize) {
+            pool.slice.cancel_wait(ticket);
+        }
+        self.answer_for_server(slot, code, message);
     }
 
     /// Opens a connection to cancel what a server is doing.

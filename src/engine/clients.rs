@@ -164,11 +164,8 @@ impl<D: Door, K: Desk> Core<D, K> {
                     self.links.pause(slot);
                     return at;
                 }
-                Stop::Large(bytes) => {
-                    if self.refuse_large(slot, bytes) {
-                        return at;
-                    }
-                }
+                Stop::Large(bytes) if self.refuse_large(slot, bytes) => return at,
+                Stop::Large(_) => {}
                 Stop::Terminate => {
                     self.client_gone(slot);
                     return at;

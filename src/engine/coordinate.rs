@@ -3,9 +3,11 @@
 //! first of them, and comes back when all is over.
 //!
 //! Nobody waits in a circle: who holds servers and needs more takes them by ascending shards, one after the other, wherever all are known at once.
-//! Where a transaction comes to a lower shard later, `checkout_timeout` ends what could wait for ever.
+//! Where a transaction comes to another shard later, it may only wait if of each pool that it holds a server of some other server is not held so:
+//! that one comes back, whatever happens. Otherwise it fails at once, as one that PostgreSQL finds in a deadlock (40P01).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::io::Door;
 use crate::io::links::Bytes;
@@ -30,11 +32,19 @@ pub struct Spread {
     later: Vec<u32>,
     /// the client has gone, and its commit is being finished
     gone: bool,
+    /// pools that it holds a server of while it waits for another's
+    stuck: Vec<Arc<SharedPool>>,
 }
 
 impl Spread {
     fn slot(&self, shard: u16) -> Option<u32> {
         self.seats.iter().find(|(known, _)| *known == shard).map(|(_, slot)| *slot)
+    }
+
+    fn unstick(&mut self) {
+        for pool in self.stuck.drain(..) {
+            pool.state.stuck.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Its participants' slots.
@@ -82,7 +92,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         (home.told, home.told_number, home.spoken) = (peer.told.clone(), peer.told_number, peer.spoken.take());
         let pools = std::mem::take(&mut peer.shards);
         let (seats, acts, later) = (vec![(shard, inner)], Acts::default(), Vec::new());
-        peer.stage = Stage::Spread(Some(Box::new(Spread { coordinator, seats, pools, acts, later, gone: false })));
+        peer.stage = Stage::Spread(Some(Box::new(Spread { coordinator, seats, pools, acts, later, gone: false, stuck: Vec::new() })));
         let server = home.server;
         self.seat(inner, Peer::Client(Box::new(home)));
         if let Some(link) = self.peers.get_mut(server as usize).and_then(Peer::server) {
@@ -224,12 +234,43 @@ impl<D: Door, K: Desk> Core<D, K> {
         if let Some(Stage::Spread(Some(spread))) = self.peers[slot as usize].client().map(|peer| &mut peer.stage) {
             spread.later = rest.collect();
         }
+        self.look_for_circles(slot);
+    }
+
+    /// Whoever holds servers and waits for another must not be the last of a pool that could give one back.
+    fn look_for_circles(&mut self, slot: u32) {
+        let Some(mut spread) = self.take_spread(slot) else { return };
+        spread.unstick();
+        let (mut waits, mut holds) = (None, Vec::new());
+        for seat in spread.slots() {
+            let Some(Peer::Client(peer)) = self.peers.get(seat as usize) else { continue };
+            match &peer.pool {
+                _ if peer.ticket.is_some() => waits = Some(seat),
+                Some(pool) if peer.server != NOBODY => holds.push(pool.clone()),
+                _ => {}
+            }
+        }
+        let mut circle = false;
+        if waits.is_some() {
+            for pool in holds {
+                let stuck = pool.state.stuck.fetch_add(1, Ordering::Relaxed) + 1;
+                circle |= stuck as usize >= pool.spec.pool_size;
+                spread.stuck.push(pool);
+            }
+        }
+        if let Some(seat) = waits.filter(|_| circle) {
+            spread.unstick();
+            self.give_spread(slot, spread);
+            let message = "deadlock detected: every server of a pool is held by a transaction that waits for a server of another shard";
+            return self.give_up_waiting(seat, "40P01", message);
+        }
+        self.give_spread(slot, spread);
     }
 
     /// A participant has its server: those behind it may ask for theirs.
     pub(super) fn participant_begins(&mut self, seat: u32) {
         let owner = self.peers[seat as usize].client().map_or(NOBODY, |peer| peer.owner);
-        let waits = |stage: &Stage| matches!(stage, Stage::Spread(Some(spread)) if !spread.later.is_empty());
+        let waits = |stage: &Stage| matches!(stage, Stage::Spread(Some(spread)) if !spread.later.is_empty() || !spread.stuck.is_empty());
         if owner != NOBODY && self.peers[owner as usize].client().is_some_and(|peer| waits(&peer.stage)) {
             self.feed_in_order(owner, Vec::new());
         }
@@ -319,6 +360,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             return;
         }
         let Some(mut spread) = self.take_spread(ended.client) else { return };
+        spread.unstick();
         spread.seats.retain(|(shard, _)| *shard != ended.shard);
         let Spread { coordinator, acts, .. } = &mut *spread;
         if let Err(why) = guard(|| coordinator.on_ended(ended.shard, &ended.words, acts)) {
@@ -343,7 +385,8 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// All of a client's participants go.
     pub(super) fn unseat_all(&mut self, slot: u32) {
-        let Some(spread) = self.take_spread(slot) else { return };
+        let Some(mut spread) = self.take_spread(slot) else { return };
+        spread.unstick();
         for (_, seat) in &spread.seats {
             self.unseat(*seat);
         }
@@ -365,7 +408,8 @@ impl<D: Door, K: Desk> Core<D, K> {
     }
 
     /// All is over: the client's own session comes back.
-    fn dissolve(&mut self, slot: u32, spread: Spread) {
+    fn dissolve(&mut self, slot: u32, mut spread: Spread) {
+        spread.unstick();
         let home = spread.seats[0].1;
         let Peer::Client(mut inner) = std::mem::take(&mut self.peers[home as usize]) else { return };
         for (_, seat) in &spread.seats[1..] {

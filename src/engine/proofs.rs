@@ -1,5 +1,6 @@
 //! Servers of databases with shards: each says which shard it is when it logs in, and no request reaches one that is another.
-//! Invariant: a server that has not been compared with what this core knows of its cluster has no request, because until something is known nothing is
+//! Invariant: a server that has not been compared with what this core knows of its cluster has no request, because until something is known nothing
+//! is
 //! routed there; when it becomes known, all servers that are there are compared before the next request is looked at.
 
 use std::sync::Arc;

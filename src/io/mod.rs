@@ -13,6 +13,7 @@
 
 pub mod buffer;
 pub mod clock;
+mod inner;
 pub mod limits;
 pub mod links;
 pub mod mailbox;

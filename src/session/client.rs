@@ -27,6 +27,7 @@ use super::exchange::{Due, EVICT, Exchange, OUR_BEGIN, OUR_QUERY, OUR_RESTORE, O
 use super::names::Names;
 use super::naming::{STATEMENT_MAX, may_drop};
 use super::parameters::Profile;
+use super::restore::asks_sequences;
 use super::shards::Shards;
 use super::statements::{Front, NO_TRAITS, Traits};
 use super::suspicion::{Pins, UNSEEN, traits};
@@ -565,22 +566,6 @@ impl Client {
         let look = look(text);
         let traits = traits(&look, text, cut);
         (look, traits)
-    }
-}
-
-/// A text asks for what a sequence has given before. In the transaction that used it this server knows; outside of it another client's value may be
-/// there, which goes, so that PostgreSQL says that there is none. From then on the client keeps this server, and its values.
-#[inline]
-pub(super) fn asks_sequences(traits: &Traits, link: &mut Exchange, out: &mut Verdicts) {
-    if !traits.may.contains(May::SEQUENCES) {
-        return;
-    }
-    let outside = link.is_quiet_but_for_ours() && link.status() == Status::Idle && !link.has_begun();
-    if outside && !link.pins.contains(Pins::SEQUENCES) {
-        // Fixed and short.
-        out.to_server(|words| _ = query_message(words, b"DISCARD SEQUENCES"));
-        link.sent(OUR_QUERY);
-        link.pins = link.pins.with(Pins::SEQUENCES);
     }
 }
 

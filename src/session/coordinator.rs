@@ -8,145 +8,26 @@
 //!
 //! It never holds bytes: what it has not consumed the engine gives again. What it says, and to whom, are `Acts`.
 
-use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::route::cluster::Cluster;
 use crate::route::request::{Join, Over, Part, Refused, Where};
 use crate::sql::transaction::{Control, control};
 use crate::wire::client::query;
-use crate::wire::frame::{self, FrameError, HEADER};
+use crate::wire::frame::{self, HEADER};
 use crate::wire::server::{ErrorFields, error, ready};
 
 use super::client::Client;
 use super::exchange::Exchange;
 use super::joint::{Joint, Shown};
+use super::members::{ALONE, Member, Owe, aborted, cannot_join, in_copy, in_transaction, lost, not_atomic, one_snapshot};
+pub use super::members::{Act, Acts, Halt};
 use super::shards::{ROUTED_MAX, Shards, too_large};
 use super::steps::Steps;
 use super::turns::Ending;
 
 /// Bytes of one message of a participant's: a row has to be here whole.
 pub const MESSAGE_MAX: usize = 256 << 20;
-
-/// What is to be done, in order. Ranges lie in `Acts::words`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// for the participant on this shard, which is there from now on
-    Tell(u16, Range<usize>),
-    /// for the client
-    Say(Range<usize>),
-    /// that participant keeps its server until all is over
-    Keep(u16),
-    /// something is prepared of which nobody here will hear the end
-    InDoubt,
-    /// all is over: the client goes on with its own session
-    Done,
-    /// the client is closed, and with it all participants
-    Close,
-}
-
-/// What one call wants done.
-#[derive(Debug, Default)]
-pub struct Acts {
-    pub list: Vec<Act>,
-    pub words: Vec<u8>,
-}
-
-impl Acts {
-    /// Words for a participant.
-    pub fn tell(&mut self, shard: u16, write: impl FnOnce(&mut Vec<u8>)) {
-        let from = self.words.len();
-        write(&mut self.words);
-        self.list.push(Act::Tell(shard, from..self.words.len()));
-    }
-
-    /// Words for the client.
-    pub fn say(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let from = self.words.len();
-        write(&mut self.words);
-        if self.words.len() > from {
-            self.list.push(Act::Say(from..self.words.len()));
-        }
-    }
-}
-
-/// Why reading a client's bytes stopped.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Halt {
-    /// so many bytes have to be here
-    More(usize),
-    /// participants have to answer first
-    Wait,
-    Terminate,
-    Broken(FrameError),
-}
-
-/// What a participant owes, in the order in which it was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owe {
-    /// the answer to a simple query of the client's
-    Query,
-    /// one to a text that lets it join the transaction
-    Joining,
-    /// whether it has written
-    Wrote,
-    /// the answer to a turn of the commit
-    Turn,
-    /// ReadyForQuery for a Sync
-    Sync,
-    /// a message of the extended protocol, for the client if `shown`
-    Step { kind: u8, shown: bool },
-}
-
-impl Owe {
-    fn is_step(self) -> bool {
-        matches!(self, Owe::Step { .. })
-    }
-}
-
-/// One shard's part in it.
-#[derive(Debug)]
-pub(super) struct Member {
-    pub shard: u16,
-    /// as its last ReadyForQuery said
-    pub status: u8,
-    /// it stands in the transaction
-    pub joined: bool,
-    /// messages without a Sync behind them
-    pub unsynced: bool,
-    pub owes: VecDeque<Owe>,
-    /// names of statements that it was given here
-    pub known: Vec<Box<[u8]>>,
-    /// it has written; None: it was not asked
-    pub wrote: Option<bool>,
-    /// it cannot be prepared
-    pub fixed: bool,
-    /// what a turn has said
-    pub tag: Option<Box<[u8]>>,
-    pub error: Option<Box<[u8]>>,
-    pub prepared: bool,
-    pub lost: bool,
-}
-
-impl Member {
-    fn new(shard: u16) -> Member {
-        Member {
-            shard,
-            status: b'I',
-            joined: false,
-            unsynced: false,
-            owes: VecDeque::new(),
-            known: Vec::new(),
-            wrote: None,
-            fixed: false,
-            tag: None,
-            error: None,
-            prepared: false,
-            lost: false,
-        }
-    }
-}
 
 /// What is going on.
 #[derive(Debug)]
@@ -161,13 +42,11 @@ pub(super) enum Work {
 
 /// Where the client's own session stands when the coordinator takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// in no transaction
-    Outside,
+pub struct Standing {
     /// in a transaction that it has begun, of which its server knows or not
-    Begun,
+    pub begun: bool,
     /// in a batch without a Sync
-    Batch,
+    pub unsynced: bool,
 }
 
 /// What is beyond this client: what its commits are made of.
@@ -204,10 +83,9 @@ impl Coordinator {
     /// Takes over from a client's own session, which is on shard `home`.
     pub fn new(mut shards: Box<Shards>, means: Means, standing: Standing, settled: &Client) -> Coordinator {
         let mut home = Member::new(shards.at);
-        match standing {
-            Standing::Outside => {}
-            Standing::Begun => (home.joined, home.status) = (true, b'T'),
-            Standing::Batch => home.unsynced = true,
+        home.unsynced = standing.unsynced;
+        if standing.begun {
+            (home.joined, home.status) = (true, b'T');
         }
         if settled.has_begun()
             && let Some(text) = settled.begun.as_deref()
@@ -216,13 +94,13 @@ impl Coordinator {
         }
         let strict = |name| settled.profile.get(name).is_some_and(|level| level.contains("serializable") || level.contains("repeatable"));
         shards.one_snapshot = strict("default_transaction_isolation");
-        let steps = Steps::begin(if standing == Standing::Batch { vec![shards.at] } else { Vec::new() });
+        let steps = Steps::begin(if standing.unsynced { vec![shards.at] } else { Vec::new() });
         Coordinator {
             shards,
             means,
             members: vec![home],
             work: Work::Idle,
-            began: standing == Standing::Begun,
+            began: standing.begun,
             auto: false,
             failed: settled.status() == b'E',
             copying: false,
@@ -499,7 +377,6 @@ impl Coordinator {
     }
 
     fn heard(&mut self, at: usize, message: &[u8], acts: &mut Acts) {
-        eprintln!("HEARD {at} shard {} {:?} owed {:?} len {}", self.members[at].shard, char::from(message[0]), self.members[at].owes, message.len());
         let member = &mut self.members[at];
         let owed = member.owes.front().copied();
         match (owed, message[0]) {
@@ -668,44 +545,3 @@ pub(super) fn say_refused(refused: &Refused, acts: &mut Acts) {
     let fields = ErrorFields { severity: "ERROR", code, message, detail: detail.as_deref(), hint: *hint };
     acts.say(|words| error(words, &fields));
 }
-
-const ALONE: &str = "Send each of them by itself.";
-
-pub(super) fn aborted() -> Box<Refused> {
-    let message = "current transaction is aborted, commands ignored until end of transaction block".into();
-    Box::new(Refused { code: "25P02", message, detail: None, hint: None })
-}
-
-fn in_copy(kind: u8) -> Box<Refused> {
-    let message = format!("unexpected message type 0x{kind:02X} during COPY from stdin");
-    Box::new(Refused { code: "08P01", message, detail: None, hint: None })
-}
-
-fn not_atomic() -> Box<Refused> {
-    let hint = "Set two_phase_commit = true, or write to one shard at a time.";
-    Refused::unsupported("a statement that writes on several shards would not be atomic: two_phase_commit is off", hint)
-}
-
-fn in_transaction() -> Box<Refused> {
-    let message = "this statement cannot run inside a transaction block, and not over shards in one".into();
-    Box::new(Refused { code: "25001", message, detail: None, hint: Some("Send it by itself, outside of a transaction.") })
-}
-
-fn one_snapshot() -> Box<Refused> {
-    let hint = "Use READ COMMITTED for transactions over shards.";
-    Refused::unsupported("REPEATABLE READ and SERIALIZABLE hold on one shard only: their snapshots would not be one", hint)
-}
-
-fn cannot_join(why: &'static str) -> Box<Refused> {
-    let hint = "Begin it by a BEGIN of its own, and set parameters by SET LOCAL without bound values.";
-    Refused::unsupported(format!("a second shard cannot join the transaction: {why}"), hint)
-}
-
-fn lost(shard: u16) -> Box<Refused> {
-    let message = format!("the server of shard {shard} closed the connection unexpectedly");
-    Box::new(Refused { code: "08006", message, detail: None, hint: Some("What was not committed is rolled back on the other shards.") })
-}
-
-#[cfg(test)]
-#[path = "coordinator_tests.rs"]
-mod tests;

@@ -38,6 +38,8 @@ pub struct Joint {
     /// how many rows the client wants; 0 = all
     limit: u32,
     rows_told: u32,
+    /// said behind the tag
+    late: Vec<u8>,
     /// a portal has more rows
     suspended: bool,
     /// rows came that the client does not want yet, and are gone
@@ -64,7 +66,25 @@ impl Joint {
     /// For a request to these shards, joined so.
     pub fn new(join: Join, shards: Vec<u16>) -> Joint {
         let rows = if matches!(join, Join::Rows { .. }) { shards.iter().map(|_| VecDeque::new()).collect() } else { Vec::new() };
-        Joint { join, shards, described: None, rows, told: 0, bytes: 0, tag: None, error: None, failed: None, done: Vec::new(), copying: Vec::new(), once: Vec::new(), limit: 0, rows_told: 0, suspended: false, left_out: false }
+        Joint {
+            join,
+            shards,
+            described: None,
+            rows,
+            told: 0,
+            bytes: 0,
+            tag: None,
+            error: None,
+            failed: None,
+            done: Vec::new(),
+            copying: Vec::new(),
+            once: Vec::new(),
+            limit: 0,
+            late: Vec::new(),
+            rows_told: 0,
+            suspended: false,
+            left_out: false,
+        }
     }
 
     /// The client wants so many rows; 0: all.
@@ -75,11 +95,6 @@ impl Joint {
     /// Whose answers they are.
     pub fn shards(&self) -> &[u16] {
         &self.shards
-    }
-
-    /// How they are joined.
-    pub fn join(&self) -> &Join {
-        &self.join
     }
 
     /// One shard alone answers.
@@ -102,6 +117,11 @@ impl Joint {
             // A notice is told once where all do the same.
             b'N' if self.join == Join::Same && !first => Shown::Nothing,
             b'S' | b'A' if !first => Shown::Nothing,
+            // PostgreSQL reports what has changed behind the tag, which is still to come here.
+            b'S' if self.done.contains(&shard) => {
+                self.late.extend_from_slice(message);
+                Shown::Nothing
+            }
             b'N' | b'S' | b'A' => Shown::Whole,
             b'G' => {
                 self.copying.push(shard);
@@ -200,6 +220,11 @@ impl Joint {
 
     /// Every shard has answered: rows that are left, if fewer came than the request has (`ON CONFLICT DO NOTHING`), and the tag.
     pub fn finish(&mut self, words: &mut Vec<u8>) {
+        self.tell_rest(words);
+        words.append(&mut self.late);
+    }
+
+    fn tell_rest(&mut self, words: &mut Vec<u8>) {
         for mut rows in std::mem::take(&mut self.rows) {
             rows.drain(..).for_each(|row| words.extend_from_slice(&row));
         }

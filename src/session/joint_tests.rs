@@ -23,7 +23,9 @@ fn finished(joint: &mut Joint) -> Vec<u8> {
 
 #[test]
 fn counts_add_up() {
-    for (one, two, all) in [("INSERT 0 2", "INSERT 0 5", "INSERT 0 7"), ("UPDATE 0", "UPDATE 3", "UPDATE 3"), ("CREATE TABLE", "CREATE TABLE", "CREATE TABLE")] {
+    for (one, two, all) in
+        [("INSERT 0 2", "INSERT 0 5", "INSERT 0 7"), ("UPDATE 0", "UPDATE 3", "UPDATE 3"), ("CREATE TABLE", "CREATE TABLE", "CREATE TABLE")]
+    {
         let mut joint = Joint::new(Join::Union, vec![0, 2]);
         joint.hear(2, &tag(one), &mut Vec::new());
         joint.hear(0, &tag(two), &mut Vec::new());

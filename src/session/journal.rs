@@ -52,6 +52,7 @@ impl Journal {
         match control(text) {
             Control::Begin if self.begin.is_none() => self.begins(text),
             Control::Commit { chain: true } | Control::Rollback { chain: true } => (self.entries, self.bytes) = (Vec::new(), 0),
+            Control::Commit { .. } | Control::Rollback { .. } => self.clear(),
             Control::Savepoint(name) => self.push(Entry::Save(name.name().as_ref().into())),
             Control::Release(name) => self.release(&name.name()),
             Control::RollbackTo(name) => self.back_to(&name.name()),

@@ -5,15 +5,16 @@
 //! `names` for a client's named statements, `statements` for their texts, `shelf` for what a server holds of them, `made` for those of SQL's PREPARE,
 //! `unnamed` for the one without a name; `parameters` for what a session was given, `suspicion` for what may have changed there, `inquiry` for the
 //! question what has, `values` for names of parameters that only values show, `spelling` and `speaker` for what a client is told of its session.
-//! `bounds` is BEGIN and COMMIT without a server, `shards` which shard a request goes to, `coordinator` a client on several of them (`steps` of the
-//! extended protocol, `joint` answers, the `turns` of a commit, the `journal` for who joins late, `spread_copy`), `control` what statement mode refuses, `relay` all there is
-//! between a client that replicates and its server. The engine owns all of them, carries out their verdicts, and asks the pool for servers when a
-//! client wants one.
+//! `bounds` is BEGIN and COMMIT without a server, `shards` which shard a request goes to, `coordinator` a client on several of them: its `members`,
+//! the `steps` of the extended protocol (and `cuts` of its messages), `joint` answers, the `turns` of a commit, the `journal` for who joins late,
+//! `spread_copy`. `control` is what statement mode refuses, `relay` all there is between a client that replicates and its server. The engine owns all
+//! of them, carries out their verdicts, and asks the pool for servers when a client wants one.
 
 mod bounds;
 pub mod client;
 pub mod control;
 pub mod coordinator;
+mod cuts;
 pub mod exchange;
 pub mod greeting;
 pub mod inquiry;
@@ -24,6 +25,7 @@ pub mod listener;
 pub mod login;
 pub mod made;
 mod marks;
+mod members;
 pub mod names;
 mod naming;
 pub mod parameters;
@@ -34,10 +36,10 @@ pub mod shards;
 pub mod shelf;
 pub mod speaker;
 pub mod spelling;
-pub mod statements;
-pub mod suspicion;
 mod spread_copy;
+pub mod statements;
 mod steps;
+pub mod suspicion;
 mod tags;
 mod turns;
 pub mod unnamed;

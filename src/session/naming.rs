@@ -18,7 +18,7 @@ use crate::wire::client::{Peek, bind_again, bind_names, describe_statement, pars
 use crate::wire::frame::{self, HEADER};
 
 use super::Verdicts;
-use super::client::{Client, Stop, asks_sequences, evict};
+use super::client::{Client, Stop, evict};
 use super::control::commits;
 use super::exchange::{
     Exchange, FORGET, HAD_CLOSE, HAD_PARSE, NAMED_DESCRIBE, NAMED_PARSE, OUR_DESCRIBE, OUR_PREPARE, RAW_PARSE, REFUSED, REFUSED_QUERY, Refusal,
@@ -26,6 +26,7 @@ use super::exchange::{
 };
 use super::made::{SPEAKS, Spoken};
 use super::names::{Entry, key};
+use super::restore::asks_sequences;
 use super::shelf::Has;
 use super::statements::{Folds, PREFIX, SCRATCH, Statement, Traits, id_in, name_of};
 use super::suspicion::{Pins, UNSEEN};

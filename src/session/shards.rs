@@ -388,12 +388,11 @@ impl Client {
 
     /// Where its session stands, for whoever takes over.
     pub fn standing(&self, link: Option<&Exchange>) -> Standing {
-        match link {
-            Some(link) if link.is_unsynced() && link.status() == Status::Idle => Standing::Batch,
-            Some(link) if link.status() != Status::Idle => Standing::Begun,
-            _ if self.has_begun() => Standing::Begun,
-            _ => Standing::Outside,
-        }
+        let unsynced = link.is_some_and(Exchange::is_unsynced);
+        let told = link.is_some_and(|link| link.status() != Status::Idle);
+        // In the batch at hand nobody has told yet.
+        let noted = unsynced && self.shards.as_ref().is_some_and(|shards| shards.journal.has_begun());
+        Standing { begun: told || noted || self.has_begun(), unsynced }
     }
 
     /// Its view of the shards goes to whoever takes over.
@@ -427,7 +426,6 @@ fn kept(at: u16, shard: Option<u16>) -> Box<Refused> {
         "SHOW CLIENTS says why it is kept: temporary tables, cursors WITH HOLD, advisory locks, or pooler_mode = \"session\".",
     )
 }
-
 
 fn nothing_known() -> Box<Refused> {
     Refused::unsupported("nothing is known of the shards of this database", "Look at the log of pg_dog.")

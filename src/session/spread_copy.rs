@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::route::request::{Join, Refused};
 use crate::route::router::Router;
 
-use super::coordinator::Acts;
+use super::members::Acts;
 
 /// A COPY over shards.
 #[derive(Debug)]

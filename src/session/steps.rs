@@ -4,7 +4,7 @@
 //! Invariant: what is executed on one shard is executed after all that was said before has succeeded on every shard it was said to. A batch without
 //! a transaction that comes to a second shard becomes a transaction on all of them, and ends with its Sync.
 
-use crate::route::request::{Cut, Join, Over, Part, Refused};
+use crate::route::request::{Join, Over, Part, Refused};
 use crate::route::router::Bound;
 use crate::sql::transaction::{Control, control};
 use crate::wire::bind::Values;
@@ -13,9 +13,11 @@ use crate::wire::frame::{self, HEADER};
 use crate::wire::server::{ErrorFields, bind_complete, command_complete, error, error_fields, no_data};
 
 use super::client::Client;
-use super::coordinator::{Acts, Coordinator, Member, Owe, Target, Work, aborted, say_refused};
+use super::coordinator::{Coordinator, Target, Work, say_refused};
+use super::cuts::{cut_bind, limit_in, types_of, whole};
 use super::exchange::Exchange;
 use super::joint::Joint;
+use super::members::{Acts, Member, Owe, aborted};
 use super::turns::Then;
 
 /// Portals of one transaction over shards.
@@ -108,6 +110,7 @@ pub(super) fn join_in_batch(member: &mut Member, texts: &[Vec<u8>], acts: &mut A
             let _ = execute(words, BEGINS);
             let _ = crate::wire::client::close_portal(words, BEGINS);
             let _ = close_statement(words, BEGINS);
+            flush(words);
         });
         member.owes.extend([b'C', b'P', b'B', b'E', b'C', b'C'].map(|kind| Owe::Step { kind, shown: false }));
     }
@@ -292,7 +295,10 @@ impl Coordinator {
         if !self.began && !self.auto && elsewhere && !self.steps.touched.is_empty() {
             // The batch was on other shards so far.
             if !self.means.atomic {
-                return Err(Refused::unsupported("a batch over several shards would not be atomic: two_phase_commit is off", "Send a Sync between them."));
+                return Err(Refused::unsupported(
+                    "a batch over several shards would not be atomic: two_phase_commit is off",
+                    "Send a Sync between them.",
+                ));
             }
             self.auto = true;
             let touched: Vec<Part> = self.steps.touched.iter().map(|shard| Part { shard: *shard, cut: None }).collect();
@@ -389,10 +395,7 @@ impl Coordinator {
         if shown {
             self.show(at, message, acts);
         }
-        let done = matches!(
-            (kind, message[0]),
-            (b'P', b'1') | (b'B', b'2') | (b'C', b'3') | (b'd' | b'D', b'T' | b'n') | (b'E', b'C' | b'I' | b's')
-        );
+        let done = matches!((kind, message[0]), (b'P', b'1') | (b'B', b'2') | (b'C', b'3') | (b'd' | b'D', b'T' | b'n') | (b'E', b'C' | b'I' | b's'));
         if done {
             self.members[at].owes.pop_front();
             self.settle(acts);
@@ -411,7 +414,8 @@ impl Coordinator {
         joint.finish(&mut words);
         acts.say(|all| all.extend_from_slice(&words));
         if joint.left_out
-            && let Some(portal) = self.steps.portals.iter_mut().rev().find(|portal| matches!(&portal.does, Does::Runs { shards, .. } if *shards == joint.shards()))
+            && let Some(portal) =
+                self.steps.portals.iter_mut().rev().find(|portal| matches!(&portal.does, Does::Runs { shards, .. } if *shards == joint.shards()))
         {
             portal.spoiled = true;
         }
@@ -544,54 +548,6 @@ impl Group {
         }
         group
     }
-}
-
-fn limit_in(bytes: &[u8]) -> Option<u32> {
-    bytes.first_chunk().map(|bytes| i32::from_be_bytes(*bytes).max(0) as u32)
-}
-
-/// A message as it was.
-fn whole(words: &mut Vec<u8>, kind: u8, body: &[u8]) {
-    words.push(kind);
-    // It was a message's, and so fits one.
-    words.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
-    words.extend_from_slice(body);
-}
-
-/// The types that a Parse says for its parameters.
-fn types_of(rest: &[u8]) -> Vec<u32> {
-    let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
-    let types = rest.get(end + 3..).unwrap_or_default();
-    types.chunks_exact(4).map(|oid| u32::from_be_bytes([oid[0], oid[1], oid[2], oid[3]])).collect()
-}
-
-/// Parse and Bind of a part of the client's statement: `values` are what stands behind the names in its Bind.
-fn cut_bind(words: &mut Vec<u8>, cut: &Cut, (portal, made): (&[u8], &[u8]), types: &[u32], values: &[u8]) {
-    let wanted = cut.parameters.iter().map(|number| usize::from(*number));
-    let types: Vec<u32> = if types.is_empty() { Vec::new() } else { wanted.clone().map(|number| types.get(number - 1).copied().unwrap_or(0)).collect() };
-    // Not longer than the client's.
-    let _ = parse(words, made, &cut.text, &types);
-    let Some(all) = Values::read(values) else { return };
-    let mut rest = Vec::with_capacity(values.len());
-    let count = cut.parameters.len() as u16;
-    rest.extend_from_slice(&count.to_be_bytes());
-    for number in wanted.clone() {
-        let binary = all.get(number).is_some_and(|value| value.binary);
-        rest.extend_from_slice(&u16::from(binary).to_be_bytes());
-    }
-    rest.extend_from_slice(&count.to_be_bytes());
-    for number in wanted {
-        match all.get(number).and_then(|value| value.bytes) {
-            Some(bytes) => {
-                rest.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
-                rest.extend_from_slice(bytes);
-            }
-            None => rest.extend_from_slice(&(-1_i32).to_be_bytes()),
-        }
-    }
-    rest.extend_from_slice(all.behind());
-    bind_again(words, portal, made, rest.len());
-    words.extend_from_slice(&rest);
 }
 
 fn too_many_portals() -> Box<Refused> {

@@ -14,7 +14,8 @@ use crate::wire::client::query;
 use crate::wire::frame::HEADER;
 use crate::wire::server::{ErrorFields, command_complete, error, error_fields, parse_command_complete};
 
-use super::coordinator::{Act, Acts, Coordinator, Member, Owe, Work};
+use super::coordinator::{Coordinator, Work};
+use super::members::{Act, Acts, Member, Owe};
 
 /// What follows when all is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +107,8 @@ impl Member {
             b'C' => self.tag = parse_command_complete(&message[HEADER..]).map(Into::into),
             b'E' if self.error.is_none() => self.error = Some(message.into()),
             b'N' if tells => acts.say(|words| words.extend_from_slice(message)),
-            b'S' | b'A' if first => acts.say(|words| words.extend_from_slice(message)),
+            b'S' if first => self.late.extend_from_slice(message),
+            b'A' if first => acts.say(|words| words.extend_from_slice(message)),
             _ => {}
         }
     }
@@ -401,6 +403,7 @@ impl Coordinator {
             (member.joined, member.prepared, member.wrote, member.fixed) = (false, false, None, false);
             (member.tag, member.error) = (None, None);
         }
+        let late: Vec<u8> = self.members.iter_mut().flat_map(|member| std::mem::take(&mut member.late)).collect();
         match &ending.error {
             Some(error) => {
                 acts.say(|words| words.extend_from_slice(error));
@@ -408,6 +411,7 @@ impl Coordinator {
             }
             None => acts.say(|words| words.extend_from_slice(&ending.answer)),
         }
+        acts.say(|words| words.extend_from_slice(&late));
         match ending.then {
             Then::Ready => self.now_ready(acts),
             Then::Step => self.work = Work::Idle,

@@ -3,7 +3,8 @@
 //!
 //! `look` says what a text may do to the session that runs it; `lex` cuts it into tokens, `single` reads the one statement a session has to know,
 //! `calls` says whether a `name (` calls a function that is not PostgreSQL's own, `own` knows those, `may` is the set of suspicions, `mention` finds
-//! the words that may be names, `transaction` says what a text does to the transaction it stands in. What is done about a suspicion is left to `session`.
+//! the words that may be names, `transaction` says what a text does to the transaction it stands in. What is done about a suspicion is left to
+//! `session`.
 //!
 //! For databases of several shards there is more. `texts` reads a text: `scan` finds its shape, its `literal`s and the `directive`s in its comments;
 //! `shapes` has the plans of shapes seen before; on a miss PostgreSQL's parser reads it, `outline` is what its tree says, and `plan` what that means

@@ -61,7 +61,8 @@ fn several_statements_with_bounds_are_mixed() {
 
 #[test]
 fn what_only_looks_like_it() {
-    let texts = ["select 'commit'", "select 1", "update begin set a = 1", "select 1;", "prepare a as select 1", "settle", "", ";", "select a_b, set_c"];
+    let texts =
+        ["select 'commit'", "select 1", "update begin set a = 1", "select 1;", "prepare a as select 1", "settle", "", ";", "select a_b, set_c"];
     for text in texts {
         assert_eq!(control(text.as_bytes()), Control::Nothing, "{text}");
     }
