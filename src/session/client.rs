@@ -414,7 +414,7 @@ impl Client {
             return Err(Stop::Full);
         }
         let strayed = match self.strays(header, rest, link) {
-            Err(Stop::Full) if link.is_unsynced() => return Err(self.wait(link, out)),
+            Err(Stop::Full) if link.is_unsynced() => return Err(self.waits_or_ends(link, out)),
             strayed => strayed?,
         };
         if let Some(refused) = strayed {

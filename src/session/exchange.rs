@@ -64,6 +64,8 @@ pub struct Exchange {
     pub(super) skipping: bool,
     /// extended-protocol messages were sent since the last Sync or query
     pub(super) unsynced: bool,
+    /// a Bind is among them
+    pub(super) bound: bool,
     /// the server copies from the client
     pub(super) copying: bool,
     /// Syncs that the COPY at work ignores, if it gets as far
@@ -121,6 +123,7 @@ impl Default for Exchange {
             status: Status::Idle,
             skipping: false,
             unsynced: false,
+            bound: false,
             copying: false,
             ignored: 0,
             extra: 0,
@@ -243,18 +246,18 @@ impl Exchange {
             }
             b'S' => {
                 self.skipping = false;
-                self.unsynced = false;
+                (self.unsynced, self.bound) = (false, false);
                 self.batch = self.batch.wrapping_add(1);
                 self.marks.end_batch();
                 self.expected.push_back(b'S');
             }
             _ if self.skipping => self.lost |= self.extra > 0,
             OUR_SYNC => {
-                self.unsynced = false;
+                (self.unsynced, self.bound) = (false, false);
                 self.expected.push_back(kind);
             }
             b'Q' | b'F' | OUR_QUERY | REFUSED_QUERY | OUR_ASK | OUR_BEGIN | OUR_RESTORE | OUR_REPLAY => {
-                self.unsynced = false;
+                (self.unsynced, self.bound) = (false, false);
                 self.our_queries = self.our_queries.wrapping_add(u32::from(is_our_query(kind)));
                 self.expected.push_back(kind);
             }
@@ -265,6 +268,7 @@ impl Exchange {
             }
             _ if is_extended(kind) => {
                 self.unsynced = true;
+                self.bound |= matches!(kind, b'B' | OUR_STEP);
                 self.expected.push_back(kind);
             }
             _ => {}

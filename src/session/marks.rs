@@ -1,7 +1,7 @@
 //! The part of an exchange that is about statements with names of ours, and about what takes its turn among a server's answers: sending them,
 //! what is not sure yet, what is due. The order of all messages is kept by `exchange`.
 
-use super::exchange::{Exchange, OUTSTANDING_MAX};
+use super::exchange::{Exchange, OUTSTANDING_MAX, Status};
 use super::kinds::*;
 use super::suspicion::Pins;
 
@@ -115,6 +115,11 @@ impl Exchange {
     /// Nothing of a client's is outstanding.
     pub fn is_quiet_but_for_ours(&self) -> bool {
         !self.unsynced && !self.copying && self.extra == 0 && self.expected.iter().all(|&kind| is_ours(kind))
+    }
+
+    /// Since the last Sync statements were prepared and described at most, outside a transaction: a Sync would end nothing that somebody needs.
+    pub fn has_only_prepared(&self) -> bool {
+        self.unsynced && !self.bound && !self.skipping && !self.copying && self.status == Status::Idle && !self.has_begun()
     }
 
     /// A query of our own failed that goes in front of a client's messages, whether any have been sent yet or not.

@@ -16,12 +16,13 @@ use crate::route::router::{Bound, Router, Says};
 use crate::sql::transaction::may_control;
 use crate::wire::bind::Values;
 use crate::wire::client::Peek;
-use crate::wire::client::{bind_names, statement_of};
+use crate::wire::client::{bind_names, statement_of, sync};
 use crate::wire::frame::{self, HEADER};
 
+use super::Verdicts;
 use super::client::{Client, Stop};
 use super::coordinator::Standing;
-use super::exchange::{Exchange, Status};
+use super::exchange::{Exchange, OUR_SYNC, Status};
 use super::journal::Journal;
 use super::unnamed::Forgotten;
 
@@ -257,8 +258,11 @@ impl Client {
         match header.kind {
             b'F' => return Ok(Some(function_call())),
             b'Q' | b'P' | b'B' | b'D' | b'C' | b'E' => {}
-            _ => {
-                shards.parsed = None;
+            kind => {
+                // A Flush, for one, ends nothing.
+                if kind == b'S' {
+                    shards.parsed = None;
+                }
                 return Ok(None);
             }
         }
@@ -290,10 +294,14 @@ impl Client {
                 Ahead::Refused(refused) => Some(refused),
             };
         } else if shards.routed == 0 && decides {
-            let text = shards.parsed.take();
-            let route = self.route_of_bind(shards, body, text.as_deref().map(|text| (&b""[..], text)).as_slice(), Some(link));
-            shards.parsed = text;
-            refused = match route {
+            let unnamed = header.kind == b'B' && matches!(statement_of(header, body), Peek::Statement(b""));
+            if unnamed && shards.parsed.is_none() && link.is_active() {
+                // Which statement it means is known when all is answered.
+                return Err(Stop::Full);
+            }
+            refused = match self.route_within(shards, header, body, link) {
+                // See `waits_or_ends`.
+                Ok(Some(Where::One(shard) | Where::Held(shard))) if shard != shards.at && link.has_only_prepared() => return Err(Stop::Full),
                 Ok(Some(Where::One(shard) | Where::Held(shard))) => self.leaves(shards, Some(shard), link)?,
                 Ok(Some(Where::Over(_))) => self.leaves(shards, None, link)?,
                 Ok(_) => None,
@@ -311,6 +319,31 @@ impl Client {
             self.note(shards, header.kind, body, link);
         }
         Ok(refused)
+    }
+
+    /// The route of a message that stands behind others of its batch.
+    fn route_within(&self, shards: &mut Shards, header: frame::Header, body: &[u8], link: &Exchange) -> Route {
+        if header.kind == b'Q' {
+            return shards.route(text_of_query(body), None, &self.says(Some(link)));
+        }
+        let text = shards.parsed.take();
+        let route = self.route_of_bind(shards, body, text.as_deref().map(|text| (&b""[..], text)).as_slice(), Some(link));
+        shards.parsed = text;
+        route
+    }
+
+    /// A message in a batch cannot be routed to the server at hand yet: what was sent is answered first. When it is, the client has been told by any
+    /// shard what its statements are, and binds the first (asyncpg asks so before each statement's first use): a Sync of ours ends the batch here, the
+    /// server goes back, and the batch goes on at the shard that it needs.
+    #[cold]
+    pub(super) fn waits_or_ends(&mut self, link: &mut Exchange, out: &mut Verdicts) -> Stop {
+        if link.is_active() {
+            // What fails of it makes the rest be skipped.
+            return self.wait(link, out);
+        }
+        out.to_server(sync);
+        link.sent(OUR_SYNC);
+        Stop::Full
     }
 
     /// A request for `shard` (None: for several), with a server of perhaps another one at hand. Err(`Stop::Over`): whoever can speak to several

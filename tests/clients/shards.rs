@@ -14,6 +14,7 @@ on_both!(
     a_server_that_comes_later,
     a_reload_that_swaps_servers_misroutes_nothing,
     statements_of_a_pipeline_find_their_shards,
+    statements_are_described_before_they_are_bound,
     a_session_routes_what_it_can_see,
 );
 
@@ -368,4 +369,52 @@ fn statements_of_a_pipeline_find_their_shards(version: Version) {
         assert_eq!(row.text(), number.to_string());
     }
     assert_eq!(cluster.misplaced("users", "id", "by_number"), (0, 200));
+}
+
+/// As asyncpg asks: Parse, Describe and Flush; when that is answered, Bind, Execute and Sync.
+fn statements_are_described_before_they_are_bound(version: Version) {
+    let cluster = Cluster::new(version);
+    let store = "INSERT INTO users VALUES ($1, 'later') RETURNING id";
+    let described = |name: &str, text: &str| [parse(name, text, &[]), describe(b'S', name), raw::flush()].concat();
+    let bound = |name: &str, value: &str| [bind("", name, &[Some(value)]), execute("", 0), sync()].concat();
+    let mut count = 0;
+    for number in 0..60 {
+        let mut client = cluster.client();
+        let name = if number % 2 == 0 { "" } else { "named" };
+        let (first, second) = (number.to_string(), (number + 100).to_string());
+        if number % 3 == 0 {
+            // All of it at once.
+            client.send(&[described(name, store), bound(name, &first)].concat());
+        } else {
+            client.send(&described(name, store));
+            assert_eq!(tags(&client.read_until(b'T')), "1tT");
+            client.send(&bound(name, &first));
+        }
+        let messages = client.read_until_ready();
+        assert!(tags(&messages).ends_with("2DCZ"), "{number}: {messages:?}");
+        // Another key goes elsewhere as well.
+        client.send(&[described("more", store), bound("more", &second)].concat());
+        assert_eq!(tags(&client.read_until_ready()), "1tT2DCZ", "{number}");
+        // So does a simple query that comes instead of the Bind.
+        client.send(&[described("", store), query(&format!("INSERT INTO users VALUES ({}, 'query')", number + 300))].concat());
+        assert_eq!(tags(&client.read_until_ready()), "1tTCZ", "{number}");
+        count += 3;
+    }
+    assert_eq!(cluster.misplaced("users", "id", "by_number"), (0, count));
+    for number in 200..230 {
+        let (mut client, key) = (cluster.client(), number.to_string());
+        // What fails in between makes the rest be skipped, wherever it would have gone.
+        client.send(&[described("one", store), parse("two", "SELECT nonsense", &[]), bound("one", &key)].concat());
+        assert_eq!(tags(&client.read_until_ready()), "1tTEZ");
+        assert_eq!(client.rows(&format!("SELECT FROM users WHERE id = {number}")).len(), 0);
+        // What is bound keeps the batch where it is, and what it did is undone with it.
+        client.send(&[described("three", store), bind("", "three", &[Some(&key)]), execute("", 0), raw::flush()].concat());
+        assert_eq!(tags(&client.read_until(b'C')), "1tT2DC");
+        // There already, here or elsewhere.
+        client.send(&bound("three", "7"));
+        let state = refused(&client.read_until_ready()).0;
+        assert!(matches!(state.as_str(), "0A000" | "23505"), "{state}");
+        assert_eq!(client.rows(&format!("SELECT FROM users WHERE id = {number}")).len(), 0);
+    }
+    assert_eq!(cluster.misplaced("users", "id", "by_number").0, 0);
 }
