@@ -38,6 +38,8 @@ mod leftovers;
 mod lifetimes;
 #[path = "clients/limits.rs"]
 mod limits;
+#[path = "clients/messenger.rs"]
+mod messenger;
 #[path = "clients/metrics.rs"]
 mod metrics;
 #[path = "clients/network.rs"]
