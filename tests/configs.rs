@@ -26,6 +26,16 @@ fn unit(key: &str) -> Vec<String> {
     text("configs/systemd/pg_dog.service").lines().filter_map(of).collect()
 }
 
+/// The default of shutdown_timeout, in milliseconds.
+fn drain() -> i64 {
+    let pg_dog::config::table::Preset::Int(drain) =
+        pg_dog::config::table::section_named("general").and_then(|general| general.key("shutdown_timeout")).expect("the setting exists").default
+    else {
+        panic!("shutdown_timeout is a number");
+    };
+    drain
+}
+
 /// A program that starts others under a filter.
 fn under_seccomp(words: &[&str]) -> Vec<String> {
     let helper = root().join("tests/configs/under_seccomp.py");
@@ -89,12 +99,8 @@ fn the_unit_gives_what_pg_dog_needs() {
     assert_eq!(unit("KillSignal"), ["SIGTERM"]);
     assert_eq!(unit("LimitMEMLOCK"), ["infinity"]);
     assert!(unit("LimitNOFILE")[0].parse::<u64>().is_ok_and(|files| files >= 100_000));
-    // The drain must end before systemd kills: the default of shutdown_timeout, with time to spare.
-    let pg_dog::config::table::Preset::Int(drain) =
-        pg_dog::config::table::section_named("general").and_then(|general| general.key("shutdown_timeout")).expect("the setting exists").default
-    else {
-        panic!("shutdown_timeout is a number");
-    };
+    // The drain must end before systemd kills, with time to spare.
+    let drain = drain();
     let stop: i64 = unit("TimeoutStopSec")[0].trim_end_matches('s').parse().expect("seconds");
     assert!(stop * 1000 >= drain + 10_000, "TimeoutStopSec={stop}s, shutdown_timeout is {drain} ms");
 }
@@ -167,4 +173,55 @@ fn the_dockerfile_copies_what_exists() {
         }
     }
     assert!(copied >= 5 && dockerfile.contains("USER 65532"), "{dockerfile}");
+}
+
+/// The lines of one service of docker-compose.yml.
+fn service(compose: &str, name: &str) -> String {
+    let begin = compose.find(&format!("\n  {name}:\n")).unwrap_or_else(|| panic!("there is no service {name}"));
+    let lines = compose[begin + 1..].lines();
+    lines.take(1).chain(compose[begin + 1..].lines().skip(1).take_while(|line| line.starts_with("    "))).map(|line| format!("{line}\n")).collect()
+}
+
+/// What compose starts fits together: shards, the configuration in front of them, and what pg_dog needs of a container.
+#[test]
+fn the_containers_fit_together() {
+    let compose = text("docker-compose.yml");
+    let configuration: toml::Table = text("configs/compose/pgdog.toml").parse().expect("TOML");
+    let users: toml::Table = text("configs/compose/users.toml").parse().expect("TOML");
+    let databases = configuration["databases"].as_array().expect("databases");
+    let user = &users["users"][0];
+    assert_eq!(["name", "database", "password"].map(|key| user[key].as_str().unwrap_or_default()), ["postgres"; 3]);
+    let dog = service(&compose, "pg_dog");
+    for (shard, database) in databases.iter().enumerate() {
+        let host = database["host"].as_str().expect("a host");
+        let server = service(&compose, host);
+        assert_eq!((database["name"].as_str(), database["shard"].as_integer()), (Some("postgres"), i64::try_from(shard).ok()), "{database}");
+        let wanted =
+            format!("POSTGRES_DB: {}, SHARD: \"{shard}\", SHARDS: \"{}\"", database["database_name"].as_str().expect("a name"), databases.len());
+        assert!(server.contains(&wanted) && server.contains("POSTGRES_USER: postgres, POSTGRES_PASSWORD: postgres,"), "{wanted}: {server}");
+        assert!(
+            server.contains("<<: *shard") && server.contains("- ./shards:/messenger:ro") && server.contains("configs/compose/init.sh:"),
+            "{server}"
+        );
+        assert!(dog.contains(&format!("{host}: {{ condition: service_healthy }}")), "{dog}");
+    }
+    assert_eq!(databases.len(), compose.matches("<<: *shard").count(), "as many shards are started as are used");
+    assert!(compose.contains("image: \"${PARADEDB_IMAGE:-paradedb/paradedb}:${PARADEDB_TAG:-latest-pg17}\""));
+    // The shards are the messenger's: what is mounted exists, and rows are spread as they are without containers.
+    let mounts: Vec<&str> = compose.lines().filter_map(|line| line.trim().strip_prefix("- ./")?.split(':').next()).collect();
+    assert!(mounts.len() > databases.len() && mounts.iter().all(|mount| root().join(mount).exists()), "{mounts:?}");
+    assert!(text("configs/compose/init.sh").contains("-f /messenger/shard.sql") && root().join("shards/shard.sql").exists());
+    let rules = |table: &toml::Table| -> Vec<String> {
+        let rules = table["sharded_tables"].as_array().expect("rules");
+        rules.iter().map(|rule| format!("{} {}", rule["name"], rule["column"])).collect()
+    };
+    assert_eq!(rules(&configuration), rules(&text("shards/pgdog.toml").parse().expect("TOML")));
+    // What pg_dog needs.
+    let profile = dog.lines().find_map(|line| line.trim().strip_prefix("- seccomp:")).expect("a profile");
+    assert!(text(profile).contains("io_uring_setup") && dog.contains("memlock: -1"), "{dog}");
+    assert!(dog.contains(":6432\"") && configuration["general"]["port"].as_integer() == Some(6432), "{dog}");
+    assert!(dog.contains("build: .") && dog.contains("- ./configs/compose:/etc/pg_dog:ro"), "{dog}");
+    assert!(text("Dockerfile").contains("\"/etc/pg_dog/pgdog.toml\", \"--users\", \"/etc/pg_dog/users.toml\""));
+    let grace: i64 = dog.lines().find_map(|line| line.trim().strip_prefix("stop_grace_period: ")?.strip_suffix('s')?.parse().ok()).expect("seconds");
+    assert!(grace * 1000 >= drain() + 10_000, "stop_grace_period: {grace}s");
 }
