@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::buffer::Blocks;
+use super::inner::Caught;
 use super::ring::SEGMENTS_MAX;
 use super::socket::Address;
 use super::{BufferId, Completion, Door, Fd, Group, Op, Segment, Token};
@@ -121,7 +122,7 @@ pub(super) struct Slot {
     held: Vec<u8>,
     pub in_use: bool,
     /// nobody is at the other end: what is sent there is kept here
-    pub caught: Option<Box<Vec<u8>>>,
+    pub caught: Option<Box<Caught>>,
 }
 
 /// What a core's sockets keep.

@@ -16,21 +16,20 @@ use std::sync::Arc;
 use crate::config::snapshot::{PoolerMode, PreparedStatements};
 use crate::route::request::Refused;
 use crate::sql::look::{Look, look};
-use crate::sql::may::May;
 use crate::wire::client::query as query_message;
 use crate::wire::frame::{self, FrameError, HEADER};
 use crate::wire::server::{close_complete, parse_complete, ready};
 
 use super::Verdicts;
 use super::control::{Begins, LOOK_MAX, begins_transaction, commits};
-use super::exchange::{Due, EVICT, Exchange, OUR_BEGIN, OUR_QUERY, OUR_RESTORE, OUR_SYNC, REFUSED_QUERY, Refusal, Status, UNKNOWN, refused_query};
+use super::exchange::{Due, EVICT, Exchange, OUR_BEGIN, OUR_RESTORE, OUR_SYNC, REFUSED_QUERY, Refusal, UNKNOWN, refused_query};
 use super::names::Names;
 use super::naming::{STATEMENT_MAX, may_drop};
 use super::parameters::Profile;
 use super::restore::asks_sequences;
 use super::shards::Shards;
 use super::statements::{Front, NO_TRAITS, Traits};
-use super::suspicion::{Pins, UNSEEN, traits};
+use super::suspicion::{UNSEEN, traits};
 use super::unnamed::Unnamed;
 use crate::wire::client::{close_statement, sync};
 

@@ -92,8 +92,8 @@ impl Coordinator {
         {
             shards.journal.begins(text);
         }
-        let strict = |name| settled.profile.get(name).is_some_and(|level| level.contains("serializable") || level.contains("repeatable"));
-        shards.one_snapshot = strict("default_transaction_isolation");
+        let level = settled.profile.get("default_transaction_isolation");
+        shards.one_snapshot = level.is_some_and(|level| level.contains("serializable") || level.contains("repeatable"));
         let steps = Steps::begin(if standing.unsynced { vec![shards.at] } else { Vec::new() });
         Coordinator {
             shards,

@@ -333,8 +333,8 @@ impl Client {
     }
 
     /// A message in a batch cannot be routed to the server at hand yet: what was sent is answered first. When it is, the client has been told by any
-    /// shard what its statements are, and binds the first (asyncpg asks so before each statement's first use): a Sync of ours ends the batch here, the
-    /// server goes back, and the batch goes on at the shard that it needs.
+    /// shard what its statements are, and binds the first (asyncpg asks so before each statement's first use): a Sync of ours ends the batch here,
+    /// the server goes back, and the batch goes on at the shard that it needs.
     #[cold]
     pub(super) fn waits_or_ends(&mut self, link: &mut Exchange, out: &mut Verdicts) -> Stop {
         if link.is_active() {

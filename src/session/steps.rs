@@ -32,8 +32,8 @@ const CUT: &str = "pg_dog cut ";
 pub struct Steps {
     /// to the next Sync
     pub skipping: bool,
-    /// statements that were parsed here: name, and what stands behind it in the Parse
-    parses: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// statements that were parsed here
+    parses: Vec<Parsed>,
     portals: Vec<Portal>,
     /// shards on which something was executed since the last Sync
     pub touched: Vec<u16>,
@@ -42,6 +42,9 @@ pub struct Steps {
     pub alone: Vec<u16>,
     pub alone_text: Box<[u8]>,
 }
+
+/// A statement: its name, and what stands behind it in the Parse.
+type Parsed = (Box<[u8]>, Box<[u8]>);
 
 /// A portal, and where it is.
 #[derive(Debug)]

@@ -211,13 +211,13 @@ impl Coordinator {
                     acts.list.push(Act::InDoubt);
                     acts.say(|words| crate::wire::server::notice(words, &late_notice()));
                 }
-                self.ended(ending, acts);
+                self.ended(*ending, acts);
             }
             Turn::Undo => {
                 if self.members.iter().any(|member| member.prepared && (member.lost || member.error.is_some())) {
                     acts.list.push(Act::InDoubt);
                 }
-                self.ended(ending, acts);
+                self.ended(*ending, acts);
             }
         }
     }
@@ -395,7 +395,7 @@ impl Coordinator {
     }
 
     /// The transaction has ended.
-    fn ended(&mut self, ending: Box<Ending>, acts: &mut Acts) {
+    fn ended(&mut self, ending: Ending, acts: &mut Acts) {
         (self.began, self.auto, self.failed) = (false, false, false);
         self.steps.forget_portals();
         self.shards.journal.clear();

@@ -328,7 +328,8 @@ fn what_fails_on_one_shard_is_nowhere(version: Version) {
     on_shard(postgres, 1).rows(&alter);
     twins.one.rows(&alter);
     let late = "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS \
-        'BEGIN IF NEW.name = ''late'' THEN RAISE ''late''; END IF; RETURN NULL; END'; CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late()";
+        'BEGIN IF NEW.name = ''late'' THEN RAISE ''late''; END IF; RETURN NULL; END'; CREATE CONSTRAINT TRIGGER late \
+        AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late()";
     on_shard(postgres, 2).rows(late);
     twins.one.rows(late);
     let deferred = on_shard(postgres, 2).rows("SELECT min(id) FROM users")[0][0].clone();
