@@ -14,6 +14,8 @@ mod bounds;
 mod cancel;
 #[path = "clients/checkout.rs"]
 mod checkout;
+#[path = "clients/copied.rs"]
+mod copied;
 #[path = "clients/drivers.rs"]
 mod drivers;
 #[path = "clients/dump.rs"]

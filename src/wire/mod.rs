@@ -6,11 +6,13 @@
 
 pub mod bind;
 pub mod client;
+pub mod copy;
 pub mod frame;
 pub mod server;
 pub mod set;
 pub mod startup;
 
+mod copy_key;
 mod cursor;
 
 #[cfg(test)]
