@@ -1,7 +1,6 @@
 //! Servers of databases with shards: each says which shard it is when it logs in, and no request reaches one that is another.
 //! Invariant: a server that has not been compared with what this core knows of its cluster has no request, because until something is known nothing
-//! is
-//! routed there; when it becomes known, all servers that are there are compared before the next request is looked at.
+//! is routed there; when it becomes known, all servers that are there are compared before the next request is looked at.
 
 use std::sync::Arc;
 
@@ -63,7 +62,12 @@ impl<D: Door, K: Desk> Core<D, K> {
             return;
         };
         let spec = &peer.link.pool.spec;
-        tracing::error!(database = %spec.database, user = %spec.user, "a server connection is closed: {wrong}");
+        if matches!(wrong, IdentityError::Lost { .. }) {
+            // It was opened before the shard was told who it is, as all are at the first start.
+            tracing::info!(database = %spec.database, user = %spec.user, shard = spec.shard, "a connection from before the shard's identity is closed");
+        } else {
+            tracing::error!(database = %spec.database, user = %spec.user, "a server connection is closed: {wrong}");
+        }
         self.server_lost(slot, false, wrong.sqlstate(), &wrong.to_string());
     }
 

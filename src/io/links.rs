@@ -4,8 +4,7 @@
 //! happened, and settles the turn before: what was sent short is copied and goes on as a waiting send, then the receive buffers and blocks of that
 //! turn are free again. So a received range may be queued for sending as it is, without a copy, in the turn that received it, and only then.
 //!
-//! A socket is closed in order: what it still has to say goes out, its recv is cancelled, its last completion awaited, then the descriptor is closed
-//! and the slot reused under a new generation.
+//! A socket is closed in order: what it has to say goes out, its recv is cancelled, its last completion awaited, then its slot is used anew.
 
 use std::collections::VecDeque;
 use std::io;
@@ -140,7 +139,7 @@ pub struct Memory {
     pub kept: usize,
 }
 
-/// All sockets of one core.
+/// All sockets of a core.
 pub struct Links<D: Door> {
     pub door: D,
     pub(super) slots: Vec<Slot>,

@@ -51,7 +51,7 @@ pub struct Says<'a> {
 
 impl Says<'_> {
     /// Whether its texts come as the servers keep them. Another encoding is another hash.
-    fn is_utf8(&self) -> bool {
+    pub fn is_utf8(&self) -> bool {
         self.encoding.is_none_or(|name| ["utf8", "utf-8", "unicode"].iter().any(|known| name.trim().eq_ignore_ascii_case(known)))
     }
 }
@@ -142,6 +142,19 @@ impl Router {
             return route;
         }
         combined(&ground, &read)
+    }
+
+    /// The shard of a row of this rule by its key, as it stands in a COPY.
+    pub fn place(&self, rule: usize, binary: bool, key: Option<&[u8]>) -> Result<u16, Box<Refused>> {
+        let schema = self.cluster.schema()?;
+        let Some(known) = self.cluster.topology.rules().get(rule) else {
+            return Err(refused("XX000", "a COPY names a rule that is not there", "The configuration has changed; try again."));
+        };
+        let format = if binary { Format::Binary } else { Format::Text(Server::of(schema.major)) };
+        let key = key::parse(known.key_type, format, key)
+            .map_err(|error| refused(error.sqlstate(), error.message(key.unwrap_or_default()), "Give a value of the sharding key's type."))?;
+        within_limit(schema, rule, key)?;
+        placed(&known.placement, key)
     }
 
     fn space(&mut self, says: &Says<'_>, user: &str) -> Space {
@@ -372,11 +385,7 @@ fn shards_of(ground: &Ground<'_>, keys: &[Wanted], each: &mut dyn FnMut(u16) -> 
             return Err(refused("XX000", "a plan names a rule that is not there", "This is a bug of pg_dog; please report it."));
         };
         let mut place = |value: Option<Key<'_>>| -> Result<(), Box<Refused>> {
-            if let (Some(Key::Text(text)), Some(limit)) = (value, ground.schema.limit(wanted.rule as usize))
-                && text.iter().filter(|byte| **byte & 0xc0 != 0x80).count() > limit
-            {
-                return Err(refused("22001", format!("value too long for the sharding key: it has more than {limit} characters"), "Shorten it."));
-            }
+            within_limit(ground.schema, wanted.rule as usize, value)?;
             each(placed(&rule.placement, value)?)
         };
         value_of(ground, wanted, rule.key_type, &mut place)?;
@@ -428,6 +437,16 @@ fn value_of(ground: &Ground<'_>, wanted: &Wanted, key_type: KeyType, each: &mut 
         })
         .map_err(|error| error.unwrap_or_else(unread)),
     }
+}
+
+/// A text that is longer than its column allows is no key: what PostgreSQL would store of it is another one.
+fn within_limit(schema: &Schema, rule: usize, value: Option<Key<'_>>) -> Result<(), Box<Refused>> {
+    if let (Some(Key::Text(text)), Some(limit)) = (value, schema.limit(rule))
+        && text.iter().filter(|byte| **byte & 0xc0 != 0x80).count() > limit
+    {
+        return Err(refused("22001", format!("value too long for the sharding key: it has more than {limit} characters"), "Shorten it."));
+    }
+    Ok(())
 }
 
 /// The type that a Parse says for a parameter, 0 if it says none.

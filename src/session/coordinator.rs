@@ -193,7 +193,10 @@ impl Coordinator {
         self.steps.queried();
         match self.targets(text, home, link) {
             Ok(Target::End { commit }) => self.end(commit, super::turns::Then::Ready, acts),
-            Ok(Target::To(over)) => self.ask(text, over, acts),
+            Ok(Target::To(over)) => {
+                let utf8 = home.says(link).is_utf8();
+                self.ask(text, over, utf8, acts);
+            }
             Err(refused) => self.refuse_query(&refused, acts),
         }
     }
@@ -317,12 +320,12 @@ impl Coordinator {
     }
 
     /// A simple query goes to its shards.
-    fn ask(&mut self, text: &[u8], over: Over, acts: &mut Acts) {
+    fn ask(&mut self, text: &[u8], over: Over, utf8: bool, acts: &mut Acts) {
         if let Err(refused) = self.enlist(&over, acts) {
             return self.refuse_query(&refused, acts);
         }
         let shards: Vec<u16> = over.parts.iter().map(|part| part.shard).collect();
-        self.copy = match super::spread_copy::SpreadCopy::new(&over.join, &shards, self.shards.router.clone()) {
+        self.copy = match super::spread_copy::SpreadCopy::new(&over.join, &shards, self.shards.router.clone(), utf8) {
             Ok(copy) => copy,
             Err(refused) => return self.refuse_query(&refused, acts),
         };
@@ -336,7 +339,7 @@ impl Coordinator {
             // Not longer than the client's.
             acts.tell(part.shard, |words| _ = query(words, text));
             self.members[at].owes.push_back(Owe::Query);
-            if self.auto && !over.join.is_copy() {
+            if self.auto && is_whole(text) {
                 self.members[at].ask_if_wrote(acts);
             }
         }
@@ -527,6 +530,12 @@ impl Coordinator {
         acts.say(|words| error(words, &fields));
         acts.list.push(Act::Close);
     }
+}
+
+/// The answer to this text is all there is to it: nothing of a COPY stands between it and the next.
+fn is_whole(text: &[u8]) -> bool {
+    let first = text.trim_ascii_start().first().map(u8::to_ascii_lowercase);
+    matches!(first, Some(b'u' | b'd' | b'i' | b'm' | b'w' | b's'))
 }
 
 /// What a text comes to.

@@ -2,7 +2,7 @@
 //! Rows that no ORDER BY sorts are compared as a set.
 
 use super::shards::{Cluster, SHARDS, TABLES, on_shard, tags};
-use super::support::raw::{Message, bind, close, describe, execute, parse, query, sync};
+use super::support::raw::{Message, bind, close, copy_data, copy_done, copy_fail, describe, execute, parse, query, sync};
 use super::support::{Login, Raw, SOON, Version, wait_until};
 use crate::on_both;
 
@@ -18,6 +18,7 @@ on_both!(
     what_fails_on_one_shard_is_nowhere,
     who_goes_leaves_nothing,
     a_hundred_transactions_at_once,
+    copies_over_shards,
 );
 
 /// One PostgreSQL beside the cluster, with the same tables and rows.
@@ -410,4 +411,41 @@ fn a_hundred_transactions_at_once(version: Version) {
     };
     assert_eq!((marks("-"), marks("+")), (100, 100));
     assert!(cluster.postgres.sql("SELECT gid FROM pg_prepared_xacts").is_empty());
+}
+
+fn copies_over_shards(version: Version) {
+    let mut twins = Twins::new(version);
+    let copy = |sql: &str, parts: &[&[u8]], end: Vec<u8>| {
+        let data: Vec<u8> = parts.iter().flat_map(|part| copy_data(part)).collect();
+        [query(sql), data, end].concat()
+    };
+    let lines: String = (100..400).map(|id| format!("{id}\tname {id}\n")).collect();
+    // Cut in the middle of rows.
+    let cut: Vec<&[u8]> = lines.as_bytes().chunks(37).collect();
+    let mut binary = [&b"PGCOPY\n\xff\r\n\0"[..], &[0; 8]].concat();
+    for id in 500_i64..530 {
+        binary.extend([&[0, 2, 0, 0, 0, 8][..], &id.to_be_bytes(), &[0, 0, 0, 1, b'b']].concat());
+    }
+    binary.extend([0xff, 0xff]);
+    let binary: Vec<&[u8]> = binary.chunks(11).collect();
+    twins.alike(&[
+        copy("COPY users FROM STDIN", &cut, copy_done()),
+        copy("COPY users (name, id) FROM STDIN (FORMAT csv, HEADER)", &[b"name,id\n\"a\nb\",4", b"50\nc,451\n,452\n\"x\"\"y\",453"], copy_done()),
+        copy("COPY users FROM STDIN (FORMAT binary)", &binary, copy_done()),
+        copy("COPY users FROM STDIN", &[b"600\ta\n", b"601\tb\n", b"x\tc\n", b"602\td\n"], copy_done()),
+        copy("COPY users FROM STDIN", &[b"610\ta\n611\tb\n612\tc\n", b"1\ttwice\n"], copy_done()),
+        copy("COPY users FROM STDIN", &[b"620\ta\n621\tb\n"], copy_fail("enough")),
+        copy("COPY users FROM STDIN", &[], copy_done()),
+        copy("COPY kinds FROM STDIN", &[b"7\tseven\n8\t", b"eight\n"], copy_done()),
+        query("BEGIN"),
+        query("UPDATE users SET name = 'before' WHERE id = 1"),
+        copy("COPY users FROM STDIN", &[b"700\ta\n701\tb\n702\tc\n703\td\n"], copy_done()),
+        query("SELECT name FROM users WHERE id = 702"),
+        query("ROLLBACK"),
+        query("BEGIN"),
+        copy("COPY users FROM STDIN", &[b"710\ta\n711\tb\n712\tc\n713\td\n"], copy_done()),
+        query("COMMIT"),
+        query("SELECT * FROM users WHERE id > 99"),
+    ]);
+    assert_eq!(twins.cluster.misplaced("users", "id", "by_number").0, 0);
 }
