@@ -366,6 +366,8 @@ pub enum Word {
     Interrupted { asker: Asker },
     /// a pool's server could not be reached: its name may have moved
     Unreachable { pool: u32 },
+    /// the schema of this pool's database was changed, which has shards
+    Altered { pool: u32 },
     /// a snapshot that this core no longer looks at; to free it may take long
     Outdated(Arc<Published>),
     /// a client wants to listen; `Airmail::Listening` answers

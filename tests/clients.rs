@@ -76,6 +76,8 @@ mod replication;
 mod rust_driver;
 #[path = "clients/settings.rs"]
 mod settings;
+#[path = "clients/shard_schema.rs"]
+mod shard_schema;
 #[path = "clients/shard_servers.rs"]
 mod shard_servers;
 #[path = "clients/sharding_hash.rs"]

@@ -303,6 +303,9 @@ fn show(rest: &[Token]) -> Result<Command, CommandError> {
     if let Some(def) = shows().find(|def| def.name == lower) {
         return Ok(Command::Show(Show::Table(def), columns(def, arguments_of)?));
     }
+    if let Some(def) = shows().find(|def| def.name == two_words) {
+        return Ok(Command::Show(Show::Table(def), columns(def, &arguments_of[1..])?));
+    }
     // PostgreSQL's grammar has three variables whose names are several words (src/backend/parser/gram.y, VariableShowStmt).
     let spelled: Option<Vec<String>> = rest.iter().map(Token::keyword).collect();
     let name = match spelled.unwrap_or_default().join(" ").as_str() {

@@ -11,5 +11,6 @@ pub mod metrics;
 mod nothing;
 mod prepared;
 pub mod report;
+mod shards;
 pub mod show;
 mod words;

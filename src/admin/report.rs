@@ -372,6 +372,40 @@ pub struct PreparedRow {
     pub memory_used: u64,
 }
 
+/// One shard of a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardRow {
+    pub database: String,
+    pub shard: u16,
+    pub host: String,
+    pub port: u16,
+    pub server_database: String,
+    /// of its pools
+    pub pool: &'static str,
+    /// how far it is known who it is
+    pub identity: &'static str,
+    /// the cluster it has said that it belongs to
+    pub cluster: Option<String>,
+    pub map_version: u64,
+    /// of the map that lead here
+    pub slots: u64,
+    /// None: the schema is not known
+    pub tables: Option<u64>,
+    pub sharded_tables: Option<u64>,
+    /// why it gets no traffic
+    pub reason: Option<String>,
+}
+
+/// What shards do not have alike, or what reaches beyond one of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DriftRow {
+    pub database: String,
+    pub shard: u16,
+    pub table: String,
+    pub what: &'static str,
+    pub detail: String,
+}
+
 /// All that the SHOW commands print. Its size is bounded by what it lists: clients, server connections and pools have their limits elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -392,6 +426,8 @@ pub struct Report {
     pub hosts: Vec<HostRow>,
     pub listeners: Vec<ListenerRow>,
     pub prepared: Vec<PreparedRow>,
+    pub shards: Vec<ShardRow>,
+    pub drift: Vec<DriftRow>,
     /// (key, value) in the order of SHOW STATE
     pub state: Vec<(&'static str, String)>,
 }

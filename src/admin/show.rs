@@ -5,7 +5,7 @@
 
 use crate::admin::console::{Command, CommandError, Show};
 use crate::admin::report::{Average, COUNTERS, Counter, Report, Wants};
-use crate::admin::{bouncer, listeners, nothing, prepared};
+use crate::admin::{bouncer, listeners, nothing, prepared, shards};
 use crate::config::snapshot::PoolerMode;
 use crate::wire::frame::EncodeError;
 use crate::wire::server;
@@ -123,7 +123,7 @@ const OWN: &[ShowDef] = &[
 
 /// Every SHOW that is answered with rows of a report.
 pub fn shows() -> impl Iterator<Item = &'static ShowDef> + Clone {
-    OWN.iter().chain(listeners::SHOWS).chain(prepared::SHOWS).chain(bouncer::SHOWS).chain(nothing::SHOWS)
+    OWN.iter().chain(listeners::SHOWS).chain(prepared::SHOWS).chain(shards::SHOWS).chain(bouncer::SHOWS).chain(nothing::SHOWS)
 }
 
 const CLIENTS: &[Column] = &[

@@ -179,16 +179,12 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
             Some("recover") => ClientRecovery::Recover,
             _ => ClientRecovery::Drop,
         },
-        prepared_statements: match block.words("prepared_statements") {
-            Some("disabled") => PreparedStatements::Disabled,
-            Some("extended_anonymous") => PreparedStatements::ExtendedAnonymous,
-            Some("full") => PreparedStatements::Full,
-            _ => PreparedStatements::Extended,
-        },
+        prepared_statements: prepared_statements(block),
         prepared_statements_limit: block.unsigned("prepared_statements_limit").filter(|limit| *limit < NO_LIMIT).unwrap_or(usize::MAX),
         prepared_statements_ttl: block.millis("prepared_statements_ttl").filter(|age| !age.is_zero()).unwrap_or(NEVER),
         prepared_statements_ttl_jitter: limit("prepared_statements_ttl_jitter"),
         shard_identity: block.words("shard_identity") != Some("unchecked"),
+        reload_schema_on_ddl: block.flag("reload_schema_on_ddl"),
         shard_local_functions: block.texts("shard_local_functions").into_iter().map(str::to_owned).collect(),
         hygiene_always: block.words("connection_hygiene") == Some("always"),
         unix_socket_dir: block.owned("unix_socket_dir"),
@@ -211,6 +207,15 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
         log_disconnections: block.flag("log_disconnections"),
         watch: watch_settings(block),
         server_minor: if block.words("server_protocol") == Some("3.2") { 2 } else { 0 },
+    }
+}
+
+fn prepared_statements(block: &Block) -> PreparedStatements {
+    match block.words("prepared_statements") {
+        Some("disabled") => PreparedStatements::Disabled,
+        Some("extended_anonymous") => PreparedStatements::ExtendedAnonymous,
+        Some("full") => PreparedStatements::Full,
+        _ => PreparedStatements::Extended,
     }
 }
 

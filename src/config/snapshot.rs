@@ -114,6 +114,8 @@ pub struct General {
     pub hygiene_always: bool,
     /// servers are asked which shard they are
     pub shard_identity: bool,
+    /// the schema of a database with shards is read again after DDL
+    pub reload_schema_on_ddl: bool,
     /// functions that touch the shard they run on only
     pub shard_local_functions: Vec<String>,
     /// directory of the Unix socket, and its file mode
@@ -170,6 +172,7 @@ impl Default for General {
             prepared_statements_ttl_jitter: seconds(30),
             hygiene_always: false,
             shard_identity: true,
+            reload_schema_on_ddl: true,
             shard_local_functions: Vec::new(),
             unix_socket_dir: None,
             unix_socket_mode: 0o600,

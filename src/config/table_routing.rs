@@ -56,7 +56,8 @@ pub(super) static KEYS: &[Setting] = &[
     harmless("unique_id_function", Type::Choice(&["standard", "compact"]), Text("standard"), "Layout of generated ids.")
         .env("PGDOG_UNIQUE_ID_FUNCTION"),
     // PgDog calls this variable SCHEMA_RELOAD_ON_DDL, with the words in another order than the key.
-    harmless("reload_schema_on_ddl", Type::Bool, Bool(true), "Reads the schema again after DDL.").env("PGDOG_SCHEMA_RELOAD_ON_DDL"),
+    built("reload_schema_on_ddl", Type::Bool, Bool(true), "Reads the schema of a database with shards again after DDL.")
+        .env("PGDOG_SCHEMA_RELOAD_ON_DDL"),
     harmless("load_schema", Type::Choice(&["on", "off", "auto"]), Text("auto"), "Whether the schema is read at start.").env("PGDOG_LOAD_SCHEMA"),
     harmless("canonicalize_type_information", Type::Bool, Bool(false), "Gives types the OIDs of the first shard.")
         .env("PGDOG_CANONICALIZE_TYPE_INFORMATION"),

@@ -12,6 +12,7 @@ use crate::session::statements::{Library, Listed};
 use super::cores::Cores;
 use super::reload::By;
 use super::run::Control;
+use super::sights;
 
 /// A SHOW that waits for the data cores' rows.
 pub struct Asked {
@@ -91,6 +92,8 @@ impl Control {
             "databases" | "lists" => report.databases = self.databases(&published),
             "users" => report.users = users(&published),
             "prepared" => report.prepared = prepared(&self.shared.library),
+            "shards" => report.shards = sights::shards(&published, &self.shared.clusters.load()),
+            "schema drift" => report.drift = sights::drift(&self.shared.clusters.load()),
             "listeners" => report.listeners = self.metrics.topics.rows(),
             "dns_hosts" => report.hosts = hosts(&published),
             "state" => report.state = self.state(&published),

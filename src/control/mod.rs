@@ -17,5 +17,6 @@ pub mod query_log;
 mod reload;
 pub mod run;
 pub mod shards;
+mod sights;
 mod standing;
 mod watch;

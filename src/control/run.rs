@@ -155,7 +155,11 @@ impl Control {
                     hubs.published(clock::wall_ms());
                     shards.apply(&self.shared, &cores);
                 }
-                Heard::Relisten(scope) => hubs.replace(&scope),
+                Heard::Relisten(scope) => {
+                    hubs.replace(&scope);
+                    shards.again(&scope);
+                }
+                Heard::Word(Word::Altered { pool }) => shards.altered(pool, &self.shared),
                 Heard::Word(Word::Listen(listen)) => hubs.listen(*listen),
                 Heard::Word(Word::Unlisten { core, topics }) => hubs.unlisten(core, &topics),
                 Heard::Again(request) => self.ask_cores(request, &mut cores),

@@ -1,8 +1,8 @@
-//! Databases with shards, as the control core sees them: each is asked who its shards are and what its tables look like, at the start and after every
-//! reload; what comes of it is published, and until then nothing is routed there.
+//! Databases with shards, as the control core sees them: each is asked who its shards are and what its tables look like, at the start, after every
+//! reload, and when its schema was changed; what comes of it is published, and until then nothing is routed there.
 //!
 //! Invariant: a database whose shards are not who they should be gets no traffic, and the reason names both sides. Asking goes on until it is
-//! answered: a server that is down now may be right later.
+//! answered: a server that is down now may be right later, and what was known stays known meanwhile.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -12,21 +12,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use glommio::Task;
+use glommio::channels::local_channel::{self, LocalReceiver, LocalSender};
 use glommio::timer::Timer;
 
+use crate::admin::console::Scope;
 use crate::config::sharded::Sharded;
 use crate::config::snapshot::Snapshot;
 use crate::io::random::random;
 use crate::mail::{Mail, Published, Shared, SharedPool};
 use crate::route::cluster::{Cluster, Commits, State};
 use crate::route::commit::PREPARES;
+use crate::route::drift::{Drift, FLAWS, Line, SHAPE, Seen, TYPES};
 use crate::route::identity::{self, Found, IdentityError, Place, READ, Step, UNDO};
 use crate::route::schema::{COLUMNS, FUNCTIONS, SETTINGS, Schema};
 use crate::route::slots::SlotsError;
 use crate::route::topology::Topology;
 
 use super::cores::Cores;
-use super::line::{Failure, LoggedIn, log_in, within};
+use super::line::{Failure, LoggedIn, Rows, log_in, within};
 
 /// Name of the connections in pg_stat_activity.
 const NAME: &str = "pg_dog shards";
@@ -35,6 +38,8 @@ const UTF8: (&str, &str) = ("client_encoding", "UTF8");
 /// Pause before shards that could not be asked, or were not right, are asked again: at first, and at most; each is twice the last.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Between two questions about one schema: a migration of many statements is not followed by as many questions.
+const TOGETHER: Duration = Duration::from_millis(200);
 /// Steps of a cluster's beginning, at most: every shard has its identity written once, or loses a race for it.
 const STEPS_PER_SHARD: usize = 4;
 
@@ -47,7 +52,14 @@ pub struct Shards {
     /// of the configuration they are of
     number: u64,
     /// dropped with its database
-    tasks: HashMap<String, Task<()>>,
+    jobs: HashMap<String, Watched>,
+}
+
+/// One database that is being looked after.
+struct Watched {
+    _task: Task<()>,
+    /// room for one: whoever asks while somebody has asked need not
+    again: LocalSender<()>,
 }
 
 /// Every database with shards of a configuration, of which nothing is known yet; a database whose rules are the same keeps what is known of it.
@@ -96,11 +108,29 @@ impl Shards {
         if std::mem::replace(&mut self.number, published.snapshot.number) == published.snapshot.number {
             return;
         }
-        self.tasks.clear();
+        self.jobs.clear();
         for sharded in published.snapshot.sharded.iter().filter(|sharded| sharded.shards > 1) {
             let cores = Rc::new(RefCell::new(cores.clone()));
-            let job = Job { sharded: sharded.clone(), published: published.clone(), shared: shared.clone(), cores };
-            self.tasks.insert(sharded.database.clone(), glommio::spawn_local(job.run()));
+            let job = Job { sharded: sharded.clone(), published: published.clone(), shared: shared.clone(), cores, told: RefCell::default() };
+            let (again, wanted) = local_channel::new_bounded(1);
+            self.jobs.insert(sharded.database.clone(), Watched { _task: glommio::spawn_local(job.run(wanted)), again });
+        }
+    }
+
+    /// Databases of this scope are asked again.
+    pub fn again(&self, scope: &Scope) {
+        for (_, job) in self.jobs.iter().filter(|(database, _)| scope.database.as_ref().is_none_or(|named| named == *database)) {
+            // Somebody has asked for it already, and it has not begun.
+            let _ = job.again.try_send(());
+        }
+    }
+
+    /// Somebody has changed the schema by way of this pool.
+    pub fn altered(&self, pool: u32, shared: &Shared) {
+        let published = shared.published.load();
+        let pool = published.by_id.get(&pool).filter(|_| published.snapshot.general.reload_schema_on_ddl);
+        if let Some(pool) = pool {
+            self.again(&Scope::database(Some(pool.spec.database.clone())));
         }
     }
 }
@@ -111,14 +141,26 @@ struct Job {
     published: Arc<Published>,
     shared: Arc<Shared>,
     cores: Rc<RefCell<Cores>>,
+    /// what has been logged of the schema
+    told: RefCell<BTreeSet<Line>>,
 }
 
 /// Why a database is not known.
-struct Trouble(String);
+struct Trouble {
+    why: String,
+    /// a shard is not what it should be; else it could not be asked
+    wrong: bool,
+}
+
+impl Trouble {
+    fn unasked(why: impl Into<String>) -> Trouble {
+        Trouble { why: why.into(), wrong: false }
+    }
+}
 
 impl From<IdentityError> for Trouble {
     fn from(error: IdentityError) -> Trouble {
-        Trouble(error.to_string())
+        Trouble { why: error.to_string(), wrong: !matches!(error, IdentityError::Server { .. }) }
     }
 }
 
@@ -130,25 +172,44 @@ struct Asked {
 }
 
 impl Job {
-    async fn run(self) {
+    async fn run(self, wanted: LocalReceiver<()>) {
+        loop {
+            self.ask_until_answered().await;
+            Timer::new(TOGETHER).await;
+            if wanted.recv().await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn ask_until_answered(&self) {
         let (mut pause, mut told) = (PAUSE, None);
         loop {
             match self.ask().await {
                 Ok(cluster) => {
                     self.say(&cluster);
-                    return self.publish(cluster);
+                    return self.publish_news(cluster);
                 }
-                Err(Trouble(why)) => {
-                    if told.as_ref() != Some(&why) {
+                Err(Trouble { why, wrong }) => {
+                    let known = self.known().is_some_and(|known| matches!(known.state, State::Known(_)));
+                    if told.as_ref() == Some(&why) {
+                    } else if known && !wrong {
+                        tracing::warn!(database = self.sharded.database, "the shards cannot be asked again, and what is known of them stays: {why}");
+                    } else {
                         tracing::error!(database = self.sharded.database, "the shards get no traffic: {why}");
                         self.wrong(&why);
-                        told = Some(why);
                     }
+                    told = Some(why);
                 }
             }
             Timer::new(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    /// What is published of it.
+    fn known(&self) -> Option<Arc<Cluster>> {
+        self.shared.clusters.load().get(&self.sharded.database).cloned()
     }
 
     fn say(&self, cluster: &Cluster) {
@@ -158,6 +219,24 @@ impl Job {
         tracing::info!(database, shards = self.sharded.shards, tables, sharded, "the shards are who they should be");
         for complaint in schema.complaints(&cluster.topology) {
             tracing::warn!(database, "statements on this table are refused: {complaint}");
+        }
+        let new: BTreeSet<Line> = schema.drift.lines.iter().cloned().collect();
+        let before = self.told.replace(new);
+        for Line { shard, table, what, detail } in schema.drift.lines.iter().filter(|line| !before.contains(*line)) {
+            tracing::warn!(database, shard, table, "SHOW SCHEMA DRIFT: {what}: {detail}");
+        }
+    }
+
+    /// Publishes what differs from what is known: who routes by it begins anew.
+    fn publish_news(&self, cluster: Cluster) {
+        let same = self.known().is_some_and(|known| match (&known.state, &cluster.state) {
+            (State::Known(before), State::Known(now)) => {
+                before == now && known.commits == cluster.commits && known.topology.cluster() == cluster.topology.cluster()
+            }
+            _ => false,
+        });
+        if !same {
+            self.publish(cluster);
         }
     }
 
@@ -177,7 +256,7 @@ impl Job {
     }
 
     async fn ask(&self) -> Result<Cluster, Trouble> {
-        let mut topology = Topology::first(&self.sharded).map_err(|error| Trouble(error.to_string()))?;
+        let mut topology = Topology::first(&self.sharded).map_err(|error| Trouble::unasked(error.to_string()))?;
         let mut asked = self.connect().await?;
         let checked = self.published.snapshot.general.shard_identity;
         let mut commits = Commits::default();
@@ -194,12 +273,14 @@ impl Job {
         let columns = self.question(first, COLUMNS).await?;
         let functions = self.question(first, FUNCTIONS).await?;
         let settings = self.question(first, SETTINGS).await?;
-        let schema = Schema::read(&columns, &functions, &settings).map_err(|error| Trouble(format!("{}: {error}", asked.places[0])))?;
+        let schema = Schema::read(&columns, &functions, &settings);
+        let mut schema = schema.map_err(|error| Trouble::unasked(format!("{}: {error}", asked.places[0])))?.fitted(&topology);
+        schema.drift = Drift::of(&topology, &schema, &self.see(&mut asked).await?);
         for line in asked.lines {
             line.leave().await;
         }
         let listed = self.published.snapshot.general.shard_local_functions.clone();
-        let state = State::Known(schema.fitted(&topology));
+        let state = State::Known(schema);
         let servers = servers(&self.published.snapshot, &self.sharded.database);
         Ok(Cluster { topology, state, servers, listed, commits, number: NEXT.fetch_add(1, Ordering::Relaxed) })
     }
@@ -215,7 +296,7 @@ impl Job {
     async fn connect(&self) -> Result<Asked, Trouble> {
         let pools = self.pools();
         if pools.is_empty() {
-            return Err(Trouble(format!("database \"{}\" has no user, as whom its shards could be asked", self.sharded.database)));
+            return Err(Trouble::unasked(format!("database \"{}\" has no user, as whom its shards could be asked", self.sharded.database)));
         }
         let mut asked = Asked { lines: Vec::new(), places: Vec::new(), found: Vec::new() };
         for pool in &pools {
@@ -224,19 +305,29 @@ impl Job {
             let line = within(limit, log_in(pool, &self.published.snapshot, NAME, Some((UTF8.0, UTF8.1.to_owned())))).await;
             match line {
                 Some(Ok(line)) => asked.lines.push(line),
-                Some(Err(failure)) => return Err(Trouble(format!("{place}: {}", failure.message))),
-                None => return Err(Trouble(format!("{place}: the server did not answer within connect_timeout"))),
+                Some(Err(failure)) => return Err(Trouble::unasked(format!("{place}: {}", failure.message))),
+                None => return Err(Trouble::unasked(format!("{place}: the server did not answer within connect_timeout"))),
             }
             asked.places.push(place);
         }
         Ok(asked)
     }
 
-    async fn question(&self, line: &mut LoggedIn, sql: &str) -> Result<super::line::Rows, Trouble> {
-        self.answer(line, sql).await.map_err(|failure| Trouble(failure.message))
+    /// What the shards have to have alike, as each has it.
+    async fn see(&self, asked: &mut Asked) -> Result<Vec<Seen>, Trouble> {
+        let mut all = Vec::new();
+        for line in &mut asked.lines {
+            let (shape, types) = (self.question(line, SHAPE).await?, self.question(line, TYPES).await?);
+            all.push(Seen { shape, types, flaws: self.question(line, FLAWS).await? });
+        }
+        Ok(all)
     }
 
-    async fn answer(&self, line: &mut LoggedIn, sql: &str) -> Result<super::line::Rows, Failure> {
+    async fn question(&self, line: &mut LoggedIn, sql: &str) -> Result<Rows, Trouble> {
+        self.answer(line, sql).await.map_err(|failure| Trouble::unasked(failure.message))
+    }
+
+    async fn answer(&self, line: &mut LoggedIn, sql: &str) -> Result<Rows, Failure> {
         let limit = self.published.snapshot.general.healthcheck_timeout;
         let late = || Failure::new("08006", "a shard does not answer within healthcheck_timeout");
         within(limit, line.ask(sql)).await.unwrap_or_else(|| Err(late()))
@@ -273,7 +364,7 @@ impl Job {
                 }
             }
         }
-        Err(Trouble("other proxies write into schema dog all the time; see their logs".to_owned()))
+        Err(Trouble::unasked("other proxies write into schema dog all the time; see their logs"))
     }
 
     fn remark(&self, asked: &Asked, places: &[Place<'_>]) {

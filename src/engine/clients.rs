@@ -302,11 +302,9 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// Takes over what the client's own doing has made of its session's parameters.
     fn learn(&mut self, client: u32, server: u32) {
+        self.notice_alteration(server);
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return };
         let told = peer.told.clone().unwrap_or_default();
-        if link.link.server.take_schema_changed() {
-            link.link.pool.state.schema.fetch_add(1, Ordering::Relaxed);
-        }
         let startup = peer.client.startup().clone();
         let learned = match guard(|| link.link.server.learn(&peer.profile, &startup, &told)) {
             Ok(learned) => learned,

@@ -63,8 +63,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         };
         let spec = &peer.link.pool.spec;
         if matches!(wrong, IdentityError::Lost { .. }) {
-            // It was opened before the shard was told who it is, as all are at the first start.
-            tracing::info!(database = %spec.database, user = %spec.user, shard = spec.shard, "a connection from before the shard's identity is closed");
+            // It is older than the cluster, which has begun meanwhile; a new one says who it is.
+            tracing::debug!(database = %spec.database, user = %spec.user, "a server connection is closed: {wrong}");
         } else {
             tracing::error!(database = %spec.database, user = %spec.user, "a server connection is closed: {wrong}");
         }

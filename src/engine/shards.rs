@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::io::Door;
-use crate::mail::{Desk, Shared};
+use crate::mail::{Desk, Shared, Word};
 use crate::route::cluster::Cluster;
 use crate::route::request::Refused;
 use crate::route::router::Router;
@@ -99,6 +100,19 @@ impl<D: Door, K: Desk> Core<D, K> {
                 self.coordinate(slot);
                 Err(None)
             }
+        }
+    }
+
+    /// Whoever has this server may have changed the schema with it: the pool's servers hear of it, and on a database with shards the control core.
+    #[inline]
+    pub(super) fn notice_alteration(&mut self, server: u32) {
+        let Some(peer) = self.peers[server as usize].server() else { return };
+        if peer.link.server.take_schema_changed() {
+            peer.link.pool.state.schema.fetch_add(1, Ordering::Relaxed);
+        }
+        if std::mem::take(&mut peer.link.server.exchange.altered) && peer.link.pool.spec.shards > 1 {
+            let pool = peer.pool;
+            self.desk.word(Word::Altered { pool });
         }
     }
 

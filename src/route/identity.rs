@@ -92,8 +92,8 @@ pub enum IdentityError {
     )]
     Fact { place: String, name: String, found: String, wanted: Option<String> },
     #[error(
-        "{place} remembers other rules of what is sharded than [[sharded_tables]] and [[sharded_schemas]] say here: another pg_dog has others, or a \
-         RELOAD says which"
+        "{place} remembers other rules of what is sharded than [[sharded_tables]] and [[sharded_schemas]] say here: another pg_dog has others, \
+         or a RELOAD says which"
     )]
     Rules { place: String },
     #[error("{place} does not remember {name}, which was written there: it is another database, or schema dog was changed by hand")]

@@ -7,6 +7,7 @@
 mod array;
 pub mod cluster;
 pub mod commit;
+pub mod drift;
 pub mod hash;
 pub mod identity;
 pub mod key;

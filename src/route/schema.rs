@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::sql::catalog::{Catalog, Column, Fill, Placement, Routine, ShardKey};
 use crate::sql::outline::{Family, Name};
 
+use super::drift::Drift;
 use super::key::KeyType;
 use super::topology::Topology;
 use crate::config::sharded::Home;
@@ -51,7 +52,7 @@ enum Sort {
     Else,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Type {
     oid: u32,
     /// of varchar(n): n + 4; -1 = none
@@ -60,7 +61,7 @@ struct Type {
     deterministic: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Table {
     sort: Sort,
     columns: Vec<Column>,
@@ -69,7 +70,7 @@ struct Table {
 }
 
 /// What is known of one database.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
     /// by schema and name
     tables: BTreeMap<(Box<str>, Box<str>), Table>,
@@ -85,6 +86,8 @@ pub struct Schema {
     utf8: bool,
     /// major version
     pub major: u32,
+    /// what the shards do not have alike, and what reaches beyond one of them
+    pub drift: Drift,
 }
 
 /// An answer that makes no sense.

@@ -80,8 +80,10 @@ pub struct Exchange {
     pub mid_message: bool,
     /// counts the changes of the schema that were seen, as the pool knew at the client's coming
     pub schema: u64,
-    /// a change of the schema was seen
+    /// a change of the schema was seen, after which the same text may return other columns
     pub schema_changed: bool,
+    /// any change of the schema was seen
+    pub altered: bool,
     /// a COMMIT is among what has not been answered
     pub committing: bool,
     /// a query of our own failed
@@ -132,6 +134,7 @@ impl Default for Exchange {
             mid_message: false,
             schema: 0,
             schema_changed: false,
+            altered: false,
             committing: false,
             ours_failed: false,
             unnamed: 0,

@@ -4,6 +4,7 @@
 use super::exchange::{Exchange, OUTSTANDING_MAX, Status};
 use super::kinds::*;
 use super::suspicion::Pins;
+use super::tags::is_ddl;
 
 impl Exchange {
     /// The head is a Describe of a statement with a name of ours.
@@ -77,6 +78,15 @@ impl Exchange {
         }
         if self.head() == Some(NAMED_DESCRIBE) {
             self.outcomes.push_back(shape.map_or(Outcome::Done, Outcome::Shape));
+        }
+    }
+
+    /// The tag of a command that has changed something in a schema has come.
+    #[cold]
+    pub(super) fn altered_by(&mut self, tag: &[u8]) {
+        self.altered = true;
+        if is_ddl(tag) {
+            self.schema_has_changed();
         }
     }
 

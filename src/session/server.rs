@@ -448,9 +448,7 @@ impl Server {
                 self.exchange.shelf.is_gone(0);
                 self.exchange.tagged(Outcome::Dropped(Dropped::One));
             }
-            _ => {
-                self.exchange.schema_has_changed();
-            }
+            tag => self.exchange.altered_by(tag),
         }
     }
 

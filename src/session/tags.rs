@@ -4,15 +4,20 @@
 #[inline]
 pub fn matters(tag: &[u8]) -> bool {
     match tag.first() {
-        Some(b'D') => tag.starts_with(b"DEALLOCATE") || tag.starts_with(b"DISCARD ALL") || is_ddl(tag),
-        Some(b'A' | b'C') => is_ddl(tag),
+        Some(b'D') => tag.starts_with(b"DEALLOCATE") || tag.starts_with(b"DISCARD ALL") || alters(tag),
+        Some(b'A' | b'C') => alters(tag),
         Some(b'P') => tag.starts_with(b"PREPARE\0"),
         _ => false,
     }
 }
 
+/// Commands that change what there is in a schema.
+fn alters(tag: &[u8]) -> bool {
+    [&b"CREATE "[..], b"ALTER ", b"DROP "].iter().any(|known| tag.starts_with(known))
+}
+
 /// Commands after which the same text may return other columns.
-fn is_ddl(tag: &[u8]) -> bool {
+pub(super) fn is_ddl(tag: &[u8]) -> bool {
     const TAGS: [&[u8]; 9] = [
         b"ALTER TABLE",
         b"ALTER VIEW",

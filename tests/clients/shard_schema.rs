@@ -1,0 +1,137 @@
+//! What the operator sees of shards, and how soon a changed schema is known: SHOW SHARDS, SHOW SCHEMA DRIFT, DDL that passed by and DDL that did not.
+
+use std::collections::HashMap;
+
+use super::shards::{Cluster, SHARDS, on_shard, settings, shards, tags};
+use super::support::{Dog, SOON, Version, admin, users, wait_until};
+use crate::on_both;
+
+on_both!(what_a_client_creates_is_routed_soon, what_was_created_elsewhere_is_known_after_reconnect, shards_are_shown, drift_is_shown);
+
+const NOTES: &str = "CREATE TABLE notes (id bigint, user_id bigint NOT NULL, PRIMARY KEY (user_id, id))";
+const RULE: &str = "[[sharded_tables]]\ndatabase = \"app\"\nname = \"notes\"\ncolumn = \"user_id\"\n";
+
+/// With one more rule, for a table that is not there yet.
+fn without_notes(version: Version, general: &str) -> Cluster {
+    let postgres = shards(version);
+    let settings = settings(&postgres, [0, 1, 2]).replace("[general]\n", &format!("[general]\n{general}\n"));
+    let dog = Dog::start(&format!("{settings}{RULE}"), &users(&postgres, &[("app", "")]));
+    let cluster = Cluster { dog, postgres };
+    wait_until("the shards are known", SOON, || tags(&cluster.client().query("SELECT 1")).contains('D'));
+    let refused = cluster.client().query("INSERT INTO notes VALUES (1, 1)");
+    assert_eq!(refused[0].sqlstate(), "0A000", "{refused:?}");
+    cluster
+}
+
+fn count(cluster: &Cluster) -> Vec<String> {
+    (0..SHARDS).map(|shard| on_shard(&cluster.postgres, shard).rows("SELECT count(*) FROM notes")[0][0].clone()).collect()
+}
+
+fn works(cluster: &Cluster) {
+    let mut client = cluster.client();
+    wait_until("it is known", SOON, || tags(&client.query("INSERT INTO notes VALUES (1, 1)")) == "CZ");
+    for user in 2..60 {
+        client.rows(&format!("INSERT INTO notes VALUES (1, {user})"));
+    }
+    let counts = count(cluster);
+    assert_eq!(counts.iter().map(|count| count.parse::<u32>().expect("a number")).sum::<u32>(), 59);
+    assert!(!counts.contains(&"0".to_string()), "{counts:?}");
+}
+
+fn what_a_client_creates_is_routed_soon(version: Version) {
+    let cluster = without_notes(version, "");
+    let mut client = cluster.client();
+    for shard in 0..SHARDS {
+        client.rows(&format!("SET pgdog.shard TO {shard}"));
+        client.rows(NOTES);
+    }
+    works(&cluster);
+    let text = "ALTER TABLE notes DROP COLUMN id";
+    for shard in 0..SHARDS {
+        client.rows(&format!("SET pgdog.shard TO {shard}"));
+        client.rows(text);
+    }
+    client.rows("RESET pgdog.shard");
+    wait_until("the column is gone", SOON, || tags(&client.query("INSERT INTO notes VALUES (77)")) == "CZ");
+}
+
+fn what_was_created_elsewhere_is_known_after_reconnect(version: Version) {
+    let cluster = without_notes(version, "reload_schema_on_ddl = false");
+    for shard in 0..SHARDS {
+        on_shard(&cluster.postgres, shard).rows(NOTES);
+    }
+    assert_eq!(cluster.client().query("INSERT INTO notes VALUES (1, 1)")[0].sqlstate(), "0A000");
+    admin(&cluster.dog, "RECONNECT app");
+    works(&cluster);
+}
+
+fn column<'a>(rows: &'a [HashMap<String, String>], name: &str) -> Vec<&'a str> {
+    rows.iter().map(|row| row[name].as_str()).collect()
+}
+
+fn shards_are_shown(version: Version) {
+    let cluster = Cluster::new(version);
+    let rows = admin(&cluster.dog, "SHOW SHARDS");
+    assert_eq!(column(&rows, "shard"), ["0", "1", "2"]);
+    assert_eq!(column(&rows, "server_database"), ["app_0", "app_1", "app_2"]);
+    for (name, value) in [("database", "app"), ("host", "127.0.0.1"), ("identity", "known"), ("map_version", "1"), ("slots", "1024")] {
+        assert_eq!(column(&rows, name), [value; SHARDS], "{name}");
+    }
+    for (name, value) in [("tables", "11"), ("sharded_tables", "3"), ("reason", "")] {
+        assert_eq!(column(&rows, name), [value; SHARDS], "{name}: {rows:?}");
+    }
+    let id = on_shard(&cluster.postgres, 0).rows("SELECT left(cluster::text, 8) FROM dog.identity");
+    assert_eq!(column(&rows, "cluster"), [id[0][0].as_str(); SHARDS]);
+    assert!(column(&rows, "pool").contains(&"open"), "{rows:?}");
+    // One of them becomes another's.
+    on_shard(&cluster.postgres, 1).rows("UPDATE dog.identity SET shard = 2");
+    admin(&cluster.dog, "RECONNECT");
+    wait_until("it is shown", SOON, || column(&admin(&cluster.dog, "SHOW SHARDS"), "identity") == ["wrong"; SHARDS]);
+    let rows = admin(&cluster.dog, "SHOW SHARDS");
+    assert!(column(&rows, "reason")[0].contains("shard 1 of \"app\"") && column(&rows, "reason")[0].contains("says that it is shard 2"), "{rows:?}");
+}
+
+fn drift_is_shown(version: Version) {
+    let cluster = Cluster::new(version);
+    let of = |rows: &[HashMap<String, String>]| {
+        let line = |row: &HashMap<String, String>| format!("{} {} {}", row["shard"], row["table"], row["what"]);
+        rows.iter().map(line).collect::<Vec<String>>()
+    };
+    let before = of(&admin(&cluster.dog, "SHOW SCHEMA DRIFT"));
+    assert!(before.is_empty(), "{before:?}");
+    for shard in 0..SHARDS {
+        let mut client = on_shard(&cluster.postgres, shard);
+        if shard == 1 {
+            client.rows("CREATE TYPE in_front AS ENUM ('x'); ALTER TABLE kinds ADD more int; DROP TABLE things");
+        }
+        client.rows("CREATE TYPE mood AS ENUM ('sad', 'happy'); ALTER TABLE users ADD mood mood");
+        client.rows(
+            "CREATE TABLE logs (id serial PRIMARY KEY, user_id bigint REFERENCES users);
+            CREATE FUNCTION follow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE public.users SET name = 1; RETURN NEW; END';
+            CREATE TRIGGER follows AFTER INSERT ON words FOR EACH ROW EXECUTE FUNCTION follow();
+            CREATE RULE copies AS ON INSERT TO kinds DO ALSO INSERT INTO users VALUES (NEW.id);
+            CREATE UNIQUE INDEX by_name ON users (name) INCLUDE (id)",
+        );
+    }
+    admin(&cluster.dog, "RECONNECT");
+    let expected = [
+        "0 public.kinds rule to another table",
+        "0 public.logs foreign key to another shard",
+        "0 public.users unique on one shard only",
+        "0 public.words trigger to another table",
+        "1 public.kinds extra column",
+        "1 public.mood other type OID",
+        "1 public.things missing table",
+    ];
+    wait_until("it is shown", SOON, || !admin(&cluster.dog, "SHOW SCHEMA DRIFT").is_empty());
+    let rows = admin(&cluster.dog, "SHOW SCHEMA DRIFT");
+    let mut found = of(&rows);
+    // Databases of one PostgreSQL count their OIDs together.
+    found.retain(|line| *line != "2 public.mood other type OID");
+    assert_eq!(found, expected, "{rows:?}");
+    assert_eq!(column(&rows, "database"), vec!["app"; rows.len()]);
+    let log = cluster.dog.log();
+    for detail in ["\"copies\" leads to public.users", "\"follows\" runs follow(), which speaks of \"users\"", "shard 0 has it"] {
+        assert_eq!(log.matches(detail).count(), 1, "{detail} in {log}");
+    }
+}
