@@ -103,8 +103,9 @@ fn place(split: &Split, router: &mut Router, pending: &mut [(u16, Vec<u8>)], row
     Ok(())
 }
 
-fn at_line(refused: Box<Refused>, line: u64) -> Box<Refused> {
-    Box::new(Refused { detail: Some(format!("In line {line} of the COPY; no row of it is stored.")), ..*refused })
+fn at_line(mut refused: Box<Refused>, line: u64) -> Box<Refused> {
+    refused.detail = Some(format!("In line {line} of the COPY; no row of it is stored."));
+    refused
 }
 
 impl From<Fault> for Box<Refused> {
