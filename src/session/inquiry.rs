@@ -52,7 +52,14 @@ enum Why {
 
 /// The parts of a question that ask for reasons to stay: what makes it worth asking, the reason, its letter, and SQL that has a row if there is one.
 const PARTS: [(May, Pins, &str, &str); 5] = [
-    (May::TEMPORARY, Pins::TEMPORARY, "t", "EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema())"),
+    // What DISCARD TEMP would drop: whatever depends on the schema, functions and types included (RemoveTempRelations in namespace.c).
+    (
+        May::TEMPORARY,
+        Pins::TEMPORARY,
+        "t",
+        "EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
+        AND refobjid = pg_catalog.pg_my_temp_schema())",
+    ),
     (May::HOLDS, Pins::CURSORS, "h", "EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)"),
     (
         May::LOCKS,

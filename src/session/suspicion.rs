@@ -265,5 +265,7 @@ fn custom_names(text: &[u8], names: &mut Vec<Box<[u8]>>) -> bool {
 /// Whether a SET sets its parameter back.
 fn ends_with_default(text: &[u8]) -> bool {
     let end = text.iter().rposition(|byte| !matches!(byte, b';' | b' ' | b'\t' | b'\r' | b'\n')).map_or(0, |last| last + 1);
-    end >= 8 && text[end - 7..end].eq_ignore_ascii_case(b"default") && !text[end - 8].is_ascii_alphanumeric()
+    // What the word may be the end of: an identifier, whose letters may be of any alphabet.
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..);
+    end >= 8 && text[end - 7..end].eq_ignore_ascii_case(b"default") && !is_part(text[end - 8])
 }

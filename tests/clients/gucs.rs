@@ -20,6 +20,10 @@ fn odd_ways_of_setting(version: Version) {
         ("SELECT pg_catalog.set_config('work_mem', NULL, false)", "work_mem"),
         ("/* before it */ SET /* in it */ work_mem TO '3MB' -- behind it", "work_mem"),
         ("-- a line\nSET DateStyle TO 'German'", "DateStyle"),
+        ("SET search_path = fast_default", "search_path"),
+        ("SET search_path TO my$default;", "search_path"),
+        ("SET search_path TO über_default, größedefault", "search_path"),
+        ("SET search_path TO\nDEFAULT ;", "search_path"),
         ("SET custom.name TO 'x'", "custom.name"),
         ("RESET custom.name", "custom.name"),
     ] {

@@ -31,7 +31,7 @@ const fn left(leaves: &'static str, uses: (&'static str, &'static str), frees: &
 
 const OWN_LOCKS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()";
 
-const LEFT_OVERS: [LeftOver; 18] = [
+const LEFT_OVERS: [LeftOver; 21] = [
     left("CREATE TEMP TABLE stays AS SELECT 7 AS a", ("SELECT a FROM stays", "7"), "DROP TABLE stays", "temporary tables"),
     left("SELECT 8 AS a INTO TEMP stays", ("SELECT a FROM pg_temp.stays", "8"), "DISCARD TEMP", "temporary tables"),
     left("CREATE TABLE pg_temp.stays AS SELECT 9 AS a", ("SELECT a FROM stays", "9"), "DROP TABLE pg_temp.stays", "temporary tables"),
@@ -44,6 +44,14 @@ const LEFT_OVERS: [LeftOver; 18] = [
         "temporary tables",
     ),
     left("DO $$ BEGIN CREATE TEMP TABLE stays AS SELECT 3 AS a; END $$", ("SELECT a FROM stays", "3"), "DROP TABLE stays", "temporary tables"),
+    left(
+        "CREATE FUNCTION pg_temp.stays() RETURNS int LANGUAGE sql AS 'SELECT 2'",
+        ("SELECT pg_temp.stays()", "2"),
+        "DROP FUNCTION pg_temp.stays()",
+        "temporary tables",
+    ),
+    left("CREATE TYPE pg_temp.stays AS ENUM ('glad')", ("SELECT 'glad'::stays", "glad"), "DROP TYPE stays", "temporary tables"),
+    left("CREATE DOMAIN pg_temp.stays AS int CHECK (value > 0)", ("SELECT 1::stays", "1"), "DISCARD TEMP", "temporary tables"),
     left("BEGIN; DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT 9; COMMIT", ("FETCH ABSOLUTE 1 FROM c", "9"), "CLOSE c", "cursors with hold"),
     left("BEGIN; DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT 8; COMMIT", ("FETCH FIRST IN c", "8"), "CLOSE ALL", "cursors with hold"),
     left("SELECT pg_advisory_lock(5)", (OWN_LOCKS, "1"), "SELECT pg_advisory_unlock(5)", "advisory locks"),
