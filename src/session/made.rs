@@ -15,7 +15,7 @@ use super::client::{Client, Stop};
 use super::exchange::{Exchange, OUR_CLOSE, OUR_MAKE, OUR_REPLAY, OUR_STEP, OUR_SYNC, Refusal, Status};
 use super::names::{Prepared, key};
 use super::statements::{PREFIX, Traits};
-use super::suspicion::traits;
+use super::suspicion::{Pins, traits};
 use crate::sql::look::{Look, Statement as Text, look};
 use crate::sql::may::May;
 use crate::sql::mention::{Named, mentions, named};
@@ -317,6 +317,47 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// The unnamed statement was parsed at another server, and may speak of statements by their names: the one at hand shall know those too, and in
+    /// front of it, because PostgreSQL looks up what EXECUTE returns when that is parsed. Some: it is refused.
+    #[cold]
+    pub(super) fn unnamed_speaks(&mut self, link: &mut Exchange, out: &mut Verdicts) -> Result<Option<Refusal>, Stop> {
+        // A DEALLOCATE that stands for another has a way of its own.
+        if !self.unnamed.is_elsewhere() || self.names.as_ref().is_none_or(|names| names.unnamed_drops.is_some()) {
+            return Ok(None);
+        }
+        let Ok(Some(rest)) = self.unnamed.rest(None) else { return Ok(None) };
+        let text: Box<[u8]> = rest.split(|byte| *byte == 0).next().unwrap_or_default().into();
+        let (look, _) = self.look_at(&text, false);
+        let refusal = self.speaks(&text, &look, Spoken::Extended, link, out)?;
+        if refusal.is_none() {
+            self.unnamed.again(link, out);
+            self.tells(&text, &look, link);
+        }
+        Ok(refusal)
+    }
+
+    /// Whether something that no text showed, a DO or a function, may have prepared one of this name at the server at hand. In a failed transaction
+    /// the server refuses most texts before it looks at their names.
+    pub(super) fn may_be_hidden(&self, name: &[u8], link: &Exchange) -> bool {
+        let may = link.suspicion.may.meets(SPEAKS) || link.pins.contains(Pins::PREPARED);
+        may && !name.is_empty() && !name.starts_with(PREFIX) && !link.made.asked && link.status() != Status::Failed
+    }
+
+    /// The server refuses the client's Parse in its own words if it has one of this name: it is given one that does nothing, which goes at once.
+    #[cold]
+    pub(super) fn claim(&mut self, name: &[u8], link: &mut Exchange, out: &mut Verdicts) {
+        // Others' are not the client's.
+        let strange = link.made.strange();
+        close_all(&strange, Spoken::Extended, link, out);
+        out.to_server(|words| {
+            // As long as the client's own was.
+            let _ = parse(words, name, b"", &[]);
+            let _ = close_statement(words, name);
+        });
+        link.sent(OUR_STEP);
+        link.sent(OUR_CLOSE);
     }
 
     /// The copy of a statement goes with it.

@@ -202,6 +202,7 @@ impl Client {
         }
         let statement = self.statement(behind, text, link);
         asks_sequences(&statement.traits, link, out);
+        let hidden = !exists && self.may_be_hidden(name, link);
         let had = match link.shelf.has(statement.id, link.batch()) {
             Has::Unsure => return Err(self.wait(link, out)),
             // In a failed transaction most texts are refused, and only the server says which.
@@ -214,13 +215,17 @@ impl Client {
             }
             Has::No => false,
         };
-        if had && !exists {
+        if had && !exists && !hidden {
             link.sent_named(HAD_PARSE, statement.id);
         } else if !had {
             self.make_room(link, out);
             // Longer by our name at most, and bounded by `STATEMENT_MAX`.
             out.to_server(|words| _ = parse_again(words, &statement.name, &statement.rest));
-            link.sent_named(if exists { OUR_PREPARE } else { NAMED_PARSE }, statement.id);
+            link.sent_named(if exists || hidden { OUR_PREPARE } else { NAMED_PARSE }, statement.id);
+        }
+        if hidden {
+            self.claim(name, link, out);
+            link.sent_named(HAD_PARSE, statement.id);
         }
         if exists {
             // What is wrong with the text comes first.
@@ -323,6 +328,12 @@ impl Client {
     fn named_use(&mut self, (header, rest, at): At<'_>, name: &[u8], link: &mut Exchange, out: &mut Verdicts) -> Result<usize, Stop> {
         let entry = self.names.as_ref().and_then(|names| names.get(name)).cloned();
         if name.is_empty() && entry.is_none() {
+            if self.unnamed_traits().may.meets(SPEAKS)
+                && let Some(why) = self.unnamed_speaks(link, out)?
+            {
+                self.unnamed.meet(link, out);
+                return Ok(self.refuse(header, why, link, out));
+            }
             if header.kind == b'B' {
                 self.binds_names(self.unnamed_traits().values, header, rest, link)?;
                 self.unnamed_drops(link, out)?;

@@ -185,6 +185,20 @@ impl Unnamed {
         version.parse.get(HEADER + 1..).map(Some).ok_or(Forgotten)
     }
 
+    /// The client has one, and has done nothing yet that would tell the server at hand of it.
+    pub fn is_elsewhere(&self) -> bool {
+        self.tag != 0 && self.met != Met::Yes && !self.queried
+    }
+
+    /// What has been brought to the server is brought once more, behind what it needs.
+    pub fn again(&mut self, link: &mut Exchange, out: &mut Verdicts) {
+        let version = self.versions.iter().find(|version| version.tag == self.tag && self.met == Met::Yes);
+        if let Some(version) = version {
+            out.to_server(|words| words.extend_from_slice(&version.parse));
+            link.sent_as(OUR_PARSE, self.tag);
+        }
+    }
+
     fn is_foreign(&self, link: &Exchange) -> bool {
         link.unnamed != 0 && link.unnamed != self.tag
     }
