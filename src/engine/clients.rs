@@ -305,11 +305,15 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.notice_alteration(server);
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return };
         let told = peer.told.clone().unwrap_or_default();
+        let unlistens = std::mem::take(&mut link.link.server.exchange.suspicion.unlistens);
         let startup = peer.client.startup().clone();
         let learned = match guard(|| link.link.server.learn(&peer.profile, &startup, &told)) {
             Ok(learned) => learned,
             Err(why) => return self.client_panicked(client, &why),
         };
+        for channel in unlistens {
+            self.listens_no_more(client, Some(&*channel).filter(|channel| !channel.is_empty()));
+        }
         let Some(learned) = learned else { return };
         let profile = self.intern(learned);
         if let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) {

@@ -160,6 +160,12 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// A client without a server says UNLISTEN, of one channel or (None) of all.
     fn unlisten(&mut self, client: u32, channel: Option<&[u8]>, form: Form) {
+        self.listens_no_more(client, channel);
+        self.answer_listener(client, form, "UNLISTEN");
+    }
+
+    /// The UNLISTEN of a client has been carried out, here or at a server.
+    pub(super) fn listens_no_more(&mut self, client: u32, channel: Option<&[u8]>) {
         match channel.map(truncated) {
             None => self.silence(client),
             Some(channel) => {
@@ -168,7 +174,6 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
             }
         }
-        self.answer_listener(client, form, "UNLISTEN");
     }
 
     /// A client listens to nothing any more: it has said so, or has gone.

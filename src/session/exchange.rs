@@ -472,6 +472,7 @@ impl Exchange {
 
     fn error(&mut self, head: u8) -> Reply {
         self.copying = false;
+        self.suspicion.unlistens.clear();
         self.extra = std::mem::take(&mut self.ignored);
         match head {
             _ if is_extended(head) || matches!(head, b'P' | OUR_PARSE) => {

@@ -57,7 +57,7 @@ impl Exchange {
         self.ours_failed = false;
         self.outcomes.clear();
         self.barrier = false;
-        self.suspicion.clear();
+        self.suspicion.forget();
         self.pins = Pins::NONE;
     }
 

@@ -448,6 +448,7 @@ impl Server {
                 self.exchange.shelf.is_gone(0);
                 self.exchange.tagged(Outcome::Dropped(Dropped::One));
             }
+            b"ROLLBACK" => self.exchange.suspicion.unlistens.clear(),
             tag => self.exchange.altered_by(tag),
         }
     }

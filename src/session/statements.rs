@@ -66,11 +66,13 @@ pub struct Traits {
     pub local: bool,
     /// names of parameters that it sets may be among its values
     pub values: bool,
+    /// the channel of an UNLISTEN; empty: all
+    pub unlistens: Option<Box<[u8]>>,
 }
 
 /// What leaves nothing in the session.
 pub const NO_TRAITS: &Traits =
-    &Traits { may: May::NOTHING, sets: Vec::new(), resets: Resets::Nothing, back: Vec::new(), local: false, values: false };
+    &Traits { may: May::NOTHING, sets: Vec::new(), resets: Resets::Nothing, back: Vec::new(), local: false, values: false, unlistens: None };
 
 impl Traits {
     /// It leaves nothing in the session.

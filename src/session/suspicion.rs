@@ -8,7 +8,7 @@ use crate::sql::may::May;
 use super::statements::{Resets, Traits};
 use super::values::is_custom_name;
 
-/// Names of parameters that are remembered; when there are more, all parameters are asked about.
+/// Names of parameters that are remembered, and of channels; when there are more, all parameters are asked about, and channels are still heard.
 const NAMES_MAX: usize = 64;
 
 /// Why a client keeps its server between transactions: a set of reasons.
@@ -86,6 +86,8 @@ pub struct Suspicion {
     pub names: Vec<(Box<[u8]>, bool)>,
     /// parameters were set for the rest of the transaction
     local: bool,
+    /// channels that its texts UNLISTEN (empty: all), until an error or a ROLLBACK may have undone that; not asked about
+    pub unlistens: Vec<Box<[u8]>>,
 }
 
 impl Suspicion {
@@ -105,6 +107,13 @@ impl Suspicion {
         }
     }
 
+    /// Another client comes.
+    #[inline]
+    pub fn forget(&mut self) {
+        self.clear();
+        self.unlistens.clear();
+    }
+
     /// A text is carried out.
     #[inline]
     pub fn add(&mut self, traits: &Traits) {
@@ -117,6 +126,9 @@ impl Suspicion {
     fn note(&mut self, traits: &Traits) {
         self.may |= traits.may;
         self.local |= traits.local;
+        if self.unlistens.len() < NAMES_MAX {
+            self.unlistens.extend(traits.unlistens.clone());
+        }
         for name in &traits.sets {
             if let Some(known) = self.names.iter_mut().find(|(known, _)| known == name) {
                 known.1 |= traits.resets == Resets::Nothing;
@@ -171,12 +183,22 @@ pub fn traits(look: &Look<'_>, text: &[u8], cut: bool) -> Traits {
         }
         Text::ResetAll | Text::DiscardAll => {
             traits.may |= May::SETS;
-            traits.resets = if matches!(look.statement, Text::DiscardAll) { Resets::Everything } else { Resets::All };
+            let everything = matches!(look.statement, Text::DiscardAll);
+            traits.resets = if everything { Resets::Everything } else { Resets::All };
+            traits.unlistens = everything.then(Box::default);
         }
         // What it runs was looked at when it was prepared, and may have been anything.
         Text::Execute { .. } => traits.may = UNSEEN,
         Text::Prepare { .. } | Text::Deallocate { .. } | Text::DeallocateAll => traits.may |= May::PREPARES,
-        Text::Listen { .. } | Text::Unlisten { .. } | Text::UnlistenAll => traits.may |= May::LISTENS,
+        Text::Listen { .. } => traits.may |= May::LISTENS,
+        Text::Unlisten { channel } => {
+            traits.may |= May::LISTENS;
+            traits.unlistens = Some(channel.name().as_ref().into());
+        }
+        Text::UnlistenAll => {
+            traits.may |= May::LISTENS;
+            traits.unlistens = Some(Box::default());
+        }
         // PostgreSQL lists parameters when it is asked for all, but not those of applications: their names have to come from here.
         _ if look.may.contains(May::SETS) => {
             traits.values = custom_names(text, &mut traits.sets);

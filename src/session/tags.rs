@@ -1,4 +1,4 @@
-//! What a command's tag tells a pooler: which commands change statements, or what texts mean. What follows from it is left to `server`.
+//! What a command's tag tells a pooler: which commands change statements, or what texts mean, or undo. What follows from it is left to `server`.
 
 /// Whether a command's tag tells of anything but rows. The commonest are told apart by their first bytes.
 #[inline]
@@ -7,6 +7,7 @@ pub fn matters(tag: &[u8]) -> bool {
         Some(b'D') => tag.starts_with(b"DEALLOCATE") || tag.starts_with(b"DISCARD ALL") || alters(tag),
         Some(b'A' | b'C') => alters(tag),
         Some(b'P') => tag.starts_with(b"PREPARE\0"),
+        Some(b'R') => tag == b"ROLLBACK\0",
         _ => false,
     }
 }
