@@ -16,6 +16,8 @@ mod cancel;
 mod checkout;
 #[path = "clients/copied.rs"]
 mod copied;
+#[path = "clients/corners.rs"]
+mod corners;
 #[path = "clients/drivers.rs"]
 mod drivers;
 #[path = "clients/dump.rs"]

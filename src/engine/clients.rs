@@ -166,6 +166,8 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
                 Stop::Large(bytes) if self.refuse_large(slot, bytes) => return at,
                 Stop::Large(_) => {}
+                // What was asked before is answered first, as PostgreSQL does; who closes its socket does not want to know.
+                Stop::Terminate if self.is_owed(server) => return at,
                 Stop::Terminate => {
                     self.client_gone(slot);
                     return at;
@@ -190,6 +192,11 @@ impl<D: Door, K: Desk> Core<D, K> {
             Some(Stage::Spread(_)) => self.feed_spread(slot, rest),
             _ => 0,
         }
+    }
+
+    /// A server has been asked what it has not answered yet.
+    fn is_owed(&self, server: u32) -> bool {
+        matches!(self.peers.get(server as usize), Some(Peer::Server(peer)) if peer.link.server.exchange.owes_answers())
     }
 
     /// The message at the start of `rest` needs a server, or is one that the control core answers. Ok: the client goes on; Err: later; both with how

@@ -29,7 +29,7 @@ use super::parameters::Profile;
 use super::restore::asks_sequences;
 use super::shards::Shards;
 use super::statements::{Front, NO_TRAITS, Traits};
-use super::suspicion::{UNSEEN, traits};
+use super::suspicion::{UNSEEN, is_large_object, traits};
 use super::unnamed::Unnamed;
 use crate::wire::client::{close_statement, sync};
 
@@ -441,6 +441,8 @@ impl Client {
                     link.suspicion.add(&Traits { may: UNSEEN, ..Traits::default() });
                 }
                 link.sent_as(kind, UNKNOWN);
+                // If it fails, what is brought for a named statement behind it could not be there.
+                link.barrier |= kind == b'F' && shared;
                 if kind == b'P' {
                     let mut parts = rest[HEADER..].splitn(2, |byte| *byte == 0);
                     link.committing |= parts.nth(1).is_some_and(commits);
@@ -574,12 +576,6 @@ pub(super) fn evict(id: u64, link: &mut Exchange, out: &mut Verdicts) {
     // Fixed and short.
     out.to_server(|words| _ = close_statement(words, &name));
     link.sent_named(EVICT, id);
-}
-
-/// Whether a function call is one of the large objects' (their oids in src/include/catalog/pg_proc.dat), whose descriptors end with the transaction.
-fn is_large_object(call: &[u8]) -> bool {
-    let oid = call.get(HEADER..HEADER + 4).map(|oid| u32::from_be_bytes([oid[0], oid[1], oid[2], oid[3]]));
-    matches!(oid, Some(715 | 764 | 767 | 952..=958 | 964 | 1004 | 3170..=3172))
 }
 
 /// Appends what takes its turn among a server's answers.

@@ -22,6 +22,11 @@ impl Exchange {
         self.barrier || self.marks.has_earlier()
     }
 
+    /// Answers are due that the server gives whatever comes behind what it was sent.
+    pub fn owes_answers(&self) -> bool {
+        self.has_earlier() && !self.copying
+    }
+
     /// Messages that may fail, and would decide about what follows them, are at work from an earlier batch.
     pub fn has_earlier(&self) -> bool {
         self.expected.iter().any(|&kind| matches!(kind, b'S' | b'Q' | b'F' | REFUSED_QUERY))

@@ -4,6 +4,7 @@
 
 use crate::sql::look::{Look, Statement as Text};
 use crate::sql::may::May;
+use crate::wire::frame::HEADER;
 
 use super::statements::{Resets, Traits};
 use super::values::is_custom_name;
@@ -282,6 +283,12 @@ fn custom_names(text: &[u8], names: &mut Vec<Box<[u8]>>) -> bool {
         }
     }
     computed
+}
+
+/// Whether a function call is one of the large objects' (their oids in src/include/catalog/pg_proc.dat), whose descriptors end with the transaction.
+pub(super) fn is_large_object(call: &[u8]) -> bool {
+    let oid = call.get(HEADER..HEADER + 4).map(|oid| u32::from_be_bytes([oid[0], oid[1], oid[2], oid[3]]));
+    matches!(oid, Some(715 | 764 | 767 | 952..=958 | 964 | 1004 | 3170..=3172))
 }
 
 /// Whether a SET sets its parameter back.
