@@ -324,25 +324,30 @@ impl Client {
         }
     }
 
+    /// The same of the unnamed statement.
+    fn unnamed_use(&mut self, (header, rest, at): At<'_>, link: &mut Exchange, out: &mut Verdicts) -> Result<usize, Stop> {
+        if self.unnamed_traits().may.meets(SPEAKS)
+            && let Some(why) = self.unnamed_speaks(link, out)?
+        {
+            self.unnamed.meet(link, out);
+            return Ok(self.refuse(header, why, link, out));
+        }
+        if header.kind == b'B' {
+            self.binds_names(self.unnamed_traits().values, header, rest, link)?;
+            self.unnamed_drops(link, out)?;
+            asks_sequences(self.unnamed_traits(), link, out);
+            link.suspicion.add(self.unnamed_traits());
+            link.barrier |= may_drop(self.unnamed_traits());
+        }
+        self.unnamed.meet(link, out);
+        Ok(self.plain(header, at, link, out, UNKNOWN))
+    }
+
     /// A Bind, or a Describe of a statement.
     fn named_use(&mut self, (header, rest, at): At<'_>, name: &[u8], link: &mut Exchange, out: &mut Verdicts) -> Result<usize, Stop> {
         let entry = self.names.as_ref().and_then(|names| names.get(name)).cloned();
         if name.is_empty() && entry.is_none() {
-            if self.unnamed_traits().may.meets(SPEAKS)
-                && let Some(why) = self.unnamed_speaks(link, out)?
-            {
-                self.unnamed.meet(link, out);
-                return Ok(self.refuse(header, why, link, out));
-            }
-            if header.kind == b'B' {
-                self.binds_names(self.unnamed_traits().values, header, rest, link)?;
-                self.unnamed_drops(link, out)?;
-                asks_sequences(self.unnamed_traits(), link, out);
-                link.suspicion.add(self.unnamed_traits());
-                link.barrier |= may_drop(self.unnamed_traits());
-            }
-            self.unnamed.meet(link, out);
-            return Ok(self.plain(header, at, link, out, UNKNOWN));
+            return self.unnamed_use((header, rest, at), link, out);
         }
         if link.is_unsure() {
             return Err(self.wait(link, out));
