@@ -99,7 +99,7 @@ fn part(text: &str) -> Option<Part> {
     let (kind, rest) = literal(text.strip_prefix("SELECT ")?)?;
     let rest = rest.strip_prefix(',')?;
     if kind != "p" {
-        let known = "t pg_class, h pg_cursors, a pg_locks, l pg_listening_channels, s pg_prepared_statements";
+        let known = "t pg_depend, h pg_cursors, a pg_locks, l pg_listening_channels, s pg_prepared_statements";
         let table = known.split(", ").find_map(|one| one.strip_prefix(&format!("{kind} ")))?;
         return (rest.starts_with("'',NULL WHERE EXISTS (") && rest.contains(table)).then(|| Part::Is(kind.chars().next().unwrap_or(' ')));
     }
