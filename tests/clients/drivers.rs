@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How long a script may take on a busy machine; Go compiles its own first.
 const RUN: Duration = Duration::from_secs(150);
 
-crate::on_both!(psycopg, psycopg_2, asyncpg, asyncpg_in_session_mode, sqlalchemy, django, node_postgres, postgres_js, jdbc, go_drivers);
+crate::on_both!(psycopg, psycopg_2, asyncpg, asyncpg_in_session_mode, sqlalchemy, django, node_postgres, postgres_js, jdbc, go_drivers, sqlx);
 
 /// Runs a script with twelve connections on a few servers; afterwards all is at rest, no server is left over, and nothing is left on those that are.
 /// A runner that gives None could not run.
@@ -76,6 +76,10 @@ fn postgres_js(version: Version) {
 
 fn jdbc(version: Version) {
     drive(version, "transaction", 2, "DriveJdbc.java", |login, arguments| java(login, arguments, RUN));
+}
+
+fn sqlx(version: Version) {
+    drive(version, "transaction", 2, "sqlx", |login, arguments| tools::sqlx(login, arguments, RUN));
 }
 
 fn go_drivers(version: Version) {

@@ -248,6 +248,31 @@ pub fn java(login: &Login, arguments: &[&str], bound: Duration) -> Option<Output
     })
 }
 
+/// How long the first build of the package in tests/sqlx may take.
+const BUILD: Duration = Duration::from_secs(900);
+
+/// Runs the package in tests/sqlx; None where cargo does not have the crates that it needs. It is built where that has not been done.
+pub fn sqlx(login: &Login, arguments: &[&str], bound: Duration) -> Option<Output> {
+    let cargo = |subcommand: &str, more: &[&str]| {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args([subcommand, "--quiet", "--offline", "--locked", "--manifest-path", "tests/sqlx/Cargo.toml"]).args(more);
+        command.current_dir(root()).env_remove("CARGO_TARGET_DIR");
+        run(&mut command, BUILD)
+    };
+    let here = cargo("metadata", &["--format-version", "1"]).success();
+    let all = std::env::var_os("PG_DOG_DRIVERS").is_some_and(|drivers| drivers == "all");
+    assert!(here || !all, "the crates of sqlx are not here: `bash tests/run` fetches them");
+    if !here {
+        eprintln!("the crates of sqlx are not here, so it is not tested: `bash tests/run` fetches them");
+        return None;
+    }
+    cargo("build", &["--target-dir", "target/sqlx"]).expect_success();
+    let mut command = Command::new(root().join("target/sqlx/debug/drive_sqlx"));
+    command.args(arguments).current_dir(root());
+    login.give_to(&mut command);
+    Some(run(&mut command, bound))
+}
+
 /// Runs a Go file (and arguments) with lib/pq and pgx; None where Go or they are not installed.
 pub fn go(login: &Login, arguments: &[&str], bound: Duration) -> Option<Output> {
     let drivers = Path::new(GO).join("src/github.com/jackc/pgx/v4");
