@@ -48,6 +48,8 @@ pub struct Habits {
     pub patience_ns: u64,
     /// comes again when it was hung up on
     pub returns: bool,
+    /// says PREPARE, EXECUTE and DEALLOCATE
+    pub prepares: u32,
     /// its slow statements take up to this long
     pub slow_us: u64,
     /// says nothing for up to this long between requests
@@ -185,6 +187,10 @@ pub struct FakeClient {
     unnamed: Option<u64>,
     /// the same, if nothing fails
     planned_unnamed: Option<u64>,
+    /// name and mark of the statement that it has prepared in SQL, if that is sure
+    made: Option<(String, u64)>,
+    /// how many it has prepared
+    prepared: u64,
     /// something failed since nothing was outstanding
     failed: bool,
     status: u8,
@@ -260,6 +266,8 @@ impl FakeClient {
             copy_data: None,
             unnamed: None,
             planned_unnamed: None,
+            made: None,
+            prepared: 0,
             failed: false,
             status: b'I',
             unsure: false,

@@ -71,6 +71,8 @@ struct Backend {
     held: Option<(Statement, Option<u64>, Option<usize>)>,
     cancelled: bool,
     statements: BTreeMap<String, Statement>,
+    /// of those, SQL's PREPAREs
+    prepared: BTreeMap<String, String>,
     portals: BTreeMap<String, Portal>,
     defaults: BTreeMap<String, String>,
     settings: BTreeMap<String, String>,
@@ -262,6 +264,7 @@ impl FakeServer {
             held: None,
             cancelled: false,
             statements: BTreeMap::new(),
+            prepared: BTreeMap::new(),
             portals: BTreeMap::new(),
             defaults: BTreeMap::new(),
             settings: BTreeMap::new(),

@@ -28,6 +28,12 @@ pub enum Statement {
     },
     /// a session parameter
     Set(String, String),
+    /// SQL's PREPARE, of rows whose tag EXECUTE brings
+    Prepare(String, Box<Statement>),
+    /// and its EXECUTE, with that tag
+    Execute(String, u64),
+    Deallocate(String),
+    DeallocateAll,
     /// what the pooler says of its own accord
     Own(Own),
 }
@@ -69,6 +75,10 @@ impl Statement {
             Statement::CopyIn(tag) => format!("copyin {tag}"),
             Statement::CopyOut { tag, rows } => format!("copyout {tag} {rows}"),
             Statement::Set(name, value) => format!("set {name} to '{value}'"),
+            Statement::Prepare(name, statement) => format!("prepare {name} (bigint) as {}", statement.write()),
+            Statement::Execute(name, tag) => format!("execute {name} ({tag})"),
+            Statement::Deallocate(name) => format!("deallocate {name}"),
+            Statement::DeallocateAll => "deallocate all".to_string(),
             Statement::Own(_) => unreachable!("clients here do not say that"),
         }
     }
@@ -98,6 +108,16 @@ impl Statement {
                 let value = literals(text).pop().unwrap_or_else(|| panic!("no value in {text:?}"));
                 Statement::Set(name.to_string(), value)
             }
+            ["prepare", name, "(bigint)", "as", ..] => {
+                let (_, what) = lower.split_once(" as ").expect("it was just read");
+                Statement::Prepare(name.to_string(), Box::new(Statement::read(what)))
+            }
+            ["execute", name, tag] => {
+                let tag = tag.trim_matches(['(', ')']).parse().unwrap_or_else(|_| panic!("no tag in {text:?}"));
+                Statement::Execute(name.to_string(), tag)
+            }
+            ["deallocate", "all"] => Statement::DeallocateAll,
+            ["deallocate", name] if !name.starts_with("__pgdog_") => Statement::Deallocate(name.to_string()),
             _ => match own_words::read(text) {
                 Some(own) => Statement::Own(own),
                 None => panic!("a simulated server was told {text:?}, which nobody here says"),

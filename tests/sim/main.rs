@@ -21,6 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use pg_dog::config::snapshot::PoolerMode;
 use pg_dog::io::sim::{Dice, Faults, Limits, World};
 
 use fake_client::{Census, FakeClient, Habits};
@@ -78,6 +79,7 @@ fn relayed(seed: u64, fault: Fault, lie: Option<Lie>) -> u64 {
         anonymous: false,
         vanishes: if dice.chance(500) { 10 } else { 0 },
         cancels: if dice.chance(500) { 50 } else { 0 },
+        prepares: 100,
         odd_cancels: 0,
         slow_us: 3000,
         ahead: 4,
@@ -117,7 +119,8 @@ fn pooled(seed: u64, weather: Weather, lie: Option<Lie>) -> u64 {
     let world = World::new(seed, setup.cores, faults, limits);
     let servers = vec![FakeServer::new(&world, dice.fork(), SERVER, mix.mischief(&mut dice), lie)];
     let (proxy, cores) = Proxy::start(&world, &mut dice, &setup, SERVER);
-    let habits = mix.habits(&mut dice);
+    // In transaction mode statements of SQL go with their clients; otherwise they keep servers, of which there are fewer than clients.
+    let habits = Habits { prepares: if setup.full || setup.mode == PoolerMode::Session { 120 } else { 0 }, ..mix.habits(&mut dice) };
     let census = Rc::new(RefCell::new(Census::default()));
     let clients = dice.between(2, 24) as usize;
     let mut house = House {

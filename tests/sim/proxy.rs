@@ -12,7 +12,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use pg_dog::admin::console::Scope;
 use pg_dog::admin::report::Wants;
 use pg_dog::config::snapshot::{
-    Admin, AuthType, ClientRecovery, ClientSecrets, Cores, General, NEVER, PoolSpec, PoolerMode, Recovery, Snapshot, Tcp,
+    Admin, AuthType, ClientRecovery, ClientSecrets, Cores, General, NEVER, PoolSpec, PoolerMode, PreparedStatements, Recovery, Snapshot, Tcp,
 };
 use pg_dog::engine::{Core, Outside, Parts, mailboxes};
 use pg_dog::io::sim::{Dice, SimDoor, World};
@@ -30,6 +30,8 @@ pub struct Setup {
     pub pool_size: usize,
     pub min_pool_size: usize,
     pub mode: PoolerMode,
+    /// `prepared_statements = "full"`
+    pub full: bool,
     pub auth: AuthType,
     pub recovery: ClientRecovery,
     pub spread: bool,
@@ -335,6 +337,7 @@ fn snapshot(setup: &Setup, address: SocketAddr) -> Snapshot {
             client_connection_recovery: setup.recovery,
             log_connections: false,
             log_disconnections: false,
+            prepared_statements: if setup.full { PreparedStatements::Full } else { PreparedStatements::Extended },
             ..General::default()
         },
         cores: Cores { spread: setup.spread, fair_us: setup.fair_us, ..Cores::default() },

@@ -117,6 +117,7 @@ impl FakeClient {
         self.seen = 0;
         if !own {
             self.unsure = true;
+            self.made = None;
             self.open_tags.clear();
             self.within = None;
             (self.name, self.saved_name) = (None, None);
@@ -222,6 +223,19 @@ impl FakeClient {
                 if name == "application_name" {
                     self.name = Some(value.clone());
                 }
+                true
+            }
+            (Statement::Prepare(name, what), b'C') if tag == "PREPARE" => {
+                let Statement::Rows { mark, .. } = **what else { return true };
+                self.made = Some((name.clone(), mark));
+                true
+            }
+            (Statement::Deallocate(_), b'C') if tag == "DEALLOCATE" => {
+                self.made = None;
+                true
+            }
+            (Statement::DeallocateAll, b'C') if tag == "DEALLOCATE ALL" => {
+                self.made = None;
                 true
             }
             (Statement::CopyIn(tag), b'G') if seen == 1 => {

@@ -29,6 +29,9 @@ impl FakeClient {
         if self.ahead > 0 && self.dice.chance(self.habits.cancels) {
             self.cancel();
         }
+        if self.ahead == 0 && self.dice.chance(self.habits.prepares) {
+            return self.in_sql();
+        }
         let bound_again = self.unnamed.is_some() && self.ahead == 0 && self.dice.chance(150);
         match self.dice.below(100) {
             _ if bound_again => self.bind_again(),
@@ -311,6 +314,36 @@ impl FakeClient {
         self.bind("mine", None);
         self.execute(Run::whole(&statement, tag), 0);
         self.sync();
+    }
+
+    /// SQL about prepared statements. All clients give them the same names, and each means its own.
+    fn in_sql(&mut self) {
+        let Some((name, mark)) = self.made.clone() else {
+            self.prepared += 1;
+            let (name, mark) = (format!("p{}", self.prepared), self.dice.below(1 << 30));
+            return self.query(&[Statement::Prepare(name, Box::new(again(mark)))]);
+        };
+        let tag = self.tag();
+        let run = Run::whole(&again(mark), tag);
+        let text = Statement::Execute(name.clone(), tag);
+        match self.dice.below(10) {
+            0 => self.query(&[Statement::Deallocate(name)]),
+            1 => self.query(&[Statement::DeallocateAll]),
+            2..=6 => {
+                put(&mut self.out, b'Q', |body| super::text(body, &text.write()));
+                self.planned_unnamed = None;
+                self.expect(What::Run(run), true);
+                self.expect(What::Ready { sync: false }, true);
+            }
+            _ => {
+                self.parse("", &text);
+                self.expect(What::Parsed, false);
+                self.planned_unnamed = None;
+                self.bind("", None);
+                self.execute(run, 0);
+                self.sync();
+            }
+        }
     }
 
     fn call(&mut self) {

@@ -40,6 +40,7 @@ impl FakeServer {
                 let (what, name) = (fields.u8(), fields.text());
                 if what == b'S' {
                     backend.statements.remove(&name);
+                    backend.prepared.remove(&name);
                 } else {
                     backend.portals.remove(&name);
                 }
@@ -166,6 +167,10 @@ impl FakeServer {
         if backend.status == b'E' && !statement.ends_transaction() {
             return self.fail_aborted(at);
         }
+        if let Statement::Execute(name, tag) = statement {
+            let Some(prepared) = backend.statements.get(name).cloned() else { return self.no_statement(at, name) };
+            return self.run_it(at, &prepared, Some(*tag), limit, extended);
+        }
         let tag = match statement {
             Statement::Rows { tag: Tag::Is(tag), .. } | Statement::CopyIn(tag) | Statement::CopyOut { tag, .. } | Statement::Error(tag) => Some(*tag),
             _ => bound,
@@ -217,6 +222,27 @@ impl FakeServer {
                 backend.settings.insert(name.clone(), value.clone());
                 self.complete(at, "SET");
             }
+            Statement::Prepare(name, _) if backend.statements.contains_key(name) => {
+                self.fail(at, "42P05", &format!("prepared statement \"{name}\" already exists"));
+            }
+            Statement::Prepare(name, what) => {
+                backend.prepared.insert(name.clone(), statement.write());
+                backend.statements.insert(name.clone(), (**what).clone());
+                self.complete(at, "PREPARE");
+            }
+            Statement::Deallocate(name) => {
+                backend.prepared.remove(name);
+                match backend.statements.remove(name) {
+                    Some(_) => self.complete(at, "DEALLOCATE"),
+                    None => self.no_statement(at, name),
+                }
+            }
+            Statement::DeallocateAll => {
+                backend.statements.clear();
+                backend.prepared.clear();
+                self.complete(at, "DEALLOCATE ALL");
+            }
+            Statement::Execute(..) => unreachable!("it was just run"),
             Statement::Own(own) => self.run_own(at, own),
         }
     }
@@ -239,7 +265,9 @@ impl FakeServer {
             Own::Ask(parts) => {
                 let set: Vec<(String, String)> = backend.settings.clone().into_iter().collect();
                 let value = |name: &str| backend.settings.get(name).cloned();
-                let rows = own_words::answer(parts, |_| false, &set, value, &[]);
+                let names = backend.statements.keys().filter(|name| !name.is_empty());
+                let prepared: Vec<own_words::Prepared> = names.map(|name| (name.clone(), backend.prepared.get(name).cloned())).collect();
+                let rows = own_words::answer(parts, |letter| letter == 's' && !backend.prepared.is_empty(), &set, value, &prepared);
                 description(&mut backend.out);
                 for row in &rows {
                     put(&mut backend.out, b'D', |body| body.extend(own_words::row_body(row)));
@@ -258,12 +286,16 @@ impl FakeServer {
                     backend.settings = backend.defaults.clone();
                 }
                 backend.statements.clear();
+                backend.prepared.clear();
                 backend.portals.clear();
                 self.complete(at, "DISCARD ALL");
             }
-            // Nobody here says PREPARE.
             Own::Left => {
-                let rows = own_words::left(std::iter::empty());
+                let rows = own_words::left(backend.prepared.keys().map(String::as_str));
+                description(&mut backend.out);
+                for row in &rows {
+                    put(&mut backend.out, b'D', |body| body.extend(own_words::row_body(row)));
+                }
                 self.complete(at, &format!("SELECT {}", rows.len()));
             }
             Own::DiscardTemp => self.complete(at, "DISCARD TEMP"),
