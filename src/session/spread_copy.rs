@@ -1,7 +1,7 @@
 //! The rows of a COPY from the client, each to the shard of its key.
 //!
-//! Invariant: a shard gets its rows as they came and in their order, and nothing before it has got what stands in front of all rows. When a row has no
-//! place nothing more is sent: all shards give the COPY up.
+//! Invariant: a shard gets its rows as they came and in their order, and nothing before it has got what stands in front of all rows. When a row has
+//! no place nothing more is sent: all shards give the COPY up.
 
 use std::cell::RefCell;
 use std::rc::Rc;
