@@ -56,6 +56,10 @@ mod operate;
 mod outage;
 #[path = "clients/over.rs"]
 mod over;
+#[path = "clients/over_limits.rs"]
+mod over_limits;
+#[path = "clients/placement.rs"]
+mod placement;
 #[path = "clients/portals.rs"]
 mod portals;
 #[path = "clients/prepared.rs"]

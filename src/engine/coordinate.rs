@@ -32,6 +32,8 @@ pub struct Spread {
     later: Vec<u32>,
     /// the client has gone, and its commit is being finished
     gone: bool,
+    /// it ends now, however far it has come
+    over: bool,
     /// pools that it holds a server of while it waits for another's
     stuck: Vec<Arc<SharedPool>>,
 }
@@ -92,7 +94,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         (home.told, home.told_number, home.spoken) = (peer.told.clone(), peer.told_number, peer.spoken.take());
         let pools = std::mem::take(&mut peer.shards);
         let (seats, acts, later) = (vec![(shard, inner)], Acts::default(), Vec::new());
-        peer.stage = Stage::Spread(Some(Box::new(Spread { coordinator, seats, pools, acts, later, gone: false, stuck: Vec::new() })));
+        peer.stage = Stage::Spread(Some(Box::new(Spread { coordinator, seats, pools, acts, later, gone: false, over: false, stuck: Vec::new() })));
         let server = home.server;
         self.seat(inner, Peer::Client(Box::new(home)));
         if let Some(link) = self.peers.get_mut(server as usize).and_then(Peer::server) {
@@ -192,6 +194,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         spread.acts.list.clear();
         spread.acts.words.clear();
         if close || done && spread.gone {
+            spread.over = true;
             self.give_spread(slot, spread);
             return self.client_gone(slot);
         }
@@ -399,7 +402,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// A client goes in the middle of a commit: that is finished first. True when it is.
     pub(super) fn finishes_commit(&mut self, slot: u32) -> bool {
         let Some(Stage::Spread(Some(spread))) = self.peers[slot as usize].client().map(|peer| &mut peer.stage) else { return false };
-        if !spread.is_committing() || spread.gone {
+        if !spread.is_committing() || spread.over {
             return false;
         }
         spread.gone = true;

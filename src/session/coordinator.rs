@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::route::cluster::Cluster;
 use crate::route::request::{Join, Over, Part, Refused, Where};
-use crate::sql::transaction::{Control, control};
+use crate::sql::transaction::{Control, control, declares, hides_route, names_ours};
 use crate::wire::client::query;
 use crate::wire::frame::{self, HEADER};
 use crate::wire::server::{ErrorFields, error, ready};
@@ -22,7 +22,7 @@ use super::exchange::Exchange;
 use super::joint::{Joint, Shown};
 use super::members::{ALONE, Member, Owe, aborted, cannot_join, in_copy, in_transaction, lost, not_atomic, one_snapshot};
 pub use super::members::{Act, Acts, Halt};
-use super::shards::{ROUTED_MAX, Shards, too_large};
+use super::shards::{ROUTED_MAX, Shards, hidden, too_large};
 use super::steps::Steps;
 use super::turns::Ending;
 
@@ -208,11 +208,16 @@ impl Coordinator {
         if self.failed && !leaves {
             return Err(aborted());
         }
+        if control == Control::Sets && hides_route(text, std::iter::empty()) {
+            return Err(hidden());
+        }
         if let Some(target) = self.controls(text, control, true)? {
             return Ok(target);
         }
         let place = self.shards.route_text(text, &home.says(link))?;
-        Ok(Target::To(self.over(place, control)))
+        let over = self.over(place, control);
+        self.at_home(text, &over)?;
+        Ok(Target::To(over))
     }
 
     /// The same for what the words of a text say already; `whole`: no values are bound to it.
@@ -224,6 +229,12 @@ impl Coordinator {
             Control::Commit { chain: true } | Control::Rollback { chain: true } => return refused("AND CHAIN", "End it, and begin another."),
             Control::Mixed | Control::Unclear => return refused("several statements of which some bound transactions or set parameters", ALONE),
             Control::Prepare => return refused("PREPARE TRANSACTION", "COMMIT is atomic over the shards by itself."),
+            Control::Set if names_ours(text) => {
+                return refused("SET of a parameter that decides where statements go", "Name the shard in a comment.");
+            }
+            Control::Set | Control::Sets if self.auto && !self.members[0].joined => {
+                return refused("SET in a batch", "Say it in a batch of its own.");
+            }
             Control::Listen => return refused("LISTEN and UNLISTEN", "Say them outside of it."),
             Control::Savepoint(_) | Control::Release(_) | Control::RollbackTo(_) | Control::Set | Control::Sets if self.began || self.auto => {
                 self.shards.journal.note(text, whole);
@@ -232,6 +243,15 @@ impl Coordinator {
             _ => {}
         }
         Ok(None)
+    }
+
+    /// A cursor is opened where those are that were opened before the transaction came to a second shard: by its name alone it is found there.
+    pub(super) fn at_home(&self, text: &[u8], over: &Over) -> Result<(), Box<Refused>> {
+        let home = self.members[0].shard;
+        if over.parts.iter().all(|part| part.shard == home) || !declares(text) {
+            return Ok(());
+        }
+        Err(Refused::unsupported("DECLARE CURSOR on another shard than the first of its transaction", "Declare it first."))
     }
 
     /// A request that every shard of the transaction does alike.

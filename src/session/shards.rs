@@ -13,10 +13,10 @@ use crate::config::snapshot::PoolerMode;
 use crate::route::cluster::Cluster;
 use crate::route::request::{Refused, Where};
 use crate::route::router::{Bound, Router, Says};
-use crate::sql::transaction::may_control;
+use crate::sql::transaction::{hides_route, may_control};
 use crate::wire::bind::Values;
 use crate::wire::client::Peek;
-use crate::wire::client::{bind_names, statement_of, sync};
+use crate::wire::client::{bind_names, bind_values, statement_of, sync};
 use crate::wire::frame::{self, HEADER};
 
 use super::Verdicts;
@@ -315,10 +315,10 @@ impl Client {
             kept.extend_from_slice(text);
             shards.parsed = Some(kept);
         }
-        if refused.is_none() {
-            self.note(shards, header.kind, body, link);
+        match refused {
+            None => Ok(self.note(shards, header.kind, body, link)),
+            refused => Ok(refused),
         }
-        Ok(refused)
     }
 
     /// The route of a message that stands behind others of its batch.
@@ -369,8 +369,8 @@ impl Client {
         }
     }
 
-    /// What those would have to be told that join this transaction later.
-    fn note(&self, shards: &mut Shards, kind: u8, body: &[u8], link: &Exchange) {
+    /// What those would have to be told that join this transaction later; or why the message may not pass.
+    fn note(&self, shards: &mut Shards, kind: u8, body: &[u8], link: &Exchange) -> Option<Box<Refused>> {
         if link.is_free() && matches!(kind, b'Q' | b'P' | b'B') {
             shards.journal.clear();
         }
@@ -378,11 +378,14 @@ impl Client {
             b'Q' => {
                 let text = text_of_query(body);
                 if may_control(text) {
+                    if hides_route(text, std::iter::empty()) {
+                        return Some(hidden());
+                    }
                     shards.journal.note(text, true);
                 }
             }
             b'P' => {
-                let Some((name, rest)) = parse_names(body) else { return };
+                let (name, rest) = parse_names(body)?;
                 let text = rest.split(|byte| *byte == 0).next().unwrap_or_default();
                 if let Some(telling) = &mut shards.telling {
                     telling.retain(|known| **known != *name);
@@ -394,16 +397,20 @@ impl Client {
                 }
             }
             b'B' => {
-                let Some((portal, name)) = bind_names(body) else { return };
+                let (portal, name) = bind_names(body)?;
                 let tells = shards.telling.as_ref().is_none_or(|telling| telling.iter().any(|known| **known == *name));
                 let text = if tells { self.text_bound(shards, name, link) } else { None };
                 if let Some(text) = text.filter(|text| may_control(text)) {
+                    if hides_route(&text, bind_values(body)) {
+                        return Some(hidden());
+                    }
                     let values = Values::read(&body[portal.len() + name.len() + 2..]);
                     shards.journal.note(&text, values.is_some_and(|values| values.is_empty()));
                 }
             }
             _ => {}
         }
+        None
     }
 
     /// The text of the statement that a Bind names.
@@ -451,6 +458,11 @@ impl Client {
 
 /// Names of statements that are remembered because they may matter to those who join late; beyond it every Bind is looked at.
 const TELLING_MAX: usize = 64;
+
+/// A route that is set where nobody reads it here.
+pub(super) fn hidden() -> Box<Refused> {
+    Refused::unsupported("set_config() of a parameter that decides where statements go", "Use SET pgdog.shard or SET pgdog.sharding_key.")
+}
 
 fn kept(at: u16, shard: Option<u16>) -> Box<Refused> {
     let needs = shard.map_or("several shards".to_string(), |shard| format!("shard {shard}"));

@@ -6,7 +6,7 @@
 
 use crate::route::request::{Join, Over, Part, Refused};
 use crate::route::router::Bound;
-use crate::sql::transaction::{Control, control};
+use crate::sql::transaction::{Control, control, hides_route};
 use crate::wire::bind::Values;
 use crate::wire::client::{bind_again, bind_names, close_statement, copy_fail, execute, flush, parse, parse_again, sync};
 use crate::wire::frame::{self, HEADER};
@@ -18,6 +18,7 @@ use super::cuts::{cut_bind, limit_in, types_of, whole};
 use super::exchange::Exchange;
 use super::joint::Joint;
 use super::members::{Acts, Member, Owe, aborted};
+use super::shards::hidden;
 use super::turns::Then;
 
 /// Portals of one transaction over shards.
@@ -278,6 +279,10 @@ impl Coordinator {
         if control == Control::Begin && !self.began && !self.auto {
             return Ok(Ok(Does::Begin(text.into())));
         }
+        let values = (1..=bound.values.len()).filter_map(|number| bound.values.get(number).and_then(|value| value.bytes));
+        if control == Control::Sets && hides_route(text, values) {
+            return Err(hidden());
+        }
         match self.controls(text, control, bound.values.is_empty())? {
             Some(Target::End { commit }) => return Ok(Ok(Does::End { commit })),
             Some(Target::To(over)) => return Ok(Err(over)),
@@ -285,6 +290,7 @@ impl Coordinator {
         }
         let place = self.shards.route_bound(text, bound, &home.says(link))?;
         let over = self.over(place, control);
+        self.at_home(text, &over)?;
         if over.join.is_copy() || over.alone {
             let hint = "Send it as a simple query.";
             return Err(Refused::unsupported("COPY over shards, and what cannot run in a transaction, by the extended protocol", hint));

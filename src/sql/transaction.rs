@@ -91,6 +91,27 @@ fn names(text: &[u8], name: &[u8]) -> bool {
     false
 }
 
+/// The text sets one of our own parameters, which decide where statements go, by a function, of which nobody is told here.
+pub fn hides_route<'a>(text: &[u8], mut values: impl Iterator<Item = &'a [u8]>) -> bool {
+    let ours = |bytes: &[u8]| bytes.windows(OURS.len()).any(|part| part.eq_ignore_ascii_case(OURS));
+    names(text, b"set_config") && (ours(text) || values.any(ours))
+}
+
+/// The text sets one of our own parameters by its words.
+pub fn names_ours(text: &[u8]) -> bool {
+    text.windows(OURS.len()).any(|part| part.eq_ignore_ascii_case(OURS))
+}
+
+/// Whether a statement opens a cursor by its name.
+pub fn declares(text: &[u8]) -> bool {
+    let mut lexer = Lexer::new(text, 0);
+    let token = lexer.token();
+    token.kind == Kind::Word && is_one(lexer.bytes(token), &["declare"])
+}
+
+/// What the names of our parameters of routes begin with.
+const OURS: &[u8] = b"pgdog.";
+
 /// What a whole text does, without the zero byte behind it.
 pub fn control(text: &[u8]) -> Control<'_> {
     if !may_control(text) {
