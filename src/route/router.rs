@@ -20,6 +20,7 @@ use crate::wire::bind::Values;
 
 use super::array;
 use super::cluster::Cluster;
+use super::commit;
 use super::key::{self, Format, Key, KeyType, Server};
 use super::over;
 use super::request::{Refused, Where};
@@ -135,6 +136,9 @@ impl Router {
             Found::Foreign => return by_hand(&cluster, says, schema).unwrap_or_else(|| Err(foreign())),
         };
         let ground = Ground { cluster: &cluster, schema, says, text, literals: read.literals, bound };
+        if let Some(route) = prepared(&ground, &read) {
+            return route;
+        }
         if let Some(route) = said(&ground, read.directives) {
             return route;
         }
@@ -187,6 +191,28 @@ struct Ground<'a> {
     text: &'a [u8],
     literals: &'a [Literal],
     bound: Option<&'a Bound<'a>>,
+}
+
+/// The names of prepared transactions: ours are not a client's to use, and where one of theirs lies is not known here. None: it is not about that, or
+/// somebody has said where.
+fn prepared(ground: &Ground<'_>, read: &Read<'_>) -> Option<Route> {
+    if !read.plans.iter().any(|plan| plan.target == Target::Session(Session::Transaction)) {
+        return None;
+    }
+    for literal in ground.literals {
+        let before = ground.text.get(..literal.start as usize).unwrap_or_default().trim_ascii_end();
+        let ends = |word: &str| before.len().checked_sub(word.len()).is_some_and(|at| before[at..].eq_ignore_ascii_case(word.as_bytes()));
+        // Nothing else that begins or ends a transaction holds a string; behind a comment it may be anything.
+        if read.plans.len() > 1 && !ends("TRANSACTION") && !ends("PREPARED") && !ends("*/") {
+            continue;
+        }
+        let mut spare = Vec::new();
+        if literal.string(ground.text, &mut spare).is_none_or(commit::is_ours) {
+            let message = format!("names of prepared transactions that begin with \"{}\" are those of pg_dog", commit::PREFIX);
+            return Some(Err(refused("42939", message, "Choose another name. What pg_dog has prepared it finishes by itself: SHOW TRANSACTIONS.")));
+        }
+    }
+    None
 }
 
 /// What the comments say.
@@ -286,6 +312,7 @@ fn planned(ground: &Ground<'_>, plan: &Plan) -> Route {
         // A notification reaches who listens on its own shard.
         Target::Session(Session::Listen | Session::Notify) => Ok(Where::One(0)),
         Target::Session(Session::Set) => setting(ground),
+        Target::Session(Session::Transaction) if ends_prepared(ground) => Err(nobody_knows()),
         Target::Session(_) => Ok(Where::Any),
         Target::AllShards => Ok(over::union((0..shards).collect(), plan.write)),
         Target::AllWrite { alone } => Ok(over::same(shards, *alone)),
@@ -295,6 +322,16 @@ fn planned(ground: &Ground<'_>, plan: &Plan) -> Route {
         Target::CopyRows { rule, position, format } => Ok(over::copied(shards, *rule as usize, *position as usize, format.clone())),
         Target::Refused(refusal) => Err(from_plan(refusal)),
     }
+}
+
+fn nobody_knows() -> Box<Refused> {
+    Refused::unsupported("it is not known which shard has the prepared transaction", "Name the shard: /* pgdog_shard: 0 */.")
+}
+
+/// COMMIT PREPARED and ROLLBACK PREPARED, which stand by themselves.
+fn ends_prepared(ground: &Ground<'_>) -> bool {
+    let words = ground.text.split(|byte| !byte.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    !ground.literals.is_empty() && words.take(2).any(|word| word.eq_ignore_ascii_case(b"PREPARED"))
 }
 
 /// A text may be about one of our own parameters of routes.

@@ -238,6 +238,25 @@ fn a_copy_splits_its_rows_by_their_key() {
 }
 
 #[test]
+fn names_of_our_prepared_transactions_are_ours() {
+    let name = "dog:0000000000000000:0:00000000000000000000000000000000:1";
+    let begins = ["PREPARE TRANSACTION", "commit prepared", "ROLLBACK /* now */ PREPARED"];
+    for begin in begins {
+        for text in [format!("{begin} '{name}'"), format!("/* pgdog_shard: 1 */ {begin} '{name}'"), format!("{begin} E'\\x64og:1'")] {
+            assert_eq!(route(&text), Err("42939".into()), "{text}");
+        }
+    }
+    assert_eq!(route(&format!("BEGIN; PREPARE TRANSACTION '{name}'")), Err("42939".into()));
+    assert_eq!(route(&format!("BEGIN; PREPARE TRANSACTION/**/'{name}'")), Err("42939".into()));
+    assert_eq!(route("BEGIN; SELECT 'dog: a pet'; COMMIT"), Ok(Where::Any));
+    assert_eq!(route(&format!("SELECT '{name}'")), Ok(Where::Any));
+    assert_eq!(route("PREPARE TRANSACTION 'mine'"), Ok(Where::Any));
+    assert_eq!(route("COMMIT PREPARED 'mine'"), Err("0A000".into()));
+    assert_eq!(route("/* pgdog_shard: 1 */ COMMIT PREPARED 'mine'"), Ok(Where::One(1)));
+    assert_eq!(route("COMMIT"), Ok(Where::Any));
+}
+
+#[test]
 fn a_name_in_two_schemas_is_the_first_of_the_path() {
     assert_eq!(route("SELECT * FROM kinds"), Ok(Where::Any));
     let says = Says { unsure: true, ..PLAIN };
