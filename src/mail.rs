@@ -17,6 +17,7 @@ use crate::auth::scram::Verifier;
 use crate::config::snapshot::{ClientSecrets, PoolSpec, Snapshot};
 use crate::pool::ledger::{Gate, Ledger};
 use crate::route::cluster::Cluster;
+use crate::route::commit::Gid;
 use crate::route::proof::Said;
 use crate::session::greeting::{PasswordInUse, Reported, SaltedKeys, report};
 use crate::session::login::Check;
@@ -370,6 +371,9 @@ pub enum Word {
     Altered { pool: u32 },
     /// a snapshot that this core no longer looks at; to free it may take long
     Outdated(Arc<Published>),
+    /// a commit over shards whose coordinator cannot go on: the reply to its decider's COMMIT was lost, or a prepared part
+    /// cannot be finished; without a name, recovery looks often for a while
+    InDoubt { database: String, gid: Option<Gid> },
     /// a client wants to listen; `Airmail::Listening` answers
     Listen(Box<ListenTo>),
     /// of each of these topics, one client of this core listens no more

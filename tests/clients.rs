@@ -70,6 +70,8 @@ mod pressure;
 mod programs;
 #[path = "clients/quoting.rs"]
 mod quoting;
+#[path = "clients/recovery.rs"]
+mod recovery;
 #[path = "clients/regress.rs"]
 mod regress;
 #[path = "clients/reload.rs"]

@@ -112,6 +112,8 @@ pub struct Scrape {
     pub listeners: Vec<ListenerRow>,
     /// prepared statements that clients share, their bytes, and how many one server holds at most
     pub prepared: [u64; 3],
+    /// parts of commits over shards that recovery has committed and rolled back, and those that wait
+    pub recovered: [u64; 3],
     /// lines that the query log could not write
     pub query_log_failed: u64,
 }
@@ -257,7 +259,7 @@ const COUNTED: [(&str, &str); 20] = [
 ];
 
 /// PgDog's metrics without labels that stand for what is not built here: (name, kind, what).
-const UNBUILT: [(&str, Kind, &str); 22] = [
+const UNBUILT: [(&str, Kind, &str); 21] = [
     ("clients_locked", Kind::Gauge, "Clients that keep their server between transactions"),
     ("query_cache_limit", Kind::Gauge, "Parsed statements kept at most"),
     ("query_cache_size", Kind::Gauge, "Parsed statements kept"),
@@ -279,7 +281,6 @@ const UNBUILT: [(&str, Kind, &str); 22] = [
     ("sharding_lookup_query_time", Kind::Counter, "Time spent on that"),
     ("sharding_lookup_cache_bytes", Kind::Gauge, "Bytes of the lookup cache"),
     ("sharding_lookup_cache_entries", Kind::Gauge, "Keys in the lookup cache"),
-    ("two_pc_recovered_total", Kind::Counter, "Transactions in two phases that were finished after a failure"),
 ];
 
 /// Writes one format into one text.
@@ -354,6 +355,12 @@ impl Page<'_> {
         self.single("prepared_statements_memory_used", Kind::Gauge, "Bytes of their texts.", bytes);
         self.single("prepared_statements_limit", Kind::Gauge, "Prepared statements that a server holds at most.", limit);
         self.listeners(&scrape.listeners);
+        let [committed, rolled_back, waiting] = scrape.recovered;
+        let help = "Parts of commits over shards that were finished after a failure.";
+        self.single("two_pc_recovered_total", Kind::Counter, help, Value::Int(committed.saturating_add(rolled_back)));
+        let help = "Of those, rolled back because nothing was decided.";
+        self.single("two_pc_rolled_back_total", Kind::Counter, help, Value::Int(rolled_back));
+        self.single("two_pc_waiting", Kind::Gauge, "Parts of commits over shards that lie prepared and wait to be finished.", Value::Int(waiting));
         self.family("build_info", Kind::Gauge, "1, with the version as label.");
         self.sample("build_info", &format!("version=\"{}\"", scrape.version), Value::Int(1));
         self.single("uptime_seconds", Kind::Gauge, "Time since the start.", Value::Int(scrape.uptime_s));

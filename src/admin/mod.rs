@@ -13,4 +13,5 @@ mod prepared;
 pub mod report;
 mod shards;
 pub mod show;
+mod transactions;
 mod words;

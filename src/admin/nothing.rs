@@ -103,8 +103,6 @@ pub(super) const SHOWS: &[ShowDef] = &[
     empty("table_copies", TABLE_COPIES),
     empty("replication_slots", REPLICATION_SLOTS),
     empty("schema_sync", SCHEMA_SYNC),
-    // Commits in two phases are not built, so none is in flight.
-    empty("transactions", &[("database", Text), ("user", Text), ("transaction_name", Text), ("transaction_state", Text)]),
     // No process knows of another.
     empty("peers", &[("addr", Text), ("last_seen", Text), ("clients", Numeric)]),
     empty("peer_pools", PEER_POOLS),

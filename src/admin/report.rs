@@ -309,6 +309,8 @@ pub struct Wants {
     pub servers: bool,
     /// of SHOW POOLS and of SHOW STATS
     pub pools: bool,
+    /// commits over shards at work
+    pub transactions: bool,
 }
 
 /// One database, as PgBouncer's SHOW DATABASES has it.
@@ -406,6 +408,26 @@ pub struct DriftRow {
     pub detail: String,
 }
 
+/// One commit over shards that is at work, or one shard's part of it that waits to be finished.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TransactionRow {
+    pub database: String,
+    /// the client's, or the role that prepared
+    pub user: String,
+    /// what all shards call it
+    pub name: String,
+    /// of the commit
+    pub state: &'static str,
+    /// where it is prepared; None: the whole of it
+    pub shard: Option<u32>,
+    /// [`ClientRow::id`] of whose it is; None: nobody's of this process
+    pub client: Option<u32>,
+    /// a date and time
+    pub since: String,
+    /// its participants, or why it waits
+    pub detail: String,
+}
+
 /// All that the SHOW commands print. Its size is bounded by what it lists: clients, server connections and pools have their limits elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -428,6 +450,8 @@ pub struct Report {
     pub prepared: Vec<PreparedRow>,
     pub shards: Vec<ShardRow>,
     pub drift: Vec<DriftRow>,
+    /// those at work from the data cores, the others from `control`
+    pub transactions: Vec<TransactionRow>,
     /// (key, value) in the order of SHOW STATE
     pub state: Vec<(&'static str, String)>,
 }
@@ -437,6 +461,7 @@ impl Report {
     pub fn absorb(&mut self, other: Report) {
         self.clients.extend(other.clients);
         self.servers.extend(other.servers);
+        self.transactions.extend(other.transactions);
         join(&mut self.pools, other.pools, |row| row.id, PoolRow::merge);
         join(&mut self.stats, other.stats, |row| row.pool_id, StatsRow::merge);
         self.lists.merge(&other.lists);

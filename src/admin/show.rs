@@ -5,7 +5,7 @@
 
 use crate::admin::console::{Command, CommandError, Show};
 use crate::admin::report::{Average, COUNTERS, Counter, Report, Wants};
-use crate::admin::{bouncer, listeners, nothing, prepared, shards};
+use crate::admin::{bouncer, listeners, nothing, prepared, shards, transactions};
 use crate::config::snapshot::PoolerMode;
 use crate::wire::frame::EncodeError;
 use crate::wire::server;
@@ -102,9 +102,10 @@ impl ShowDef {
 /// The columns that no filter takes away: without them a row cannot be told from its neighbours.
 const KEPT: &[&str] = &["user", "database", "addr", "port"];
 
-const NUMBERS: Wants = Wants { clients: false, servers: false, pools: false };
+const NUMBERS: Wants = Wants { clients: false, servers: false, pools: false, transactions: false };
 pub(super) const OF_CLIENTS: Wants = Wants { clients: true, ..NUMBERS };
 pub(super) const OF_SERVERS: Wants = Wants { servers: true, ..NUMBERS };
+pub(super) const OF_TRANSACTIONS: Wants = Wants { transactions: true, ..NUMBERS };
 pub(super) const OF_POOLS: Wants = Wants { pools: true, ..NUMBERS };
 
 /// PgDog's, and what only we have.
@@ -123,7 +124,8 @@ const OWN: &[ShowDef] = &[
 
 /// Every SHOW that is answered with rows of a report.
 pub fn shows() -> impl Iterator<Item = &'static ShowDef> + Clone {
-    OWN.iter().chain(listeners::SHOWS).chain(prepared::SHOWS).chain(shards::SHOWS).chain(bouncer::SHOWS).chain(nothing::SHOWS)
+    let ours = listeners::SHOWS.iter().chain(prepared::SHOWS).chain(shards::SHOWS).chain(transactions::SHOWS);
+    OWN.iter().chain(ours).chain(bouncer::SHOWS).chain(nothing::SHOWS)
 }
 
 const CLIENTS: &[Column] = &[

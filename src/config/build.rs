@@ -185,6 +185,8 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
         prepared_statements_ttl_jitter: limit("prepared_statements_ttl_jitter"),
         shard_identity: block.words("shard_identity") != Some("unchecked"),
         reload_schema_on_ddl: block.flag("reload_schema_on_ddl"),
+        two_phase_commit: block.flag("two_phase_commit"),
+        recovery_interval: limit("two_phase_commit_recovery_interval").max(RECOVERY_MIN),
         shard_local_functions: block.texts("shard_local_functions").into_iter().map(str::to_owned).collect(),
         hygiene_always: block.words("connection_hygiene") == Some("always"),
         unix_socket_dir: block.owned("unix_socket_dir"),
@@ -219,6 +221,8 @@ fn prepared_statements(block: &Block) -> PreparedStatements {
     }
 }
 
+/// Looking for unfinished commits more often than this would be work for nothing.
+const RECOVERY_MIN: std::time::Duration = std::time::Duration::from_millis(100);
 /// A limit on statements from which on there is none.
 const NO_LIMIT: usize = i64::MAX as usize;
 

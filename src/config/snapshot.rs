@@ -116,6 +116,10 @@ pub struct General {
     pub shard_identity: bool,
     /// the schema of a database with shards is read again after DDL
     pub reload_schema_on_ddl: bool,
+    /// transactions over shards are committed in two phases
+    pub two_phase_commit: bool,
+    /// pause between two looks for commits that were left unfinished
+    pub recovery_interval: Duration,
     /// functions that touch the shard they run on only
     pub shard_local_functions: Vec<String>,
     /// directory of the Unix socket, and its file mode
@@ -173,6 +177,8 @@ impl Default for General {
             hygiene_always: false,
             shard_identity: true,
             reload_schema_on_ddl: true,
+            two_phase_commit: true,
+            recovery_interval: seconds(5),
             shard_local_functions: Vec::new(),
             unix_socket_dir: None,
             unix_socket_mode: 0o600,

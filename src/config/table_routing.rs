@@ -62,8 +62,9 @@ pub(super) static KEYS: &[Setting] = &[
     harmless("canonicalize_type_information", Type::Bool, Bool(false), "Gives types the OIDs of the first shard.")
         .env("PGDOG_CANONICALIZE_TYPE_INFORMATION"),
     // Commit over shards.
-    needed("two_phase_commit", Type::Bool, Bool(false), "Commits transactions over several shards in two phases."),
-    needed("two_phase_commit_auto", Type::Bool, Bool(false), "The same for single statements outside a transaction."),
+    built("two_phase_commit", Type::Bool, Bool(true), "Commits transactions over several shards in two phases: everywhere or nowhere."),
+    built("two_phase_commit_auto", Type::Bool, Bool(true), "A single statement over shards is committed as a transaction is, whatever this says."),
+    built("two_phase_commit_recovery_interval", MS, Int(5_000), "Pause between two looks for commits that somebody left unfinished (ours)."),
     harmless("two_phase_commit_wal_dir", Type::Text, Unset, "Where PgDog logs decisions; ours are stored in PostgreSQL.")
         .env("PGDOG_TWO_PHASE_COMMIT_WAL_DIR")
         .restart(),

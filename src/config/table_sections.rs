@@ -89,8 +89,8 @@ pub(super) static USERS: &[Setting] = &[
     built("read_only", Type::Bool, Bool(false), "Makes transactions on the server connections read-only."),
     harmless("schema_admin", Type::Bool, Bool(false), "The user that loads schemas and moves data."),
     needed("cross_shard_disabled", Type::Bool, Bool(false), "cross_shard_disabled for this user."),
-    needed("two_phase_commit", Type::Bool, Bool(false), "two_phase_commit for this user."),
-    needed("two_phase_commit_auto", Type::Bool, Bool(false), "two_phase_commit_auto for this user."),
+    needed("two_phase_commit", Type::Bool, Bool(true), "two_phase_commit for this user."),
+    built("two_phase_commit_auto", Type::Bool, Bool(true), "two_phase_commit_auto for this user."),
 ];
 
 pub(super) static ADMIN: &[Setting] = &[

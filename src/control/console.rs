@@ -94,6 +94,7 @@ impl Control {
             "prepared" => report.prepared = prepared(&self.shared.library),
             "shards" => report.shards = sights::shards(&published, &self.shared.clusters.load()),
             "schema drift" => report.drift = sights::drift(&self.shared.clusters.load()),
+            "transactions" => report.transactions.extend(self.metrics.recovered.rows()),
             "listeners" => report.listeners = self.metrics.topics.rows(),
             "dns_hosts" => report.hosts = hosts(&published),
             "state" => report.state = self.state(&published),

@@ -18,6 +18,7 @@ use crate::mail::{Published, Shared, SharedPool};
 use crate::session::shelf::SHELF_MAX;
 
 use super::pubsub::Topics;
+use super::recovery::Recovered;
 
 use super::endpoint::{Answer, Answering, Request, bind, serve};
 
@@ -48,6 +49,8 @@ pub struct Metrics {
     unwritten: Arc<AtomicU64>,
     /// channels that clients listen to
     pub topics: Topics,
+    /// commits over shards that others left
+    pub recovered: Arc<Recovered>,
 }
 
 /// The ports that others look at pg_dog by, bound.
@@ -71,7 +74,7 @@ impl Metrics {
     pub fn new(shared: Arc<Shared>, unwritten: Arc<AtomicU64>) -> Metrics {
         let started = clock::monotonic_ns();
         let lately = ArcSwap::from_pointee(Lately { at: started, ..Lately::default() });
-        Metrics { shared, started, lately, ending: AtomicBool::new(false), unwritten, topics: Topics::default() }
+        Metrics { shared, started, lately, ending: AtomicBool::new(false), unwritten, topics: Topics::default(), recovered: Arc::default() }
     }
 
     /// From now on nobody new should come.
@@ -154,6 +157,7 @@ impl Metrics {
             lately: lately.quantiles,
             listeners: self.topics.rows(),
             prepared: self.prepared(&published),
+            recovered: self.recovered.counts(),
             query_log_failed: self.unwritten.load(Ordering::Relaxed),
         }
     }

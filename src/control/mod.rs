@@ -14,6 +14,7 @@ mod operate;
 pub mod publish;
 mod pubsub;
 pub mod query_log;
+mod recovery;
 mod reload;
 pub mod run;
 pub mod shards;

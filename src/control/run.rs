@@ -141,7 +141,7 @@ impl Control {
         }
         self.remember_texts();
         let mut shards = Shards::default();
-        shards.apply(&self.shared, &cores);
+        shards.apply(&self.shared, &cores, &self.metrics.recovered);
         glommio::spawn_local(watch(self.files.clone(), self.inbox.clone(), self.shared.clone())).detach();
         loop {
             let inbox = self.inbox.clone();
@@ -153,7 +153,7 @@ impl Control {
                 Heard::Loaded(outcome) => {
                     self.loaded(*outcome, &mut cores);
                     hubs.published(clock::wall_ms());
-                    shards.apply(&self.shared, &cores);
+                    shards.apply(&self.shared, &cores, &self.metrics.recovered);
                 }
                 Heard::Relisten(scope) => {
                     hubs.replace(&scope);
@@ -169,6 +169,7 @@ impl Control {
                 Heard::Word(Word::Interrupted { asker }) => self.interrupted(asker, &mut cores),
                 Heard::Word(Word::Unreachable { pool }) => self.resolve_again(pool),
                 Heard::Word(Word::Outdated(published)) => drop(published),
+                Heard::Word(Word::InDoubt { database, gid }) => shards.in_doubt(&database, gid),
                 Heard::Word(Word::Drained { core }) => self.drained[core] = true,
                 Heard::Word(Word::Failed { core, why }) => return Err(format!("data core {core} ended: {why}")),
             }

@@ -21,7 +21,7 @@ use crate::config::snapshot::Snapshot;
 use crate::io::random::random;
 use crate::mail::{Mail, Published, Shared, SharedPool};
 use crate::route::cluster::{Cluster, Commits, State};
-use crate::route::commit::PREPARES;
+use crate::route::commit::{Gid, PREPARES};
 use crate::route::drift::{Drift, FLAWS, Line, SHAPE, Seen, TYPES};
 use crate::route::identity::{self, Found, IdentityError, Place, READ, Step, UNDO};
 use crate::route::schema::{COLUMNS, FUNCTIONS, SETTINGS, Schema};
@@ -30,6 +30,7 @@ use crate::route::topology::Topology;
 
 use super::cores::Cores;
 use super::line::{Failure, LoggedIn, Rows, log_in, within};
+use super::recovery::{Board, Recovered, Recovery};
 
 /// Name of the connections in pg_stat_activity.
 const NAME: &str = "pg_dog shards";
@@ -53,6 +54,8 @@ pub struct Shards {
     number: u64,
     /// dropped with its database
     jobs: HashMap<String, Watched>,
+    /// what is said to their recoveries
+    boards: HashMap<String, Rc<Board>>,
 }
 
 /// One database that is being looked after.
@@ -103,7 +106,7 @@ fn servers(snapshot: &Snapshot, database: &str) -> Vec<String> {
 
 impl Shards {
     /// A configuration is in use: its databases are asked anew.
-    pub fn apply(&mut self, shared: &Arc<Shared>, cores: &Cores) {
+    pub fn apply(&mut self, shared: &Arc<Shared>, cores: &Cores, recovered: &Arc<Recovered>) {
         let published = shared.published.load_full();
         if std::mem::replace(&mut self.number, published.snapshot.number) == published.snapshot.number {
             return;
@@ -111,7 +114,17 @@ impl Shards {
         self.jobs.clear();
         for sharded in published.snapshot.sharded.iter().filter(|sharded| sharded.shards > 1) {
             let cores = Rc::new(RefCell::new(cores.clone()));
-            let job = Job { sharded: sharded.clone(), published: published.clone(), shared: shared.clone(), cores, told: RefCell::default() };
+            let board = self.boards.entry(sharded.database.clone()).or_default().clone();
+            let job = Job {
+                sharded: sharded.clone(),
+                published: published.clone(),
+                shared: shared.clone(),
+                cores,
+                told: RefCell::default(),
+                board,
+                recovered: recovered.clone(),
+                recovery: RefCell::default(),
+            };
             let (again, wanted) = local_channel::new_bounded(1);
             self.jobs.insert(sharded.database.clone(), Watched { _task: glommio::spawn_local(job.run(wanted)), again });
         }
@@ -133,6 +146,13 @@ impl Shards {
             self.again(&Scope::database(Some(pool.spec.database.clone())));
         }
     }
+
+    /// A commit of one of them lost its coordinator. Where nobody looks after them, it is found by its age later.
+    pub fn in_doubt(&self, database: &str, gid: Option<Gid>) {
+        if let Some(board) = self.boards.get(database) {
+            board.doubt(gid);
+        }
+    }
 }
 
 /// One database.
@@ -143,6 +163,10 @@ struct Job {
     cores: Rc<RefCell<Cores>>,
     /// what has been logged of the schema
     told: RefCell<BTreeSet<Line>>,
+    board: Rc<Board>,
+    recovered: Arc<Recovered>,
+    /// who finishes what others began, once the cluster of this id is known; ends with the job
+    recovery: RefCell<Option<([u8; 16], Task<()>)>>,
 }
 
 /// Why a database is not known.
@@ -188,6 +212,7 @@ impl Job {
             match self.ask().await {
                 Ok(cluster) => {
                     self.say(&cluster);
+                    self.recover(cluster.commits.id);
                     return self.publish_news(cluster);
                 }
                 Err(Trouble { why, wrong }) => {
@@ -197,6 +222,7 @@ impl Job {
                         tracing::warn!(database = self.sharded.database, "the shards cannot be asked again, and what is known of them stays: {why}");
                     } else {
                         tracing::error!(database = self.sharded.database, "the shards get no traffic: {why}");
+                        self.recover(None);
                         self.wrong(&why);
                     }
                     told = Some(why);
@@ -204,6 +230,18 @@ impl Job {
             }
             Timer::new(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// From here on what others left unfinished in this cluster is finished.
+    fn recover(&self, id: Option<[u8; 16]>) {
+        let mut recovery = self.recovery.borrow_mut();
+        if recovery.as_ref().map(|(known, _)| *known) != id {
+            *recovery = id.map(|id| {
+                let (pools, database) = (self.pools(), &self.sharded.database);
+                let new = Recovery::new(self.published.clone(), database, id, pools, self.board.clone(), self.recovered.clone());
+                (id, glommio::spawn_local(new.run()))
+            });
         }
     }
 

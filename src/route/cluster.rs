@@ -56,6 +56,7 @@ impl Cluster {
         let code = if matches!(self.state, State::Asking) { "57P03" } else { "58000" };
         Err(Box::new(Refused { code, message, detail, hint: Some(hint) }))
     }
+
     /// A name for the commit of a transaction that wrote at `decider` and at each of `others`; or why it cannot be committed as one.
     pub fn gid(&self, decider: u16, others: impl IntoIterator<Item = u16>, random: [u8; 16]) -> Result<Gid, Box<Refused>> {
         let database = self.topology.database();

@@ -172,10 +172,10 @@ pub fn orphans(cluster: &[u8; 16]) -> String {
     )
 }
 
-/// Decisions that are old enough to be forgotten, as far as the one who asks may: one column, `FORGET_MAX` rows at most. Those that no shard lists as
+/// Decisions about a cluster that are old enough to be forgotten, as far as the one who asks may: one column, `FORGET_MAX` rows at most. Those that no shard lists as
 /// prepared, when it is asked afterwards, can go.
-pub fn decisions() -> String {
-    format!("SELECT gid FROM dog.decisions({FORGET_MAX}) AS gid")
+pub fn decisions(cluster: &[u8; 16]) -> String {
+    format!("SELECT gid FROM dog.decisions('{}', {FORGET_MAX}) AS gid", Cluster(cluster))
 }
 
 /// Forgets decisions. What may not go yet stays, whatever is said here.

@@ -2,6 +2,7 @@
 //! with them is found; two proxies that begin a cluster at once end with one.
 
 use pg_dog::config::sharded::{DataType, Hasher, KeyValue, Sharded, ShardedTable};
+use pg_dog::route::commit;
 use pg_dog::route::identity::{Found, IdentityError, Place, READ, Step, UNDO, compare, next, read, refusal};
 use pg_dog::route::topology::Topology;
 
@@ -287,32 +288,38 @@ fn what_is_needed_is_not_forgotten() {
     let mut late = connect(&postgres, "trusted", "one");
     late.rows("BEGIN");
     late.rows("CREATE TEMP TABLE written ()");
-    app.rows("SELECT dog.decide('young')");
-    app.rows("SELECT dog.decide('old')");
-    other.rows("SELECT dog.resolve('refused')");
-    root.rows("UPDATE dog.decided SET at = now() - interval '59 seconds' WHERE gid = 'young'");
-    root.rows("UPDATE dog.decided SET at = now() - interval '61 seconds' WHERE gid = 'old'");
-    root.rows("UPDATE dog.decided SET at = now() - interval '59 minutes' WHERE gid = 'refused'");
-    let all = "SELECT dog.forget('{young,old,refused,never}')";
-    let listed = |client: &mut Raw| client.rows("SELECT gid FROM dog.decisions(10) AS gid").concat().join(" ");
-    assert_eq!((listed(&mut app), listed(&mut other), listed(root)), ("old".to_owned(), String::new(), "old".to_owned()));
-    assert_eq!(other.rows(all), [["0"]], "it is not theirs");
+    let name = |digit: &str| format!("dog:{}:7:{}", "0".repeat(16), digit.repeat(32));
+    let (young, old, no) = (name("a"), name("b"), name("c"));
+    let aged = |root: &mut Raw, gid: &str, age: &str| root.rows(&format!("UPDATE dog.decided SET at = now() - interval '{age}' WHERE gid = '{gid}'"));
+    for gid in [&young, &old, "by hand"] {
+        app.rows(&format!("SELECT dog.decide('{gid}')"));
+    }
+    other.rows(&format!("SELECT dog.resolve('{no}')"));
+    aged(root, &old, "61 seconds");
+    aged(root, "by hand", "61 seconds");
+    aged(root, &no, "59 minutes");
+    let all = format!("SELECT dog.forget('{{{young},{old},{no},never}}')");
+    let listed = |client: &mut Raw| client.rows(&commit::decisions(&[0; 16])).concat().join(" ");
+    assert_eq!((listed(&mut app), listed(&mut other), listed(root)), (old.clone(), String::new(), old.clone()));
+    assert_eq!(app.rows(&commit::decisions(&[1; 16])), [[""; 0]; 0], "of another cluster");
+    assert_eq!(other.rows(&all), [["0"]], "it is not theirs");
     root.rows("GRANT app TO other");
-    assert_eq!(other.rows(all), [["1"]]);
-    root.rows("UPDATE dog.decided SET at = now() - interval '61 minutes' WHERE gid = 'refused'");
-    assert_eq!(app.rows(all), [["0"]], "a transaction from before the refusal could still decide");
-    let messages = late.query("SELECT dog.decide('refused')");
-    assert!(messages.iter().any(|message| message.tag == b'E' && message.sqlstate() == "23505"), "{messages:?}");
+    assert_eq!(other.rows(&all), [["1"]]);
+    aged(root, &no, "61 minutes");
+    assert_eq!(app.rows(&all), [["0"]], "a transaction from before the refusal could still decide");
+    let messages = late.query(&format!("SELECT dog.decide('{no}')"));
+    assert!(messages.iter().any(|message| message.tag == b'E' && message.sqlstate() == commit::REFUSED), "{messages:?}");
     late.rows("ROLLBACK");
-    assert_eq!(listed(&mut other), "refused");
-    assert_eq!(app.rows(all), [["1"]]);
-    assert_eq!(root.rows("SELECT gid FROM dog.decided"), [["young"]]);
+    assert_eq!(listed(&mut other), no);
+    aged(root, &young, "0 seconds");
+    assert_eq!(app.rows(&all), [["1"]]);
+    assert_eq!(root.rows("SELECT gid FROM dog.decided ORDER BY gid"), [["by hand"], [&*young]]);
     // What an older version has made is brought up to date; what was decided stays.
     root.rows("ALTER TABLE dog.decided DROP COLUMN xact CASCADE");
     root.rows("DROP FUNCTION dog.resolve");
-    root.rows(&pg_dog::route::commit::upgrade());
-    assert_eq!(other.rows("SELECT verdict, owner FROM dog.resolve('young')"), [["c", "app"]]);
-    assert_eq!(other.rows(all), [["0"]]);
+    root.rows(&commit::upgrade());
+    assert_eq!(other.rows(&format!("SELECT verdict, owner FROM dog.resolve('{young}')")), [["c", "app"]]);
+    assert_eq!(listed(&mut other), "");
 }
 
 /// A shard's schema survives a dump and a restore: names in it do not depend on a search_path.

@@ -226,7 +226,7 @@ impl Proxy {
 
     /// SHOW of everything; the answer is nobody's.
     pub fn report(&self, world: &World) {
-        self.tell(world, || Mail::Report { request: 0, wants: Wants { clients: true, servers: true, pools: true } });
+        self.tell(world, || Mail::Report { request: 0, wants: Wants { clients: true, servers: true, pools: true, transactions: true } });
     }
 
     fn order(&self, world: &World, order: Order) {
