@@ -8,6 +8,8 @@ mod support;
 mod admin;
 #[path = "clients/auth.rs"]
 mod auth;
+#[path = "clients/bank.rs"]
+mod bank;
 #[path = "clients/bounds.rs"]
 mod bounds;
 #[path = "clients/cancel.rs"]
