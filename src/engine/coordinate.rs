@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 
 use crate::io::Door;
 use crate::io::links::Bytes;
-use crate::mail::{Desk, SharedPool};
+use crate::mail::{Desk, SharedPool, Word};
+use crate::route::commit::Gid;
 use crate::session::client::Client;
 use crate::session::coordinator::{Act, Acts, Coordinator, Halt, Means};
 
@@ -30,6 +31,8 @@ pub struct Spread {
     acts: Acts,
     /// slots that are fed when those before them have their servers
     later: Vec<u32>,
+    /// since when it is on several shards, milliseconds since 1970
+    pub since: u64,
     /// the client has gone, and its commit is being finished
     gone: bool,
     /// it ends now, however far it has come
@@ -54,6 +57,16 @@ impl Spread {
         self.seats.iter().map(|(_, slot)| *slot)
     }
 
+    /// The commit at work, and its turn.
+    pub fn turn(&self) -> Option<(Gid, &'static str)> {
+        self.coordinator.turn()
+    }
+
+    /// Shards of its participants.
+    pub fn shards(&self) -> impl Iterator<Item = u16> {
+        self.seats.iter().map(|(shard, _)| *shard)
+    }
+
     /// A commit that should not be left half done.
     pub fn is_committing(&self) -> bool {
         self.coordinator.is_committing()
@@ -74,7 +87,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         let mut random = [0; 18];
         self.desk.random(&mut random);
         let unique = random.iter().take(16).fold(0, |all: u128, byte| all << 8 | u128::from(*byte));
-        let atomic = true;
+        let atomic = self.published.snapshot.general.two_phase_commit;
         let server = self.peers[slot as usize].client().map_or(NOBODY, |peer| peer.server);
         let (Peer::Client(peer), link) = self.pair(slot, server) else { return };
         let link = link.and_then(Peer::server).map(|link| &link.link.server.exchange);
@@ -93,8 +106,11 @@ impl<D: Door, K: Desk> Core<D, K> {
         home.pool = peer.shards.get(usize::from(shard)).or(peer.pool.as_ref()).cloned();
         (home.told, home.told_number, home.spoken) = (peer.told.clone(), peer.told_number, peer.spoken.take());
         let pools = std::mem::take(&mut peer.shards);
+        let since = self.links.door.wall_ms();
+        let Some(peer) = self.peers[slot as usize].client() else { return };
         let (seats, acts, later) = (vec![(shard, inner)], Acts::default(), Vec::new());
-        peer.stage = Stage::Spread(Some(Box::new(Spread { coordinator, seats, pools, acts, later, gone: false, over: false, stuck: Vec::new() })));
+        peer.stage =
+            Stage::Spread(Some(Box::new(Spread { coordinator, seats, pools, acts, later, since, gone: false, over: false, stuck: Vec::new() })));
         let server = home.server;
         self.seat(inner, Peer::Client(Box::new(home)));
         if let Some(link) = self.peers.get_mut(server as usize).and_then(Peer::server) {
@@ -185,7 +201,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                         peer.keeps = true;
                     }
                 }
-                Act::InDoubt => self.in_doubt(slot),
+                Act::InDoubt(gid) => self.in_doubt(slot, *gid),
                 Act::Done => done = true,
                 Act::Close => close = true,
             }
@@ -459,9 +475,11 @@ impl<D: Door, K: Desk> Core<D, K> {
     }
 
     /// Something is prepared that nobody here will finish: recovery looks at once.
-    fn in_doubt(&mut self, slot: u32) {
+    fn in_doubt(&mut self, slot: u32, gid: Gid) {
         let Some(peer) = self.peers[slot as usize].client() else { return };
-        tracing::warn!(database = %peer.database, "a commit over shards is in doubt: it is finished by recovery");
+        tracing::warn!(database = %peer.database, %gid, "a commit over shards is in doubt: recovery finishes it");
+        let database = peer.database.clone();
+        self.desk.word(Word::InDoubt { database, gid: Some(gid) });
     }
 }
 

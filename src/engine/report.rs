@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::admin::report::{ClientRow, Lists, MemoryRow, PoolRow, Replication, Report, Role, ServerRow, State, Wants};
+use crate::admin::report::{ClientRow, Lists, MemoryRow, PoolRow, Replication, Report, Role, ServerRow, State, TransactionRow, Wants};
+use crate::admin::show::moment;
 use crate::io::Door;
 use crate::mail::{Desk, ServerLink, Word};
 use crate::session::exchange::Status;
@@ -97,6 +98,22 @@ impl<D: Door, K: Desk> Core<D, K> {
                 let kept = client.client.memory();
                 tally.statements += usize::from(kept > 0);
                 tally.statement_bytes += kept;
+                if making.wants.transactions
+                    && let Stage::Spread(Some(spread)) = &client.stage
+                    && let Some((gid, state)) = spread.turn()
+                {
+                    let shards: Vec<String> = spread.shards().map(|shard| shard.to_string()).collect();
+                    making.report.transactions.push(TransactionRow {
+                        database: client.database.clone(),
+                        user: client.user.clone(),
+                        name: gid.to_string(),
+                        state,
+                        shard: None,
+                        client: Some(pid(self.id, slot as u32) as u32),
+                        since: moment(spread.since),
+                        detail: format!("shards {}", shards.join(", ")),
+                    });
+                }
                 if making.wants.clients {
                     making.report.clients.push(self.client_row(slot as u32, client));
                 }
@@ -156,11 +173,27 @@ impl<D: Door, K: Desk> Core<D, K> {
             (Stage::Login(_) | Stage::Greeted, _) => State::Login,
             (Stage::Admin { busy: true, .. }, _) => State::Active,
             _ if client.ticket.is_some() => State::Waiting,
+            (Stage::Spread(spread), _) => match spread {
+                Some(spread) if spread.slots().all(|seat| self.is_resting(seat)) => State::IdleInTransaction,
+                _ => State::Active,
+            },
             (_, Some(Peer::Server(server))) => server_state(server),
             (_, Some(Peer::Sender(sender))) => sender_state(sender),
             _ if client.client.has_begun() => State::IdleInTransaction,
             _ => State::Idle,
         }
+    }
+
+    /// A participant that has nothing to do.
+    fn is_resting(&self, seat: u32) -> bool {
+        match self.peers.get(seat as usize) {
+            Some(Peer::Client(peer)) => peer.ticket.is_none() && self.links.held(seat) == 0 && self.rests(peer.server),
+            _ => true,
+        }
+    }
+
+    fn rests(&self, server: u32) -> bool {
+        !matches!(self.peers.get(server as usize), Some(Peer::Server(server)) if server.link.server.exchange.is_active())
     }
 
     fn client_row(&self, slot: u32, client: &ClientPeer) -> ClientRow {

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use crate::route::cluster::Cluster;
+use crate::route::commit::Gid;
 use crate::route::request::{Join, Over, Part, Refused, Where};
 use crate::sql::transaction::{Control, control, declares, hides_route, names_ours};
 use crate::wire::client::query;
@@ -133,8 +134,8 @@ impl Coordinator {
         self.began || self.auto
     }
 
-    /// What is going on, for people.
-    pub fn turn(&self) -> Option<(&str, &'static str)> {
+    /// The commit at work, and its turn, for people.
+    pub fn turn(&self) -> Option<(Gid, &'static str)> {
         match &self.work {
             Work::Ending(ending) => ending.shown(),
             _ => None,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use crate::route::commit::Gid;
 use crate::route::request::Refused;
 use crate::wire::frame::FrameError;
 
@@ -16,7 +17,7 @@ pub enum Act {
     /// that participant keeps its server until all is over
     Keep(u16),
     /// something is prepared of which nobody here will hear the end
-    InDoubt,
+    InDoubt(Gid),
     /// all is over: the client goes on with its own session
     Done,
     /// the client is closed, and with it all participants

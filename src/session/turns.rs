@@ -63,7 +63,6 @@ pub struct Ending {
     /// or when it has not
     error: Option<Box<[u8]>>,
     gid: Option<Gid>,
-    gid_text: String,
     /// its place among the members
     decider: usize,
 }
@@ -80,7 +79,7 @@ impl Ending {
     }
 
     /// Its name and turn, for people.
-    pub fn shown(&self) -> Option<(&str, &'static str)> {
+    pub fn shown(&self) -> Option<(Gid, &'static str)> {
         let turn = match self.turn {
             Turn::Prepare => "prepare",
             Turn::Decide => "decide",
@@ -88,7 +87,7 @@ impl Ending {
             Turn::Undo => "rollback",
             _ => return None,
         };
-        self.gid.is_some().then_some((self.gid_text.as_str(), turn))
+        self.gid.map(|gid| (gid, turn))
     }
 }
 
@@ -162,7 +161,7 @@ impl Coordinator {
     }
 
     fn begin_ending(&mut self, goal: Goal, then: Then, answer: Vec<u8>, error: Option<Box<[u8]>>, acts: &mut Acts) {
-        let ending = Ending { goal, turn: Turn::Syncs, then, answer, error, gid: None, gid_text: String::new(), decider: 0 };
+        let ending = Ending { goal, turn: Turn::Syncs, then, answer, error, gid: None, decider: 0 };
         self.say_syncs(acts);
         self.work = Work::Ending(Box::new(ending));
         self.settle(acts);
@@ -206,16 +205,17 @@ impl Coordinator {
             }
             Turn::Finish => {
                 let late = self.members.iter().any(|member| member.prepared && (member.lost || !member.is_done()));
-                if late {
+                if let Some(gid) = ending.gid.filter(|_| late) {
                     // It is decided: recovery does what is left of it.
-                    acts.list.push(Act::InDoubt);
+                    acts.list.push(Act::InDoubt(gid));
                     acts.say(|words| crate::wire::server::notice(words, &late_notice()));
                 }
                 self.ended(*ending, acts);
             }
             Turn::Undo => {
-                if self.members.iter().any(|member| member.prepared && (member.lost || member.error.is_some())) {
-                    acts.list.push(Act::InDoubt);
+                let late = self.members.iter().any(|member| member.prepared && (member.lost || member.error.is_some()));
+                if let Some(gid) = ending.gid.filter(|_| late) {
+                    acts.list.push(Act::InDoubt(gid));
                 }
                 self.ended(*ending, acts);
             }
@@ -300,7 +300,6 @@ impl Coordinator {
             Ok(gid) => gid,
             Err(refused) => return self.undo_now(ending, Some(worded(&refused)), acts),
         };
-        ending.gid_text = gid.to_string();
         for &at in writers {
             let member = &mut self.members[at];
             if at == ending.decider {
@@ -426,8 +425,8 @@ impl Coordinator {
             Turn::Finish | Turn::Undo => true,
             Turn::Decide if !decider => true,
             _ => {
-                if ending.gid.is_some() {
-                    acts.list.push(Act::InDoubt);
+                if let Some(gid) = ending.gid {
+                    acts.list.push(Act::InDoubt(gid));
                 }
                 if deciding && decider {
                     self.fatal(&unknown(), acts);

@@ -261,7 +261,7 @@ fn counted(bank: &Bank) -> [usize; 3] {
 #[test]
 fn no_money_comes_or_goes() {
     let kills = std::env::var("PG_DOG_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
-    let mut shards = shards(if kills % 2 == 0 { Version::Newest } else { Version::Debian });
+    let mut shards = shards(if kills.is_multiple_of(2) { Version::Newest } else { Version::Debian });
     let dog = start(&shards, HOSTS[0]);
     let login = dog.instead_of(&shards[0].login("app"));
     let mut first = Raw::login(&login);
