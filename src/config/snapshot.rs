@@ -114,6 +114,8 @@ pub struct General {
     pub hygiene_always: bool,
     /// servers are asked which shard they are
     pub shard_identity: bool,
+    /// one request goes to one shard
+    pub cross_shard_disabled: bool,
     /// the schema of a database with shards is read again after DDL
     pub reload_schema_on_ddl: bool,
     /// transactions over shards are committed in two phases
@@ -176,6 +178,7 @@ impl Default for General {
             prepared_statements_ttl_jitter: seconds(30),
             hygiene_always: false,
             shard_identity: true,
+            cross_shard_disabled: false,
             reload_schema_on_ddl: true,
             two_phase_commit: true,
             recovery_interval: seconds(5),

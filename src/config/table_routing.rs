@@ -44,7 +44,7 @@ pub(super) static KEYS: &[Setting] = &[
     harmless("mirror_exposure", Type::Float { min: 0.0, max: 1.0 }, Float(1.0), "Part of the transactions that is mirrored.")
         .env("PGDOG_MIRROR_EXPOSURE"),
     // Shards.
-    needed("cross_shard_disabled", Type::Bool, Bool(false), "Refuses statements that need several shards.").env("PGDOG_CROSS_SHARD_DISABLED"),
+    built("cross_shard_disabled", Type::Bool, Bool(false), "Refuses statements that need several shards.").env("PGDOG_CROSS_SHARD_DISABLED"),
     built("shard_identity", Type::Choice(&["checked", "unchecked"]), Text("checked"), "Compares which shard a server is before it is used (ours)."),
     built("shard_local_functions", Type::Texts, Empty, "Functions that touch their own shard only (ours)."),
     harmless("system_catalogs", CATALOGS, Text("omnisharded_sticky"), "Which shard answers questions about the catalogs.")

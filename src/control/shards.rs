@@ -70,7 +70,8 @@ pub fn unknown(published: &Published, before: &HashMap<String, Arc<Cluster>>) ->
     let snapshot = &published.snapshot;
     let sharded = snapshot.sharded.iter().filter(|sharded| sharded.shards > 1);
     let cluster = |sharded: &Sharded| {
-        let state = match Topology::first(sharded) {
+        let several = !snapshot.general.cross_shard_disabled;
+        let state = match Topology::first(sharded).map(|topology| topology.allowing_several(several)) {
             Ok(topology) => return Some((sharded.database.clone(), asking(topology, snapshot, before.get(&sharded.database)))),
             Err(error @ (SlotsError::Shards { .. } | SlotsError::Length { .. } | SlotsError::NoShard { .. })) => error,
         };
@@ -90,7 +91,11 @@ fn asking(topology: Topology, snapshot: &Snapshot, before: Option<&Arc<Cluster>>
         && before.topology.shards() == topology.shards()
         && (before.topology.cluster().is_some() == snapshot.general.shard_identity || !matches!(before.state, State::Known(_)))
     {
-        return before.clone();
+        if before.topology.allows_several() == topology.allows_several() {
+            return before.clone();
+        }
+        let topology = before.topology.clone().allowing_several(topology.allows_several());
+        return Arc::new(Cluster { topology, number: NEXT.fetch_add(1, Ordering::Relaxed), ..(**before).clone() });
     }
     Arc::new(Cluster { topology, state: State::Asking, servers, listed, commits: Commits::default(), number: NEXT.fetch_add(1, Ordering::Relaxed) })
 }
@@ -245,6 +250,12 @@ impl Job {
         }
     }
 
+    /// Its rules, before its shards are asked.
+    fn topology(&self) -> Result<Topology, SlotsError> {
+        let several = !self.published.snapshot.general.cross_shard_disabled;
+        Ok(Topology::first(&self.sharded)?.allowing_several(several))
+    }
+
     /// What is published of it.
     fn known(&self) -> Option<Arc<Cluster>> {
         self.shared.clusters.load().get(&self.sharded.database).cloned()
@@ -269,7 +280,11 @@ impl Job {
     fn publish_news(&self, cluster: Cluster) {
         let same = self.known().is_some_and(|known| match (&known.state, &cluster.state) {
             (State::Known(before), State::Known(now)) => {
-                before == now && known.commits == cluster.commits && known.topology.cluster() == cluster.topology.cluster()
+                let several = |cluster: &Cluster| cluster.topology.allows_several();
+                before == now
+                    && known.commits == cluster.commits
+                    && several(&known) == several(&cluster)
+                    && known.topology.cluster() == cluster.topology.cluster()
             }
             _ => false,
         });
@@ -279,7 +294,7 @@ impl Job {
     }
 
     fn wrong(&self, why: &str) {
-        let Ok(topology) = Topology::first(&self.sharded) else { return };
+        let Ok(topology) = self.topology() else { return };
         let listed = self.published.snapshot.general.shard_local_functions.clone();
         let servers = servers(&self.published.snapshot, &self.sharded.database);
         let (state, commits) = (State::Wrong(why.to_owned()), Commits::default());
@@ -294,7 +309,7 @@ impl Job {
     }
 
     async fn ask(&self) -> Result<Cluster, Trouble> {
-        let mut topology = Topology::first(&self.sharded).map_err(|error| Trouble::unasked(error.to_string()))?;
+        let mut topology = self.topology().map_err(|error| Trouble::unasked(error.to_string()))?;
         let mut asked = self.connect().await?;
         let checked = self.published.snapshot.general.shard_identity;
         let mut commits = Commits::default();

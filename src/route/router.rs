@@ -33,6 +33,9 @@ const PARAMETERS: &[u8] = b"pgdog.shard";
 /// Combinations of settings that plans are kept for; with more of them the cache begins anew.
 const SPACES_MAX: usize = 256;
 
+/// Characters of a text that an error repeats.
+const SHOWN_TEXT: usize = 1_000;
+
 /// What a session says about the route of its requests, and about how their texts are read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Says<'a> {
@@ -145,7 +148,10 @@ impl Router {
         if let Some(route) = by_hand(&cluster, says, schema) {
             return route;
         }
-        combined(&ground, &read)
+        match combined(&ground, &read)? {
+            Where::Over(_) if !cluster.topology.allows_several() => Err(forbidden(text)),
+            place => Ok(place),
+        }
     }
 
     /// The shard of a row of this rule by its key, as it stands in a COPY.
@@ -516,6 +522,14 @@ fn from_plan(refusal: &Refusal) -> Box<Refused> {
 
 fn unread() -> Box<Refused> {
     Refused::unsupported("the value of the sharding key cannot be read from this statement", "Write it as a plain literal or a parameter.")
+}
+
+/// A request for several shards, where the operator wants none.
+#[cold]
+fn forbidden(text: &[u8]) -> Box<Refused> {
+    let message = "the query goes to several shards, and cross_shard_disabled forbids that".to_owned();
+    let detail = Some(String::from_utf8_lossy(text).chars().take(SHOWN_TEXT).collect());
+    Box::new(Refused { code: "58000", message, detail, hint: Some("Give it a sharding key, or name a shard: /* pgdog_shard: 0 */.") })
 }
 
 fn too_large(bytes: usize) -> Box<Refused> {

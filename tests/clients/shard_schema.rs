@@ -6,7 +6,13 @@ use super::shards::{Cluster, SHARDS, on_shard, settings, shards, tags};
 use super::support::{Dog, SOON, Version, admin, users, wait_until};
 use crate::on_both;
 
-on_both!(what_a_client_creates_is_routed_soon, what_was_created_elsewhere_is_known_after_reconnect, shards_are_shown, drift_is_shown);
+on_both!(
+    several_shards_can_be_forbidden,
+    what_a_client_creates_is_routed_soon,
+    what_was_created_elsewhere_is_known_after_reconnect,
+    shards_are_shown,
+    drift_is_shown
+);
 
 const NOTES: &str = "CREATE TABLE notes (id bigint, user_id bigint NOT NULL, PRIMARY KEY (user_id, id))";
 const RULE: &str = "[[sharded_tables]]\ndatabase = \"app\"\nname = \"notes\"\ncolumn = \"user_id\"\n";
@@ -134,4 +140,28 @@ fn drift_is_shown(version: Version) {
     for detail in ["\"copies\" leads to public.users", "\"follows\" runs follow(), which speaks of \"users\"", "shard 0 has it"] {
         assert_eq!(log.matches(detail).count(), 1, "{detail} in {log}");
     }
+}
+
+fn several_shards_can_be_forbidden(version: Version) {
+    let cluster = Cluster::new(version);
+    let mut client = cluster.client();
+    let several = "SELECT name FROM users";
+    assert!(!tags(&client.query(several)).contains('E'));
+    admin(&cluster.dog, "SET cross_shard_disabled TO true");
+    wait_until("it is forbidden", SOON, || tags(&client.query(several)).contains('E'));
+    let refused = client.query(several);
+    let fields = refused[0].fields();
+    assert_eq!((refused[0].sqlstate().as_str(), fields[&'D'].as_str()), ("58000", several));
+    assert!(fields[&'M'].contains("cross_shard_disabled"), "{fields:?}");
+    // What goes to one shard, and what says something of the session, goes on.
+    for key in 0..20 {
+        client.rows(&format!("INSERT INTO users VALUES ({key}, 'one')"));
+    }
+    client.rows("SET statement_timeout TO '10s'");
+    client.rows("RESET statement_timeout");
+    let here = client.rows("/* pgdog_shard: 1 */ SELECT id FROM users").len();
+    assert!(here > 0 && here < 20, "{here}");
+    admin(&cluster.dog, "RELOAD");
+    wait_until("it is allowed", SOON, || !tags(&client.query(several)).contains('E'));
+    assert_eq!(client.rows(several).len(), 20);
 }
