@@ -90,6 +90,13 @@ fn plans(c: &mut Criterion) {
             });
         });
     }
+    let mut texts = Texts::new(SHAPES_BYTES);
+    group.bench_function("the same text again", |b| {
+        b.iter(|| match texts.read_again(black_box(text.as_bytes()), reading, &Accounts) {
+            Found::Plans(read) => read.plans.len() + read.literals.len(),
+            _ => 0,
+        });
+    });
     group.bench_function("miss", |b| {
         let mut texts = Texts::new(0);
         b.iter(|| matches!(texts.read(black_box(text.as_bytes()), reading, &Accounts), Found::Plans(_)));

@@ -76,10 +76,16 @@ type Circumstances = (bool, Option<Box<str>>, Box<str>);
 pub struct Router {
     cluster: Arc<Cluster>,
     texts: Texts,
-    spaces: HashMap<Circumstances, Space>,
+    spaces: Spaces,
+}
+
+/// Numbers of circumstances.
+#[derive(Debug, Default)]
+struct Spaces {
+    known: HashMap<Circumstances, Space>,
     /// the space looked up last, and what for
     last: Option<(Circumstances, Space)>,
-    next_space: u64,
+    next: u64,
 }
 
 /// The verdict on one request.
@@ -88,22 +94,15 @@ type Route = Result<Where, Box<Refused>>;
 impl Router {
     /// For a database.
     pub fn new(cluster: Arc<Cluster>) -> Router {
-        Router { cluster, texts: Texts::new(SHAPES_BYTES), spaces: HashMap::new(), last: None, next_space: 0 }
+        Router { cluster, texts: Texts::new(SHAPES_BYTES), spaces: Spaces::default() }
     }
 
     /// What is known of the database now.
     pub fn learn(&mut self, cluster: Arc<Cluster>) {
         if cluster.number != self.cluster.number {
             self.cluster = cluster;
-            self.forget();
+            self.spaces.forget();
         }
-    }
-
-    fn forget(&mut self) {
-        self.spaces.clear();
-        self.last = None;
-        // Numbers are not given again, so that what is left of the cache is never found.
-        self.next_space += 1;
     }
 
     /// The database as it is known now.
@@ -118,7 +117,9 @@ impl Router {
 
     /// Where a text goes, executed by `user`; `bound` is what its Bind brings, if there is one.
     pub fn route(&mut self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>, user: &str) -> Route {
-        let cluster = self.cluster.clone();
+        let Router { cluster, texts, spaces } = self;
+        // Counting it would be a write to what all cores read.
+        let cluster = &**cluster;
         let schema = cluster.schema()?;
         if says.unsure && (text.contains(&b'\\') || schema.depends_on_path()) {
             return Err(Refused::unsupported(
@@ -128,24 +129,25 @@ impl Router {
         }
         let ascii = text.is_ascii() && bound.is_none_or(|bound| bound.values.are_ascii());
         if !(ascii || says.is_utf8()) {
-            return by_hand(&cluster, says, schema).unwrap_or_else(|| Err(foreign()));
+            return by_hand(cluster, says, schema).unwrap_or_else(|| Err(foreign()));
         }
-        let space = self.space(says, user);
+        let space = spaces.of(says, user);
         let view = View { schema, topology: &cluster.topology, search_path: says.search_path, user, listed: &cluster.listed };
         let reading = Reading { standard: says.standard, space, limits: CORE };
-        let read = match self.texts.read(text, reading, &view) {
+        let found = if bound.is_some() { texts.read_again(text, reading, &view) } else { texts.read(text, reading, &view) };
+        let read = match found {
             Found::Plans(read) => read,
-            Found::Beyond(size) => return by_hand(&cluster, says, schema).unwrap_or_else(|| Err(too_large(size.bytes))),
-            Found::Foreign => return by_hand(&cluster, says, schema).unwrap_or_else(|| Err(foreign())),
+            Found::Beyond(size) => return by_hand(cluster, says, schema).unwrap_or_else(|| Err(too_large(size.bytes))),
+            Found::Foreign => return by_hand(cluster, says, schema).unwrap_or_else(|| Err(foreign())),
         };
-        let ground = Ground { cluster: &cluster, schema, says, text, literals: read.literals, bound };
+        let ground = Ground { cluster, schema, says, text, literals: read.literals, bound };
         if let Some(route) = prepared(&ground, &read) {
             return route;
         }
         if let Some(route) = said(&ground, read.directives) {
             return route;
         }
-        if let Some(route) = by_hand(&cluster, says, schema) {
+        if let Some(route) = by_hand(cluster, says, schema) {
             return route;
         }
         match combined(&ground, &read)? {
@@ -166,8 +168,17 @@ impl Router {
         within_limit(schema, rule, key)?;
         placed(&known.placement, key)
     }
+}
 
-    fn space(&mut self, says: &Says<'_>, user: &str) -> Space {
+impl Spaces {
+    fn forget(&mut self) {
+        self.known.clear();
+        self.last = None;
+        // Numbers are not given again, so that what is left of the cache is never found.
+        self.next += 1;
+    }
+
+    fn of(&mut self, says: &Says<'_>, user: &str) -> Space {
         if let Some(((standard, path, known), space)) = &self.last
             && *standard == says.standard
             && path.as_deref() == says.search_path
@@ -175,12 +186,12 @@ impl Router {
         {
             return *space;
         }
-        if self.spaces.len() >= SPACES_MAX {
+        if self.known.len() >= SPACES_MAX {
             self.forget();
         }
         let circumstances: Circumstances = (says.standard, says.search_path.map(Into::into), user.into());
-        let next = &mut self.next_space;
-        let space = *self.spaces.entry(circumstances.clone()).or_insert_with(|| {
+        let next = &mut self.next;
+        let space = *self.known.entry(circumstances.clone()).or_insert_with(|| {
             *next += 1;
             Space(*next)
         });

@@ -6,9 +6,10 @@
 //! the words that may be names, `transaction` says what a text does to the transaction it stands in. What is done about a suspicion is left to
 //! `session`.
 //!
-//! For databases of several shards there is more. `texts` reads a text: `scan` finds its shape, its `literal`s and the `directive`s in its comments;
-//! `shapes` has the plans of shapes seen before; on a miss PostgreSQL's parser reads it, `outline` is what its tree says, and `plan` what that means
-//! for the route, given a `catalog`. `copy` reads the options of a COPY, `rows` cuts the rows of an INSERT apart.
+//! For databases of several shards there is more. `texts` reads a text: `scan` finds its shape, its `literal`s and the `directive`s in its
+//! comments; `shapes` has the plans of shapes seen before, `wholes` those of texts that come again as they are; on a miss PostgreSQL's parser reads
+//! it, `outline` is what its tree says, and `plan` what that means for the route, given a `catalog`. `copy` reads the options of a COPY, `rows`
+//! cuts the rows of an INSERT apart.
 
 mod calls;
 pub mod catalog;
@@ -33,6 +34,7 @@ pub mod shapes;
 mod single;
 pub mod texts;
 pub mod transaction;
+mod wholes;
 
 pub use look::{Look, look};
 pub use may::May;

@@ -12,6 +12,7 @@ use super::outline_kind::outline;
 use super::plan::{Plan, Refusal, Target, plan};
 use super::scan::{Limits, Outcome, Scan, Size};
 use super::shapes::{Shapes, Space};
+use super::wholes::Wholes;
 
 /// Bytes of plans that a core keeps unless it is told otherwise.
 pub const SHAPES_BYTES: usize = 16 << 20;
@@ -37,7 +38,7 @@ pub struct Read<'a> {
 }
 
 /// Under which circumstances a text is read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// the session's `standard_conforming_strings`
     pub standard: bool,
@@ -50,6 +51,7 @@ pub struct Reading {
 pub struct Texts {
     scan: Scan,
     shapes: Shapes,
+    wholes: Wholes,
     /// texts that were parsed
     parsed: u64,
     /// what of a hash is used
@@ -59,7 +61,7 @@ pub struct Texts {
 impl Texts {
     /// Keeps plans of at most `bytes`.
     pub fn new(bytes: usize) -> Texts {
-        Texts { scan: Scan::default(), shapes: Shapes::new(bytes), parsed: 0, mask: u64::MAX }
+        Texts { scan: Scan::default(), shapes: Shapes::new(bytes), wholes: Wholes::default(), parsed: 0, mask: u64::MAX }
     }
 
     /// The same, with one hash for all shapes: nothing may depend on a hash. For tests.
@@ -93,6 +95,21 @@ impl Texts {
             }
         };
         Found::Plans(Read { plans, literals: &self.scan.literals, directives: &self.scan.directives })
+    }
+
+    /// The same of a text that surely comes again as it is: the next time it costs a hash and a comparison.
+    pub fn read_again(&mut self, text: &[u8], reading: Reading, catalog: &impl Catalog) -> Found<'_> {
+        let Some(place) = Wholes::place(text, self.mask) else { return self.read(text, reading, catalog) };
+        if !self.wholes.has(place, text, reading) {
+            let plans = match self.read(text, reading, catalog) {
+                Found::Plans(read) => read.plans,
+                Found::Beyond(size) => return Found::Beyond(size),
+                Found::Foreign => return Found::Foreign,
+            };
+            self.wholes.put(place, text, reading, plans, &self.scan.literals, &self.scan.directives);
+        }
+        // It is there.
+        self.wholes.get(place).map_or(Found::Foreign, Found::Plans)
     }
 
     #[cold]

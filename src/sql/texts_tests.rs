@@ -103,3 +103,37 @@ fn literals_belong_to_the_text_at_hand() {
         assert!(!matches!(&read.plans[0].target, Target::OneKey(key) if key.source == Source::Null));
     }
 }
+
+#[test]
+fn a_text_that_comes_again_is_what_it_was() {
+    let mut texts = Texts::new(SHAPES_BYTES);
+    let again = |texts: &mut Texts, text: &str, reading: Reading| match texts.read_again(text.as_bytes(), reading, &Omni) {
+        Found::Plans(read) => {
+            (read.literals.iter().map(|literal| literal.bytes(text.as_bytes()).to_vec()).collect::<Vec<_>>(), read.directives.shard)
+        }
+        found => panic!("{text}: {found:?}"),
+    };
+    let (one, two) = ("/* pgdog_shard: 1 */ SELECT 5", "SELECT 6, 7");
+    let expected = [again(&mut texts, one, READING), again(&mut texts, two, READING)];
+    assert_eq!(expected, [(vec![b"5".to_vec()], Some(1)), (vec![b"6".to_vec(), b"7".to_vec()], None)]);
+    assert_eq!([again(&mut texts, one, READING), again(&mut texts, two, READING)], expected);
+    let parsed = texts.parsed();
+    // An odd text has no shape, but it is the same text.
+    let backslash = Reading { standard: false, ..READING };
+    for _ in 0..3 {
+        again(&mut texts, "SELECT 'a\\''", backslash);
+    }
+    assert_eq!(texts.parsed(), parsed + 1);
+    again(&mut texts, one, Reading { space: Space(9), ..READING });
+    assert_eq!(texts.parsed(), parsed + 2, "another space is another text");
+    assert!(matches!(texts.read_again(&[0xff], READING, &Omni), Found::Foreign));
+}
+
+#[test]
+fn whole_texts_do_not_depend_on_hashes() {
+    let mut texts = Texts::with_one_hash(SHAPES_BYTES);
+    for text in ["SELECT 1", "SELECT 1, 2", "SELECT 1"] {
+        let Found::Plans(read) = texts.read_again(text.as_bytes(), READING, &Omni) else { panic!("{text}") };
+        assert_eq!(read.literals.len(), text.matches(char::is_numeric).count(), "{text}");
+    }
+}
