@@ -172,8 +172,8 @@ pub fn orphans(cluster: &[u8; 16]) -> String {
     )
 }
 
-/// Decisions about a cluster that are old enough to be forgotten, as far as the one who asks may: one column, `FORGET_MAX` rows at most. Those that no shard lists as
-/// prepared, when it is asked afterwards, can go.
+/// Decisions about a cluster that are old enough to be forgotten, as far as the one who asks may: one column, `FORGET_MAX` rows at most. Those that
+/// no shard lists as prepared, when it is asked afterwards, can go.
 pub fn decisions(cluster: &[u8; 16]) -> String {
     format!("SELECT gid FROM dog.decisions('{}', {FORGET_MAX}) AS gid", Cluster(cluster))
 }

@@ -1,5 +1,5 @@
-//! Transfers between accounts on three shards, while pg_dog is killed again and again, at any moment or just when a commit is half done, shards crash,
-//! and each new pg_dog knows the servers by other names.
+//! Transfers between accounts on three shards, while pg_dog is killed again and again, at any moment or just when a commit is half done, shards
+//! crash, and each new pg_dog knows the servers by other names.
 //!
 //! In the end no money has come or gone; each transfer is on all of its shards or on none; what a client was told is so: committed is there, refused
 //! is not. Nothing is left prepared. `PG_DOG_KILLS` makes it longer.
@@ -90,11 +90,11 @@ fn start(shards: &[Postgres], host: &str) -> Dog {
 
 fn shards(version: Version) -> Vec<Postgres> {
     let one = |_| {
-        let shard = Postgres::start_with(version, "listen_addresses = '127.0.0.1, ::1'\nmax_prepared_transactions = 100\n");
+        let shard = Postgres::start_with(version, "listen_addresses = '127.0.0.1, ::1'\nmax_prepared_transactions = 100\nsynchronous_commit = on\n");
         let file = shard.sql("SHOW hba_file")[0][0].clone();
         shard.sql(&format!(
-            "COPY (SELECT * FROM (VALUES ('local all all trust'), ('host all postgres 127.0.0.1/32 trust'), ('host all all 127.0.0.1/32 scram-sha-256'), \
-             ('host all all ::1/128 scram-sha-256')) AS lines) TO '{file}'; SELECT pg_reload_conf()"
+            "COPY (SELECT * FROM (VALUES ('local all all trust'), ('host all postgres 127.0.0.1/32 trust'), \
+             ('host all all 127.0.0.1/32 scram-sha-256'), ('host all all ::1/128 scram-sha-256')) AS lines) TO '{file}'; SELECT pg_reload_conf()"
         ));
         Raw::login(&shard.login("app")).rows(TABLES);
         shard

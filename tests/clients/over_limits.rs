@@ -56,27 +56,36 @@ fn a_server_that_ends_takes_the_transaction_with_it(version: Version) {
 
 fn a_cancel_reaches_every_shard(version: Version) {
     let (cluster, mut client, ids) = cluster(version);
-    let sleeps = "SELECT 1 FROM pg_stat_activity WHERE datname LIKE 'app%' AND wait_event = 'PgSleep'";
-    for text in ["SELECT pg_sleep(60) FROM users", "UPDATE users SET name = 'slow' || pg_sleep(60)"] {
-        client.query("BEGIN");
-        client.query(&format!("UPDATE users SET name = 'mine' WHERE id = {}", ids[1]));
-        client.send(&query(text));
-        wait_until("all shards are at work", SOON, || cluster.postgres.sql(sleeps).len() == SHARDS);
+    let mut holders: Vec<Raw> = (0..SHARDS).map(|shard| on_shard(&cluster.postgres, shard)).collect();
+    for holder in &mut holders {
+        holder.rows("BEGIN");
+        holder.rows("SELECT 1 FROM users FOR UPDATE");
+    }
+    let waits = "SELECT 1 FROM pg_stat_activity WHERE datname LIKE 'app%' AND wait_event_type = 'Lock'";
+    for begins in [false, true] {
+        if begins {
+            client.rows("BEGIN");
+            client.rows(&format!("INSERT INTO users VALUES ({}, 'mine')", 1000 + ids[1]));
+        }
+        client.send(&query("UPDATE users SET name = 'slow'"));
+        wait_until("all shards are at work", SOON, || cluster.postgres.sql(waits).len() == SHARDS);
         let key = client.key.clone().expect("a key");
         Raw::connect(cluster.login().port).send(&cancel_request(&key));
         let answer = client.read_until_ready();
         assert_eq!(refused(&answer).0, "57014", "{answer:?}");
-        wait_until("nobody sleeps any more", SOON, || cluster.postgres.sql(sleeps).is_empty());
-        assert_eq!(client.query("COMMIT")[0].text(), "ROLLBACK");
+        wait_until("nobody waits any more", SOON, || cluster.postgres.sql(waits).is_empty());
+        if begins {
+            assert_eq!(client.query("COMMIT")[0].text(), "ROLLBACK");
+        }
         assert_eq!(client.rows("SELECT 1 FROM users").len(), 30);
     }
-    assert_eq!(names(&cluster, "mine"), 0);
+    assert_eq!(names(&cluster, "mine") + names(&cluster, "slow"), 0);
 }
 
 fn who_does_not_read_fills_no_memory(version: Version) {
     let (cluster, mut client, _) = cluster(version);
     let before = memory(cluster.dog.pid(), "VmRSS:");
-    client.send(&query("SELECT id, repeat('x', 1000) FROM users, (SELECT generate_series(1, 10000) FROM kinds LIMIT 10000) AS many WHERE id < 7"));
+    client.send(&query("SELECT id, repeat('x', 1000) FROM users, generate_series(1, 10000) AS n WHERE id < 7"));
     let blocked = "SELECT 1 FROM pg_stat_activity WHERE datname LIKE 'app%' AND wait_event = 'ClientWrite'";
     wait_until("the servers wait for their reader", SOON, || !cluster.postgres.sql(blocked).is_empty());
     let used = memory(cluster.dog.pid(), "VmRSS:").saturating_sub(before);
