@@ -21,6 +21,9 @@ use super::guard::guard;
 use super::peers::{ClientPeer, NOBODY, Peer, Stage};
 use super::{HELD_MAX, UNREAD_MAX};
 
+/// Bytes of one participant that are read in one turn.
+const HEARD_MAX: usize = 256 * 1024;
+
 /// A client's participants.
 pub struct Spread {
     coordinator: Coordinator,
@@ -318,44 +321,61 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// What participants have said is read, and who has ended is noticed.
     pub(super) fn hear_participants(&mut self) {
+        let mut later = Vec::new();
         loop {
             if let Some(seat) = self.links.spoken.pop() {
-                self.hear_participant(seat);
+                if !later.contains(&seat) && self.hear_participant(seat) {
+                    later.push(seat);
+                }
             } else if let Some(ended) = self.ended.pop() {
                 self.participant_has_ended(ended);
             } else {
-                return;
+                break;
             }
         }
+        self.links.spoken = later;
     }
 
-    fn hear_participant(&mut self, seat: u32) {
-        let Some(Peer::Client(peer)) = self.peers.get(seat as usize) else { return };
+    /// Reads what a participant has said; true when the rest of it has to wait for the next turn, which knows whether the client takes it.
+    fn hear_participant(&mut self, seat: u32) -> bool {
+        let Some(Peer::Client(peer)) = self.peers.get(seat as usize) else { return false };
         let (slot, server) = (peer.owner, peer.server);
         if slot == NOBODY || self.links.backlog(slot) > UNREAD_MAX {
             // It is looked at again when the client has read.
-            return;
+            return false;
         }
-        let Some(mut spread) = self.take_spread(slot) else { return };
-        let Some((shard, _)) = spread.seats.iter().find(|(_, known)| *known == seat).copied() else { return self.give_spread(slot, spread) };
-        let mut caught = self.links.take_caught(seat);
+        let Some(mut spread) = self.take_spread(slot) else { return false };
+        let Some((shard, _)) = spread.seats.iter().find(|(_, known)| *known == seat).copied() else {
+            self.give_spread(slot, spread);
+            return false;
+        };
+        let (caught, at) = self.links.read_caught(seat);
         let Spread { coordinator, acts, .. } = &mut *spread;
-        let consumed = match guard(|| coordinator.on_server(shard, &caught, acts)) {
+        let unread = &caught[at..];
+        let some = &unread[..unread.len().min(HEARD_MAX)];
+        let heard = guard(|| match coordinator.on_server(shard, some, acts) {
+            // One message alone is larger.
+            0 if some.len() < unread.len() => coordinator.on_server(shard, unread, acts),
+            consumed => consumed,
+        });
+        let consumed = match heard {
             Ok(consumed) => consumed,
             Err(why) => {
                 self.give_spread(slot, spread);
-                return self.client_panicked(slot, &why);
+                self.client_panicked(slot, &why);
+                return false;
             }
         };
-        caught.drain(..consumed);
-        self.links.give_caught(seat, caught);
-        if server != NOBODY && self.links.is_paused(server) {
+        let more = unread.len() > HEARD_MAX && consumed > 0;
+        self.links.give_caught(seat, caught, at + consumed);
+        if server != NOBODY && self.links.is_paused(server) && self.links.backlog(seat) == 0 {
             self.links.resume(server);
         }
         self.carry_out_spread(slot, spread);
         if matches!(self.peers[slot as usize].client().map(|peer| &peer.stage), Some(Stage::Spread(_))) {
             self.go_on_with(slot);
         }
+        more
     }
 
     /// A client reads again: what its participants have said meanwhile may go on.

@@ -18,7 +18,7 @@ impl<D: Door> Links<D> {
             return;
         }
         if let Some(caught) = &mut slot.caught {
-            caught.0.extend_from_slice(bytes.view());
+            caught.push(bytes.view());
             return self.spoken.push(index);
         }
         if slot.backlog.is_some() || slot.pieces as usize == SEGMENTS_MAX - 1 {
@@ -105,7 +105,7 @@ impl<D: Door> Links<D> {
     pub fn backlog(&self, index: u32) -> usize {
         let slot = &self.slots[index as usize];
         if let Some(caught) = &slot.caught {
-            return caught.0.len().saturating_sub(CAUGHT_MAX);
+            return caught.len().saturating_sub(CAUGHT_MAX);
         }
         slot.backlog.as_ref().map_or(0, |backlog| backlog.bytes)
     }
