@@ -455,6 +455,8 @@ impl<D: Door, K: Desk> Core<D, K> {
             if let Some(peer) = self.peers[*seat as usize].client() {
                 peer.keeps = false;
             }
+            // Its server is as free as any that a transaction gives back.
+            self.release_if_free(*seat);
             self.unseat(*seat);
         }
         let now = self.now;

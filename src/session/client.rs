@@ -522,6 +522,9 @@ impl Client {
             }
             let look = look(text);
             let traits = self.traits_of(&look, text, body.len() < header.body);
+            if let Some(refused) = self.hides_route(&look, text) {
+                return Ok(self.refuse_route(header, refused, link, out));
+            }
             if shared {
                 if let Some(taken) = self.statements_in(text, &look, header, link, out)? {
                     return Ok(taken);

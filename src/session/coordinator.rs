@@ -13,6 +13,8 @@ use std::sync::Arc;
 use crate::route::cluster::Cluster;
 use crate::route::commit::Gid;
 use crate::route::request::{Join, Over, Part, Refused, Where};
+use crate::sql::look::look;
+use crate::sql::may::May;
 use crate::sql::transaction::{Control, control, declares, hides_route, names_ours};
 use crate::wire::client::query;
 use crate::wire::frame::{self, HEADER};
@@ -249,10 +251,18 @@ impl Coordinator {
     /// A cursor is opened where those are that were opened before the transaction came to a second shard: by its name alone it is found there.
     pub(super) fn at_home(&self, text: &[u8], over: &Over) -> Result<(), Box<Refused>> {
         let home = self.members[0].shard;
-        if over.parts.iter().all(|part| part.shard == home) || !declares(text) {
+        if over.parts.iter().all(|part| part.shard == home) {
             return Ok(());
         }
-        Err(Refused::unsupported("DECLARE CURSOR on another shard than the first of its transaction", "Declare it first."))
+        if declares(text) {
+            return Err(Refused::unsupported("DECLARE CURSOR on another shard than the first of its transaction", "Declare it first."));
+        }
+        // Only the first shard's session outlives the transaction.
+        if over.parts.len() == 1 && look(text).may.meets(May::LOCKS.with(May::TEMPORARY).with(May::HOLDS).with(May::PREPARES)) {
+            let message = "a lock or table that stays in the session, on another shard than the first of its transaction";
+            return Err(Refused::unsupported(message, "Take it in a transaction of its own, or use pg_advisory_xact_lock."));
+        }
+        Ok(())
     }
 
     /// A request that every shard of the transaction does alike.
@@ -342,14 +352,15 @@ impl Coordinator {
 
     /// A simple query goes to its shards.
     fn ask(&mut self, text: &[u8], over: Over, utf8: bool, acts: &mut Acts) {
-        if let Err(refused) = self.enlist(&over, acts) {
-            return self.refuse_query(&refused, acts);
-        }
         let shards: Vec<u16> = over.parts.iter().map(|part| part.shard).collect();
         self.copy = match super::spread_copy::SpreadCopy::new(&over.join, &shards, self.shards.router.clone(), utf8) {
             Ok(copy) => copy,
             Err(refused) => return self.refuse_query(&refused, acts),
         };
+        if let Err(refused) = self.enlist(&over, acts) {
+            self.copy = None;
+            return self.refuse_query(&refused, acts);
+        }
         if over.alone {
             self.steps.alone = over.parts.iter().skip(1).rev().map(|part| part.shard).collect();
             self.steps.alone_text = text.into();

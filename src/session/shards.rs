@@ -13,7 +13,9 @@ use crate::config::snapshot::PoolerMode;
 use crate::route::cluster::Cluster;
 use crate::route::request::{Refused, Where};
 use crate::route::router::{Bound, Router, Says};
-use crate::sql::transaction::{hides_route, may_control};
+use crate::sql::look::Look;
+use crate::sql::may::May;
+use crate::sql::transaction::{hides_route, may_control, starts};
 use crate::wire::bind::Values;
 use crate::wire::client::Peek;
 use crate::wire::client::{bind_names, bind_values, statement_of, sync};
@@ -143,6 +145,8 @@ impl Client {
             // Only a server's replies are waited for.
             Ahead::Wait => Goes::To(shards.home),
             Ahead::Refused(refused) => Goes::Refused(refused),
+            // What a session has set is known to its own server alone.
+            Ahead::Over if self.mode() == PoolerMode::Session => Goes::Refused(kept(shards.at, None)),
             Ahead::Over => Goes::Over,
         };
         if let Goes::To(shard) = goes {
@@ -369,6 +373,13 @@ impl Client {
         }
     }
 
+    /// A text sets by a function where statements go: nobody would read it here.
+    #[inline]
+    pub(super) fn hides_route(&self, look: &Look<'_>, text: &[u8]) -> Option<Box<Refused>> {
+        let hides = self.shards.is_some() && look.may.meets(May::SETS) && hides_route(text, std::iter::empty());
+        hides.then(hidden)
+    }
+
     /// What those would have to be told that join this transaction later; or why the message may not pass.
     fn note(&self, shards: &mut Shards, kind: u8, body: &[u8], link: &Exchange) -> Option<Box<Refused>> {
         if link.is_free() && matches!(kind, b'Q' | b'P' | b'B') {
@@ -377,10 +388,8 @@ impl Client {
         match kind {
             b'Q' => {
                 let text = text_of_query(body);
-                if may_control(text) {
-                    if hides_route(text, std::iter::empty()) {
-                        return Some(hidden());
-                    }
+                // Outside of a transaction only what begins one matters.
+                if (starts(text) || !link.is_free()) && may_control(text) {
                     shards.journal.note(text, true);
                 }
             }

@@ -61,17 +61,21 @@ const FIRST: &[&str] = &[
 /// Whether a text may be anything but `Nothing`, by its first letters and by one function's name: hardly any text of an application is.
 #[inline]
 pub fn may_control(text: &[u8]) -> bool {
-    let text = text.trim_ascii_start();
-    let [first, second, third, ..] = text else { return false };
-    let starts = match first | 0x20 {
+    starts(text) || text.contains(&b';') || sets_by_function(text)
+}
+
+/// Whether a text may begin with a word that bounds a transaction or sets parameters, by its first letters.
+#[inline]
+pub fn starts(text: &[u8]) -> bool {
+    let [first, second, third, ..] = text.trim_ascii_start() else { return false };
+    match first | 0x20 {
         b'b' | b'c' | b'a' | b'd' | b'n' | b'u' | b'l' | b'p' => FIRST.iter().any(|word| word.as_bytes()[..2] == [first | 0x20, second | 0x20]),
         b's' => matches!((second | 0x20, third | 0x20), (b'e', b't') | (b'a', _) | (b't', _)),
         b'r' => matches!((second | 0x20, third | 0x20), (b'e', b'l' | b's') | (b'o', _)),
         b'e' => (second | 0x20, third | 0x20) == (b'n', b'd'),
         b'-' | b'/' | b';' => true,
         _ => false,
-    };
-    starts || text.contains(&b';') || sets_by_function(text)
+    }
 }
 
 /// `set_config` and `pg_notify` are named somewhere.

@@ -125,7 +125,7 @@ fn what_cannot_be_one_transaction_is_refused(version: Version) {
         client.rows(&format!("UPDATE users SET name = 'half' WHERE id = {}", ids[0]));
         client.rows(&format!("UPDATE users SET name = 'half' WHERE id = {}", ids[1]));
     };
-    let other = format!("DECLARE c CURSOR FOR SELECT * FROM users WHERE id = {}", ids[2]);
+    let other = format!("DECLARE c CURSOR FOR SELECT * FROM users WHERE id = {}", ids[0]);
     for text in [
         "PREPARE TRANSACTION 'mine'",
         "COMMIT AND CHAIN",
@@ -136,8 +136,12 @@ fn what_cannot_be_one_transaction_is_refused(version: Version) {
         "SET LOCAL pgdog.shard = 1",
         "SELECT set_config('pgdog.shard', '1', true)",
         &other,
+        "SELECT pg_advisory_lock(1)",
     ] {
-        both(&mut client);
+        // Locks are shard 0's; the first shard of this transaction is another.
+        client.rows("BEGIN");
+        client.rows(&format!("UPDATE users SET name = 'half' WHERE id = {}", ids[2]));
+        client.rows(&format!("UPDATE users SET name = 'half' WHERE id = {}", ids[1]));
         assert_eq!(refused(&client.query(text)).0, "0A000", "{text}");
         assert_eq!(refused(&client.query("SELECT 1")).0, "25P02", "{text}");
         client.rows("ROLLBACK");
