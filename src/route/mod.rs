@@ -5,6 +5,7 @@
 //! all of them or none. Which values a statement holds is left to `sql`, which servers a shard has to `pool` and `engine`.
 
 mod array;
+mod behind;
 pub mod cluster;
 pub mod commit;
 pub mod drift;

@@ -19,6 +19,7 @@ use crate::sql::texts::{Found, Read, Reading, SHAPES_BYTES, Texts};
 use crate::wire::bind::Values;
 
 use super::array;
+use super::behind;
 use super::cluster::Cluster;
 use super::commit;
 use super::key::{self, Format, Key, KeyType, Server};
@@ -302,6 +303,9 @@ fn combined(ground: &Ground<'_>, read: &Read<'_>) -> Route {
     if read.plans.iter().any(ours) && names_ours(ground.text) {
         // Which of its literals is the value is not known.
         return Err(refused("0A000", "SET pgdog.shard among other statements of one query", "Send it by itself, in front of them."));
+    }
+    if let Some(refused) = behind::refused(&read.plans, ground.text, ground.literals, ground.schema.depends_on_path()) {
+        return Err(refused);
     }
     let mut all = Where::Any;
     for plan in read.plans.iter() {

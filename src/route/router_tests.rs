@@ -265,6 +265,38 @@ fn a_name_in_two_schemas_is_the_first_of_the_path() {
 }
 
 #[test]
+fn what_is_behind_another_path_is_not_read_under_this_one() {
+    let select = "SELECT * FROM users WHERE id = 1";
+    let sets = ["SET search_path TO other", "SET LOCAL search_path = 'other'", "SET SCHEMA 'other'", "RESET search_path", "RESET ALL", "SET ROLE x"];
+    for set in sets.into_iter().chain(["SET \"Search_Path\" TO other", "RESET ROLE", "SET SESSION AUTHORIZATION x", "RESET SESSION AUTHORIZATION"]) {
+        assert_eq!(route(&format!("{set}; {select}")), Err("0A000".into()), "{set}");
+        assert_eq!(route(&format!("BEGIN; {set}; SELECT 1; COMMIT")), Err("0A000".into()), "{set}");
+        assert_eq!(route(&format!("{select}; {set}")), route(select), "{set}");
+        assert_eq!(route(&format!("BEGIN; {set}; SET ROLE y; COMMIT")), Ok(Where::Any), "{set}");
+        assert_eq!(route(&format!("/* pgdog_shard: 2 */ {set}; {select}")), Ok(Where::One(2)), "{set}");
+    }
+    for harmless in ["SET statement_timeout TO 1", "SET standard_conforming_strings TO off", "SET client_encoding TO LATIN1"] {
+        assert_eq!(route(&format!("{harmless}; {select}")), route(select), "{harmless}");
+    }
+    for set in ["SET client_encoding TO LATIN1", "SET NAMES 'LATIN1'", "RESET ALL"] {
+        assert_eq!(route(&format!("{set}; COPY users FROM STDIN")), Err("0A000".into()), "{set}");
+    }
+}
+
+#[test]
+fn set_config_is_a_set_wherever_it_stands() {
+    for name in ["'search_path'", "'Search_Path'", "E'search\\x5fpath'", "$$role$$", "'search_' || 'path'", "lower('X')", "/* x */ 'jit'"] {
+        for call in ["set_config(", "pg_catalog.SET_CONFIG (", "\"set_config\"(", "U&\"set\\005fconfig\"("] {
+            let text = format!("SELECT {call}{name}, 'other', false); SELECT * FROM kinds");
+            assert_eq!(route(&text), Err("0A000".into()), "{text}");
+        }
+    }
+    assert_eq!(route("SELECT set_config('jit', 'off', false); SELECT * FROM kinds"), Ok(Where::One(0)));
+    assert_eq!(route("SELECT 'set_config(search_path)'; SELECT * FROM kinds"), Ok(Where::Any));
+    assert_eq!(route("SELECT set_config('search_path', 'other', false)"), Ok(Where::One(0)));
+}
+
+#[test]
 fn texts_of_another_encoding_would_be_other_keys() {
     let mut router = router();
     let mut with = |encoding, text: &str| router.route(text.as_bytes(), None, &Says { encoding: Some(encoding), ..PLAIN }, "app");

@@ -65,6 +65,10 @@ pub enum Session {
     Transaction,
     /// SET, RESET, SET CONSTRAINTS
     Set,
+    /// SET and RESET of what says which table a name means: search_path, and whose `$user` is in it
+    Path,
+    /// SET and RESET of client_encoding
+    Encoding,
     Show,
     Discard,
     Listen,

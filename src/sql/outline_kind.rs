@@ -3,7 +3,7 @@
 use std::panic::catch_unwind;
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{CopyStmt, CreateTableAsStmt, DefElem, ExplainStmt, Node, RangeVar, RawStmt};
+use pg_query::protobuf::{CopyStmt, CreateTableAsStmt, DefElem, ExplainStmt, Node, RangeVar, RawStmt, VariableSetKind, VariableSetStmt};
 
 use super::copy::{Given, Setting};
 use super::outline::{Copy, Kind, Place, Session, Statement};
@@ -186,7 +186,8 @@ fn is_alone(node: &NodeEnum) -> bool {
 fn session(node: &NodeEnum) -> Option<Session> {
     Some(match node {
         NodeEnum::TransactionStmt(_) => Session::Transaction,
-        NodeEnum::VariableSetStmt(_) | NodeEnum::ConstraintsSetStmt(_) => Session::Set,
+        NodeEnum::VariableSetStmt(stmt) => set(stmt),
+        NodeEnum::ConstraintsSetStmt(_) => Session::Set,
         NodeEnum::VariableShowStmt(_) => Session::Show,
         NodeEnum::DiscardStmt(_) => Session::Discard,
         NodeEnum::ListenStmt(_) | NodeEnum::UnlistenStmt(_) => Session::Listen,
@@ -195,6 +196,20 @@ fn session(node: &NodeEnum) -> Option<Session> {
         NodeEnum::FetchStmt(_) | NodeEnum::ClosePortalStmt(_) => Session::Cursor,
         _ => return None,
     })
+}
+
+/// What a SET or RESET changes for the statements behind it.
+fn set(stmt: &VariableSetStmt) -> Session {
+    let is = |name: &str| stmt.name.eq_ignore_ascii_case(name);
+    if VariableSetKind::try_from(stmt.kind) == Ok(VariableSetKind::VarResetAll)
+        || ["search_path", "role", "session_authorization"].into_iter().any(is)
+    {
+        Session::Path
+    } else if is("client_encoding") {
+        Session::Encoding
+    } else {
+        Session::Set
+    }
 }
 
 /// What makes something; tables may be temporary.
