@@ -70,6 +70,10 @@ impl Catalog for Accounts {
     fn function(&self, _: &Name) -> Routine {
         Routine::Hidden
     }
+
+    fn returns_sets(&self, _: &Name) -> bool {
+        false
+    }
 }
 
 /// From a text to its plan, when its shape is known: the lexer alone, our pass over its tokens, and all of it.

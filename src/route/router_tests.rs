@@ -297,6 +297,16 @@ fn set_config_is_a_set_wherever_it_stands() {
 }
 
 #[test]
+fn rows_with_sets_are_no_rows() {
+    for function in ["generate_series(1, 2)", "pg_catalog.unnest('{1,2}'::int[])", "1 + abs(generate_series(1, 2))"] {
+        assert_eq!(route(&format!("INSERT INTO users (id, name) VALUES (1, {function}), (2, 'x')")), Err("0A000".into()), "{function}");
+    }
+    let [one, other, _] = keys();
+    assert!(matches!(route(&format!("INSERT INTO users (id, name) VALUES ({one}, upper('x')), ({other}, 'x')")), Ok(Where::Over(_))));
+    assert!(matches!(route("INSERT INTO users (id, name) VALUES (1, generate_series(1, 2))"), Ok(Where::One(_))));
+}
+
+#[test]
 fn texts_of_another_encoding_would_be_other_keys() {
     let mut router = router();
     let mut with = |encoding, text: &str| router.route(text.as_bytes(), None, &Says { encoding: Some(encoding), ..PLAIN }, "app");

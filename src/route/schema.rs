@@ -26,8 +26,8 @@ pub const COLUMNS: &str = "SELECT n.nspname, c.relname, c.relkind, a.attname, a.
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname NOT IN ('pg_toast', 'information_schema') \
      AND n.nspname NOT LIKE 'pg\\_temp\\_%' AND n.nspname NOT LIKE 'pg\\_toast\\_temp\\_%' AND (n.nspname <> 'pg_catalog' OR a.attnum = 1) \
      ORDER BY n.nspname, c.relname, a.attnum";
-/// Functions that are not PostgreSQL's own: schema, name, whether all of that name are immutable, whether all are aggregates.
-pub const FUNCTIONS: &str = "SELECT n.nspname, p.proname, bool_and(p.provolatile = 'i'), bool_and(p.prokind = 'a') \
+/// Functions that are not PostgreSQL's own: schema, name, whether all of that name are immutable, whether all are aggregates, whether one returns a set.
+pub const FUNCTIONS: &str = "SELECT n.nspname, p.proname, bool_and(p.provolatile = 'i'), bool_and(p.prokind = 'a'), bool_or(p.proretset) \
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
      WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') GROUP BY 1, 2";
 /// What a session without a word of its own has: search_path, the server's version as a number, and its encoding.
@@ -39,7 +39,7 @@ const VARCHAR: u32 = 1043;
 
 /// Columns of the answers to `COLUMNS` and `FUNCTIONS`.
 const COLUMN_FIELDS: usize = 8;
-const FUNCTION_FIELDS: usize = 4;
+const FUNCTION_FIELDS: usize = 5;
 
 /// An answer's row; None is NULL.
 pub type Row = Vec<Option<Vec<u8>>>;
@@ -77,6 +77,8 @@ pub struct Schema {
     /// schemas in which there is something of a name
     homes: BTreeMap<Box<str>, Vec<Box<str>>>,
     functions: BTreeMap<Box<str>, BTreeMap<Box<str>, Routine>>,
+    /// names of functions of which one returns a set
+    sets: BTreeSet<Box<str>>,
     /// names of pg_catalog
     system: BTreeSet<Box<str>>,
     search_path: String,
@@ -139,7 +141,7 @@ impl Schema {
     }
 
     fn routine(&mut self, row: &Row) -> Option<()> {
-        let [home, name, immutable, aggregate] = <&[_; FUNCTION_FIELDS]>::try_from(row.as_slice()).ok()?;
+        let [home, name, immutable, aggregate, set] = <&[_; FUNCTION_FIELDS]>::try_from(row.as_slice()).ok()?;
         let (home, name) = (text(home.as_ref()?)?, text(name.as_ref()?)?);
         let is = |column: &Option<Vec<u8>>| column.as_deref() == Some(b"t");
         let routine = match (is(immutable), is(aggregate)) {
@@ -147,6 +149,9 @@ impl Schema {
             (true, false) => Routine::Immutable,
             _ => Routine::Hidden,
         };
+        if is(set) {
+            self.sets.insert(name.into());
+        }
         self.functions.entry(name.into()).or_default().insert(home.into(), routine);
         Some(())
     }
@@ -337,6 +342,11 @@ impl Catalog for View<'_> {
                 if all.all(|routine| *routine == first) { first } else { Routine::Hidden }
             }
         }
+    }
+
+    /// One that is not known is listed, or refused anyhow.
+    fn returns_sets(&self, name: &Name) -> bool {
+        self.schema.sets.contains(&name.name) || !self.schema.functions.contains_key(&name.name) && self.listed.iter().any(|one| *one == *name.name)
     }
 }
 

@@ -16,6 +16,9 @@ pub trait Catalog {
 
     /// A function that is not PostgreSQL's own.
     fn function(&self, name: &Name) -> Routine;
+
+    /// Whether a function that is not PostgreSQL's own may return a set.
+    fn returns_sets(&self, name: &Name) -> bool;
 }
 
 /// Where a table's rows live.
@@ -97,6 +100,9 @@ pub enum Call {
 /// PostgreSQL's own that are VOLATILE (`provolatile = 'v'` of PostgreSQL 18), one per line, sorted.
 const VOLATILE: &str = include_str!("volatile.txt");
 
+/// PostgreSQL's own that return sets (`proretset` of PostgreSQL 15 and 18), one per line, sorted.
+const SETS: &str = include_str!("sets.txt");
+
 /// PostgreSQL's own aggregates (`prokind = 'a'` of PostgreSQL 18).
 #[rustfmt::skip]
 const AGGREGATES: &[&str] = &[
@@ -158,4 +164,10 @@ pub fn call(name: &Name, catalog: &impl Catalog) -> Call {
         Routine::Listed => Call::Local,
         Routine::Hidden => Call::Hidden,
     }
+}
+
+/// Whether a call of `name` may make several rows of one.
+pub fn returns_sets(name: &Name, catalog: &impl Catalog) -> bool {
+    let own = name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
+    (own && SETS.lines().any(|line| line == &*name.name)) || catalog.returns_sets(name)
 }

@@ -10,7 +10,7 @@ use super::literal::{Kind as LiteralKind, Literal};
 use super::outline::{Block, Cell, Copy, Input, Kind, Name, Relation, Session, Set, Shown, Statement, Term, Value, Values, Write};
 use super::outline_kind::Fault;
 use super::plan_bind::{Binder, Instance, admits, is_key};
-use super::plan_spread::{Spread, spread};
+use super::plan_spread::{Spread, sets_in_rows, spread};
 
 /// The plan of one statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -360,6 +360,7 @@ impl<'a, C: Catalog> Planner<'a, C> {
                     self.keeps_key(&mut binder, &instance, conflict, true)?;
                     let rows = self.inserted(&mut binder, &instance, columns.as_deref(), input, names)?;
                     if instance.block == 0 && binder.instances.len() == 1 && rows.len() > 1 && self.statement.kind == Kind::Query {
+                        sets_in_rows(block, self.catalog)?;
                         return Ok(Target::Rows(rows));
                     }
                     many = several("the rows and what they are made of are on several shards");

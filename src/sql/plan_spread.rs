@@ -4,8 +4,9 @@
 //! Then the answer is the union over all keys K of the answer with only the anchor's rows of K, each of which one shard can give; and that shard
 //! gives the union over all of its keys. What counts, sorts or limits the whole needs a step behind the union, which is not built yet.
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, returns_sets};
 use super::outline::{Block, Place, Relation, Statement};
+use super::plan::Refusal;
 use super::plan_bind::{Binder, aggregates};
 
 /// Whether a statement may go to several shards as it is.
@@ -77,4 +78,12 @@ fn step(block: &Block, catalog: &impl Catalog) -> Option<&'static str> {
         (block.full, "FULL JOIN"),
     ];
     steps.into_iter().find(|(there, _)| *there).map(|(_, what)| what)
+}
+
+/// A function that makes rows of one has no place in one of several rows: PostgreSQL says so of the whole, but not of the one row that a shard gets.
+pub fn sets_in_rows(block: &Block, catalog: &impl Catalog) -> Result<(), Refusal> {
+    match block.functions.iter().any(|function| returns_sets(&function.name, catalog)) {
+        true => Err(Refusal { hint: "", ..Refusal::new("set-returning functions are not allowed in VALUES") }),
+        false => Ok(()),
+    }
 }

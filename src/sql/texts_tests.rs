@@ -21,6 +21,10 @@ impl Catalog for Omni {
     fn function(&self, _: &Name) -> Routine {
         Routine::Hidden
     }
+
+    fn returns_sets(&self, _: &Name) -> bool {
+        false
+    }
 }
 
 const READING: Reading = Reading { standard: true, space: Space(0), limits: CORE };

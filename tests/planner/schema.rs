@@ -121,10 +121,14 @@ impl Catalog for Schema {
 
     fn function(&self, name: &Name) -> Routine {
         match &*name.name {
-            "twice" => Routine::Immutable,
+            "twice" | "two_rows" => Routine::Immutable,
             "my_sum" => Routine::Aggregate,
             "local_only" => Routine::Listed,
             _ => Routine::Hidden,
         }
+    }
+
+    fn returns_sets(&self, name: &Name) -> bool {
+        &*name.name == "two_rows"
     }
 }
