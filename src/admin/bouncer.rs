@@ -9,7 +9,7 @@ use super::report::{COUNTERS, ClientRow, Counts, Period, Report, ServerRow, Stat
 use super::show::Type::{Bytea, Int4, Int8, Numeric, Text};
 use super::show::{Cell, Column, OF_POOLS, ShowDef, Sink, cut, mode, shows};
 
-const SOCKETS_OF: Wants = Wants { clients: true, servers: true, pools: false, transactions: false };
+const SOCKETS_OF: Wants = Wants { clients: true, servers: true, pools: false, transactions: false, query_cache: false };
 
 /// See the head of this file.
 pub(super) const SHOWS: &[ShowDef] = &[

@@ -10,6 +10,7 @@ mod listeners;
 pub mod metrics;
 mod nothing;
 mod prepared;
+mod query_cache;
 pub mod report;
 mod shards;
 pub mod show;

@@ -107,7 +107,6 @@ pub(super) const SHOWS: &[ShowDef] = &[
     empty("peers", &[("addr", Text), ("last_seen", Text), ("clients", Numeric)]),
     empty("peer_pools", PEER_POOLS),
     // Statements are not parsed.
-    empty("query_cache", &[("query", Text), ("hits", Numeric), ("direct", Numeric), ("multi", Numeric)]),
     // Names are resolved, zones are not watched.
     empty("dns_zones", &[("zonename", Text), ("serial", Int8), ("count", Int4)]),
 ];

@@ -311,6 +311,8 @@ pub struct Wants {
     pub pools: bool,
     /// commits over shards at work
     pub transactions: bool,
+    /// plans of statements on databases with shards
+    pub query_cache: bool,
 }
 
 /// One database, as PgBouncer's SHOW DATABASES has it.
@@ -428,6 +430,22 @@ pub struct TransactionRow {
     pub detail: String,
 }
 
+/// What one core keeps of the statements on one database with shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueryCacheRow {
+    pub database: String,
+    pub core: u64,
+    /// texts whose plans were kept, and texts that were parsed
+    pub hits: u64,
+    pub misses: u64,
+    /// verdicts that named one shard, and several
+    pub direct: u64,
+    pub multi: u64,
+    /// kept now, and its bytes
+    pub shapes: u64,
+    pub bytes: u64,
+}
+
 /// All that the SHOW commands print. Its size is bounded by what it lists: clients, server connections and pools have their limits elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -452,6 +470,8 @@ pub struct Report {
     pub drift: Vec<DriftRow>,
     /// those at work from the data cores, the others from `control`
     pub transactions: Vec<TransactionRow>,
+    /// from the data cores
+    pub query_cache: Vec<QueryCacheRow>,
     /// (key, value) in the order of SHOW STATE
     pub state: Vec<(&'static str, String)>,
 }
@@ -462,6 +482,7 @@ impl Report {
         self.clients.extend(other.clients);
         self.servers.extend(other.servers);
         self.transactions.extend(other.transactions);
+        self.query_cache.extend(other.query_cache);
         join(&mut self.pools, other.pools, |row| row.id, PoolRow::merge);
         join(&mut self.stats, other.stats, |row| row.pool_id, StatsRow::merge);
         self.lists.merge(&other.lists);

@@ -5,7 +5,7 @@
 
 use crate::admin::console::{Command, CommandError, Show};
 use crate::admin::report::{Average, COUNTERS, Counter, Report, Wants};
-use crate::admin::{bouncer, listeners, nothing, prepared, shards, transactions};
+use crate::admin::{bouncer, listeners, nothing, prepared, query_cache, shards, transactions};
 use crate::config::snapshot::PoolerMode;
 use crate::wire::frame::EncodeError;
 use crate::wire::server;
@@ -102,10 +102,11 @@ impl ShowDef {
 /// The columns that no filter takes away: without them a row cannot be told from its neighbours.
 const KEPT: &[&str] = &["user", "database", "addr", "port"];
 
-const NUMBERS: Wants = Wants { clients: false, servers: false, pools: false, transactions: false };
+const NUMBERS: Wants = Wants { clients: false, servers: false, pools: false, transactions: false, query_cache: false };
 pub(super) const OF_CLIENTS: Wants = Wants { clients: true, ..NUMBERS };
 pub(super) const OF_SERVERS: Wants = Wants { servers: true, ..NUMBERS };
 pub(super) const OF_TRANSACTIONS: Wants = Wants { transactions: true, ..NUMBERS };
+pub(super) const OF_QUERY_CACHE: Wants = Wants { query_cache: true, ..NUMBERS };
 pub(super) const OF_POOLS: Wants = Wants { pools: true, ..NUMBERS };
 
 /// PgDog's, and what only we have.
@@ -124,7 +125,7 @@ const OWN: &[ShowDef] = &[
 
 /// Every SHOW that is answered with rows of a report.
 pub fn shows() -> impl Iterator<Item = &'static ShowDef> + Clone {
-    let ours = listeners::SHOWS.iter().chain(prepared::SHOWS).chain(shards::SHOWS).chain(transactions::SHOWS);
+    let ours = listeners::SHOWS.iter().chain(prepared::SHOWS).chain(query_cache::SHOWS).chain(shards::SHOWS).chain(transactions::SHOWS);
     OWN.iter().chain(ours).chain(bouncer::SHOWS).chain(nothing::SHOWS)
 }
 

@@ -206,7 +206,7 @@ fn a_report_is_made_in_slices() {
     let mut house = House::new(PoolerMode::Transaction, 2);
     let clients: Vec<_> = (0..5 * SLICE).map(|_| house.login()).collect();
     assert_eq!(house.ask(clients[3], "BEGIN;SELECT 1").0, "CZ");
-    house.post(Mail::Report { request: 1, wants: Wants { clients: true, servers: true, pools: true, transactions: true } });
+    house.post(Mail::Report { request: 1, wants: Wants { clients: true, servers: true, pools: true, transactions: true, query_cache: true } });
     let mut turns = 0;
     while house.reported() == 0 {
         turns += 1;
@@ -214,7 +214,7 @@ fn a_report_is_made_in_slices() {
         house.turn();
     }
     assert!(turns >= 5, "{turns} turns");
-    let report = house.report(Wants { clients: true, servers: true, pools: true, transactions: true });
+    let report = house.report(Wants { clients: true, servers: true, pools: true, transactions: true, query_cache: true });
     let mut ids: Vec<u32> = report.clients.iter().map(|row| row.id).collect();
     ids.sort_unstable();
     ids.dedup();

@@ -10,7 +10,7 @@ use crate::wire::{client, server};
 
 use super::super::house::SERVER;
 
-const ALL: Wants = Wants { clients: true, servers: true, pools: true, transactions: true };
+const ALL: Wants = Wants { clients: true, servers: true, pools: true, transactions: true, query_cache: true };
 
 fn replicating(house: &mut House, word: &str) -> PeerId {
     house.connect_with(&[("user", "app"), ("database", "app"), ("replication", word), ("application_name", "standby")])

@@ -75,7 +75,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         if left == 0 {
             return self.operate.reports.push_front(making);
         }
-        let Making { request, mut report, tally, .. } = making;
+        let Making { request, wants, mut report, tally, .. } = making;
         report.lists = Lists {
             used_clients: tally.busy_clients as u64,
             free_clients: (tally.clients - tally.busy_clients) as u64,
@@ -85,6 +85,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             ..Lists::default()
         };
         report.memory = self.memory_rows(&tally);
+        if wants.query_cache {
+            report.query_cache = self.routers.rows(self.id);
+        }
         self.desk.word(Word::Report { request, report: Box::new(report) });
     }
 

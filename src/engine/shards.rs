@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::admin::report::QueryCacheRow;
 use crate::io::Door;
 use crate::mail::{Desk, Shared, Word};
 use crate::route::cluster::Cluster;
@@ -42,6 +43,24 @@ impl Routers {
     /// What this core knows of a database.
     pub(super) fn cluster(&mut self, database: &str, shared: &Shared) -> Option<Arc<Cluster>> {
         self.clusters.get_or_insert_with(|| shared.clusters.load_full()).get(database).cloned()
+    }
+
+    /// What each router of this core has done, one row per database that its clients have come to.
+    pub(super) fn rows(&self, core: usize) -> Vec<QueryCacheRow> {
+        let row = |(database, router): (&String, &Rc<RefCell<Router>>)| {
+            let done = router.borrow().done();
+            QueryCacheRow {
+                database: database.clone(),
+                core: core as u64,
+                hits: done.hits,
+                misses: done.misses,
+                direct: done.direct,
+                multi: done.multi,
+                shapes: done.shapes,
+                bytes: done.bytes,
+            }
+        };
+        self.known.iter().map(row).collect()
     }
 
     /// Something has become known about some database: true if there is one.

@@ -78,6 +78,9 @@ pub struct Router {
     cluster: Arc<Cluster>,
     texts: Texts,
     spaces: Spaces,
+    /// requests for one shard, and for several
+    direct: u64,
+    multi: u64,
 }
 
 /// Numbers of circumstances.
@@ -89,13 +92,27 @@ struct Spaces {
     next: u64,
 }
 
+/// What a router has done so far, and what it keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// texts whose plans were kept, and texts that were parsed
+    pub hits: u64,
+    pub misses: u64,
+    /// verdicts that named one shard, and several
+    pub direct: u64,
+    pub multi: u64,
+    /// what is kept, and its bytes, about
+    pub shapes: u64,
+    pub bytes: u64,
+}
+
 /// The verdict on one request.
 type Route = Result<Where, Box<Refused>>;
 
 impl Router {
     /// For a database.
     pub fn new(cluster: Arc<Cluster>) -> Router {
-        Router { cluster, texts: Texts::new(SHAPES_BYTES), spaces: Spaces::default() }
+        Router { cluster, texts: Texts::new(SHAPES_BYTES), spaces: Spaces::default(), direct: 0, multi: 0 }
     }
 
     /// What is known of the database now.
@@ -116,9 +133,32 @@ impl Router {
         self.cluster.topology.shards()
     }
 
+    /// What it has done so far. A request that is looked at again, because more of it has come, counts again.
+    pub fn done(&self) -> Done {
+        let (shapes, bytes) = self.texts.kept();
+        Done {
+            hits: self.texts.found(),
+            misses: self.texts.parsed(),
+            direct: self.direct,
+            multi: self.multi,
+            shapes: shapes as u64,
+            bytes: bytes as u64,
+        }
+    }
+
     /// Where a text goes, executed by `user`; `bound` is what its Bind brings, if there is one.
     pub fn route(&mut self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>, user: &str) -> Route {
-        let Router { cluster, texts, spaces } = self;
+        let route = self.decide(text, bound, says, user);
+        match &route {
+            Ok(Where::Over(_)) => self.multi += 1,
+            Ok(_) => self.direct += 1,
+            Err(_) => {}
+        }
+        route
+    }
+
+    fn decide(&mut self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>, user: &str) -> Route {
+        let Router { cluster, texts, spaces, .. } = self;
         // Counting it would be a write to what all cores read.
         let cluster = &**cluster;
         let schema = cluster.schema()?;

@@ -328,3 +328,16 @@ fn nothing_goes_where_nothing_is_known() {
     router.learn(cluster(3, known));
     assert_eq!(router.route(b"SELECT 1", None, &PLAIN, "app"), Ok(Where::Any));
 }
+
+#[test]
+fn what_is_done_is_counted() {
+    let mut router = router();
+    let mut route = |text: &str| router.route(text.as_bytes(), None, &PLAIN, "app").is_ok();
+    assert!(route("SELECT * FROM users WHERE id = 1"));
+    assert!(route("SELECT * FROM users WHERE id = 2"));
+    assert!(route("SELECT * FROM users"));
+    assert!(!route("SELECT * FROM users ORDER BY id"));
+    let done = router.done();
+    assert_eq!((done.hits, done.misses, done.direct, done.multi, done.shapes), (1, 3, 2, 1, 3));
+    assert!(done.bytes > 0);
+}

@@ -31,6 +31,8 @@ struct Entry {
 #[derive(Debug)]
 pub struct Shapes {
     chains: LruCache<u64, Vec<Entry>>,
+    /// entries of all chains
+    len: usize,
     bytes: usize,
     limit: usize,
 }
@@ -38,7 +40,7 @@ pub struct Shapes {
 impl Shapes {
     /// Holds at most `limit` bytes.
     pub fn new(limit: usize) -> Shapes {
-        Shapes { chains: LruCache::unbounded(), bytes: 0, limit }
+        Shapes { chains: LruCache::unbounded(), len: 0, bytes: 0, limit }
     }
 
     /// The plans of a shape.
@@ -59,19 +61,32 @@ impl Shapes {
         let chain = self.chains.get_or_insert_mut(hash, Vec::new);
         if chain.len() >= CHAIN_MAX {
             self.bytes -= chain.remove(0).bytes;
+            self.len -= 1;
         }
         chain.push(entry);
+        self.len += 1;
         self.bytes += bytes;
         while self.bytes > self.limit {
             let Some((_, chain)) = self.chains.pop_lru() else { break };
             self.bytes -= chain.iter().map(|entry| entry.bytes).sum::<usize>();
+            self.len -= chain.len();
         }
     }
 
     /// Forgets everything: no space that was used is used again.
     pub fn clear(&mut self) {
         self.chains.clear();
-        self.bytes = 0;
+        (self.len, self.bytes) = (0, 0);
+    }
+
+    /// How many there are, also of spaces that are not used any more: those go as the others do.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// The bytes in use.

@@ -37,6 +37,7 @@ fn one_hash_holds_only_so_many() {
     for number in 1..=CHAIN_MAX as u32 {
         assert_eq!(shard(shapes.get(Space(0), 7, &number.to_le_bytes())), Some(number));
     }
+    assert_eq!(shapes.len(), CHAIN_MAX, "who went is not counted");
 }
 
 #[test]
@@ -49,7 +50,10 @@ fn bytes_are_bounded_and_the_unused_goes_first() {
     }
     assert_eq!(shard(shapes.get(Space(0), 1, &[1; 100])), None);
     assert_eq!(shard(shapes.get(Space(0), 999, &[999u32 as u8; 100])), Some(999));
+    let there = (0..1000u32).filter(|number| shapes.get(Space(0), u64::from(*number), &[*number as u8; 100]).is_some()).count();
+    assert_eq!((shapes.len(), shapes.is_empty()), (there, false));
     shapes.clear();
+    assert!(shapes.is_empty());
     assert_eq!((shapes.bytes(), shard(shapes.get(Space(0), 0, &[0; 100]))), (0, None));
 }
 

@@ -52,6 +52,8 @@ pub struct Texts {
     scan: Scan,
     shapes: Shapes,
     wholes: Wholes,
+    /// texts whose plans were there
+    found: u64,
     /// texts that were parsed
     parsed: u64,
     /// what of a hash is used
@@ -61,7 +63,7 @@ pub struct Texts {
 impl Texts {
     /// Keeps plans of at most `bytes`.
     pub fn new(bytes: usize) -> Texts {
-        Texts { scan: Scan::default(), shapes: Shapes::new(bytes), wholes: Wholes::default(), parsed: 0, mask: u64::MAX }
+        Texts { scan: Scan::default(), shapes: Shapes::new(bytes), wholes: Wholes::default(), found: 0, parsed: 0, mask: u64::MAX }
     }
 
     /// The same, with one hash for all shapes: nothing may depend on a hash. For tests.
@@ -69,9 +71,19 @@ impl Texts {
         Texts { mask: 0, ..Texts::new(bytes) }
     }
 
+    /// How many texts had plans that were kept.
+    pub fn found(&self) -> u64 {
+        self.found
+    }
+
     /// How many texts were parsed, not found.
     pub fn parsed(&self) -> u64 {
         self.parsed
+    }
+
+    /// How many shapes are kept, and their bytes, about.
+    pub fn kept(&self) -> (usize, usize) {
+        (self.shapes.len(), self.shapes.bytes())
     }
 
     /// The plans of a whole text, without the zero byte behind it.
@@ -85,7 +97,10 @@ impl Texts {
             Outcome::Odd => None,
         };
         let plans = match found {
-            Some(plans) => plans,
+            Some(plans) => {
+                self.found += 1;
+                plans
+            }
             None => {
                 let plans: Arc<[Plan]> = self.parse(text, reading, catalog).into();
                 if outcome == Outcome::Shape && plans.iter().all(|plan| plan.keep) {
@@ -107,6 +122,8 @@ impl Texts {
                 Found::Foreign => return Found::Foreign,
             };
             self.wholes.put(place, text, reading, plans, &self.scan.literals, &self.scan.directives);
+        } else {
+            self.found += 1;
         }
         // It is there.
         self.wholes.get(place).map_or(Found::Foreign, Found::Plans)

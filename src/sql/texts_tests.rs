@@ -42,6 +42,8 @@ fn a_shape_is_parsed_once_per_space() {
     assert_eq!(parsed(&mut texts, "select * from t where a = 2 -- x", READING), 0);
     assert_eq!(parsed(&mut texts, "SELECT * FROM t WHERE a = 'x'", READING), 1);
     assert_eq!(parsed(&mut texts, "SELECT * FROM t WHERE a = 1", Reading { space: Space(1), ..READING }), 1);
+    assert_eq!((texts.found(), texts.parsed(), texts.kept().0), (1, 3, 3));
+    assert!(texts.kept().1 > 0);
 }
 
 #[test]
@@ -52,6 +54,7 @@ fn what_is_odd_or_wrong_is_parsed_each_time() {
         assert_eq!((parsed(&mut texts, text, backslash), parsed(&mut texts, text, backslash)), (1, 1), "{text}");
     }
     assert_eq!((parsed(&mut texts, "SELEC 1", READING), parsed(&mut texts, "SELEC 1", READING)), (1, 1));
+    assert_eq!((texts.found(), texts.kept()), (0, (0, 0)));
 }
 
 #[test]

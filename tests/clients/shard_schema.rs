@@ -1,4 +1,4 @@
-//! What the operator sees of shards, and how soon a changed schema is known: SHOW SHARDS, SHOW SCHEMA DRIFT, DDL that passed by and DDL that did not.
+//! What the operator sees of shards, and how soon a changed schema is known: SHOW SHARDS, SHOW SCHEMA DRIFT, SHOW QUERY_CACHE, DDL that passed by and DDL that did not.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,8 @@ on_both!(
     what_a_client_creates_is_routed_soon,
     what_was_created_elsewhere_is_known_after_reconnect,
     shards_are_shown,
-    drift_is_shown
+    drift_is_shown,
+    plans_are_counted
 );
 
 const NOTES: &str = "CREATE TABLE notes (id bigint, user_id bigint NOT NULL, PRIMARY KEY (user_id, id))";
@@ -164,4 +165,25 @@ fn several_shards_can_be_forbidden(version: Version) {
     admin(&cluster.dog, "RELOAD");
     wait_until("it is allowed", SOON, || !tags(&client.query(several)).contains('E'));
     assert_eq!(client.rows(several).len(), 20);
+}
+
+fn plans_are_counted(version: Version) {
+    let cluster = Cluster::new(version);
+    let sum = |name: &str| -> u64 {
+        let rows = admin(&cluster.dog, "SHOW QUERY_CACHE");
+        assert!(rows.iter().all(|row| row["database"] == "app" && row["query"].is_empty()), "{rows:?}");
+        column(&rows, name).iter().map(|number| number.parse::<u64>().expect("a number")).sum()
+    };
+    let names = ["hits", "misses", "shapes", "direct", "multi"];
+    let before = names.map(sum);
+    // All of them on one connection, so on one core.
+    let mut client = cluster.client();
+    for user in 0..5 {
+        client.rows(&format!("SELECT name FROM users WHERE id = {user}"));
+    }
+    client.rows("SELECT id FROM users");
+    let after = names.map(sum);
+    let grown: Vec<u64> = before.iter().zip(after).map(|(before, after)| after - before).collect();
+    assert_eq!(grown, [4, 2, 2, 5, 1], "{names:?}");
+    assert!(sum("bytes") > 0);
 }

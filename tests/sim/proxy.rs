@@ -226,7 +226,10 @@ impl Proxy {
 
     /// SHOW of everything; the answer is nobody's.
     pub fn report(&self, world: &World) {
-        self.tell(world, || Mail::Report { request: 0, wants: Wants { clients: true, servers: true, pools: true, transactions: true } });
+        self.tell(world, || Mail::Report {
+            request: 0,
+            wants: Wants { clients: true, servers: true, pools: true, transactions: true, query_cache: true },
+        });
     }
 
     fn order(&self, world: &World, order: Order) {
