@@ -1,4 +1,5 @@
-//! What the operator sees of shards, and how soon a changed schema is known: SHOW SHARDS, SHOW SCHEMA DRIFT, SHOW QUERY_CACHE, DDL that passed by and DDL that did not.
+//! What the operator sees of shards, and how soon a changed schema is known: SHOW SHARDS, SHOW SCHEMA DRIFT, SHOW QUERY_CACHE, DDL that passed by and
+//! DDL that did not.
 
 use std::collections::HashMap;
 
