@@ -133,7 +133,8 @@ impl Router {
         self.cluster.topology.shards()
     }
 
-    /// What it has done so far. A request that is looked at again, because more of it has come, counts again.
+    /// What it has done so far. A request that is looked at again, because more of it has come or it goes to several
+    /// shards and has a coordinator now, counts again.
     pub fn done(&self) -> Done {
         let (shapes, bytes) = self.texts.kept();
         Done {
