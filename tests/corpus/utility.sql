@@ -26,7 +26,7 @@ COMMIT PREPARED 'x'
 ROLLBACK PREPARED 'x'
    => read session Transaction
 SET search_path TO x
-   => read session Set
+   => read session Path
 SET LOCAL statement_timeout = 5
    => read session Set
 SET pgdog.shard = 1
@@ -36,13 +36,13 @@ SET TIME ZONE 'UTC'
 SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY
    => read session Set
 SET ROLE x
-   => read session Set
+   => read session Path
 SET CONSTRAINTS ALL DEFERRED
    => read session Set
 RESET ALL
-   => read session Set
+   => read session Path
 RESET search_path
-   => read session Set
+   => read session Path
 SHOW search_path
    => read session Show
 SHOW ALL
