@@ -71,6 +71,10 @@ impl Catalog for Accounts {
         Routine::Hidden
     }
 
+    fn home(&self, _: &Name) -> pg_dog::sql::catalog::Home {
+        pg_dog::sql::catalog::Home::All
+    }
+
     fn returns_sets(&self, _: &Name) -> bool {
         false
     }

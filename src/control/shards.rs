@@ -24,7 +24,7 @@ use crate::route::cluster::{Cluster, Commits, State};
 use crate::route::commit::{Gid, PREPARES};
 use crate::route::drift::{Drift, FLAWS, Line, SHAPE, Seen, TYPES};
 use crate::route::identity::{self, Found, IdentityError, Place, READ, Step, UNDO};
-use crate::route::schema::{COLUMNS, FUNCTIONS, SETTINGS, Schema};
+use crate::route::schema::{COLUMNS, FUNCTIONS, SETTINGS, Schema, at_home};
 use crate::route::slots::SlotsError;
 use crate::route::topology::Topology;
 
@@ -323,9 +323,12 @@ impl Job {
             commits.prepares.push(matches!(rows.as_slice(), [row] if matches!(row.as_slice(), [Some(said)] if said == b"t")));
         }
         let first = &mut asked.lines[0];
-        let columns = self.question(first, COLUMNS).await?;
+        let mut columns = at_home(&topology, 0, self.question(first, COLUMNS).await?);
         let functions = self.question(first, FUNCTIONS).await?;
         let settings = self.question(first, SETTINGS).await?;
+        for (shard, line) in asked.lines.iter_mut().enumerate().skip(1).filter(|_| topology.has_homes()) {
+            columns.extend(at_home(&topology, shard as u16, self.question(line, COLUMNS).await?));
+        }
         let schema = Schema::read(&columns, &functions, &settings);
         let mut schema = schema.map_err(|error| Trouble::unasked(format!("{}: {error}", asked.places[0])))?.fitted(&topology);
         schema.drift = Drift::of(&topology, &schema, &self.see(&mut asked).await?);

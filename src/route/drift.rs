@@ -70,7 +70,7 @@ impl Drift {
     pub fn of(topology: &Topology, schema: &Schema, seen: &[Seen]) -> Drift {
         let mut drift = Drift::default();
         let view = View { schema, topology, search_path: None, user: "", listed: &[] };
-        let shapes: Vec<Shape<'_>> = seen.iter().map(|seen| shape(&seen.shape)).collect();
+        let shapes: Vec<Shape<'_>> = seen.iter().map(|seen| shape(topology, &seen.shape)).collect();
         let types: Vec<Types<'_>> = seen.iter().map(|seen| types(&seen.types)).collect();
         let mut known: BTreeSet<(String, &str, String)> = BTreeSet::new();
         for (shard, said) in seen.iter().enumerate() {
@@ -151,10 +151,14 @@ fn texts<const N: usize>(row: &Row) -> [&str; N] {
     texts
 }
 
-fn shape(rows: &[Row]) -> Shape<'_> {
+/// Of what lives on one shard there is nothing to compare.
+fn shape<'a>(topology: &Topology, rows: &'a [Row]) -> Shape<'a> {
     let mut shape = Shape::new();
     for row in rows {
         let [schema, table, column, of_type, not_null] = texts(row);
+        if topology.shard_of(schema).is_some() {
+            continue;
+        }
         let columns = shape.entry((schema, table)).or_default();
         if !column.is_empty() {
             columns.insert(column, format!("{of_type}{}", if not_null == "t" { " NOT NULL" } else { "" }));

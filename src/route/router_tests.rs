@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{Bound, Router, Says};
-use crate::config::sharded::{DataType, Hasher, Sharded, ShardedTable};
+use crate::config::sharded::{DataType, Hasher, Home, Sharded, ShardedSchema, ShardedTable};
 use crate::route::cluster::{Cluster, State};
 use crate::route::request::{CopyFormat, Join, Over, Split, Where};
-use crate::route::schema::{Row, Schema};
+use crate::route::schema::{Row, Schema, at_home};
 use crate::route::topology::Topology;
 use crate::wire::bind::Values;
 
@@ -304,6 +304,49 @@ fn rows_with_sets_are_no_rows() {
     let [one, other, _] = keys();
     assert!(matches!(route(&format!("INSERT INTO users (id, name) VALUES ({one}, upper('x')), ({other}, 'x')")), Ok(Where::Over(_))));
     assert!(matches!(route("INSERT INTO users (id, name) VALUES (1, generate_series(1, 2))"), Ok(Where::One(_))));
+}
+
+/// Schema `audit` lives on shard 1, and `known` has no table of it.
+fn with_home(text: &str, says: &Says<'_>) -> Result<Where, String> {
+    let schemas = vec![ShardedSchema { name: Some("audit".into()), home: Home::Shard(1) }];
+    let tables = vec![table("users", "id", DataType::Bigint)];
+    let sharded = Sharded { database: "app".into(), shards: 3, tables, schemas, omnisharded: Vec::new() };
+    let topology = Topology::first(&sharded).expect("a map");
+    let state = known(&topology);
+    let cluster = Cluster { state, topology, servers: Vec::new(), listed: Vec::new(), commits: Default::default(), number: 1 };
+    Router::new(Arc::new(cluster)).route(text.as_bytes(), None, says, "app").map_err(|refused| refused.code.to_owned())
+}
+
+#[test]
+fn what_is_made_in_a_schema_is_made_where_it_lives() {
+    for text in
+        ["CREATE TABLE audit.x (id int)", "DROP TABLE audit.x", "TRUNCATE audit.x, audit.y", "VACUUM audit.x", "COMMENT ON COLUMN audit.x.a IS ''"]
+    {
+        assert_eq!(with_home(text, &PLAIN), Ok(Where::One(1)), "{text}");
+    }
+    let on = |path| Says { search_path: Some(path), ..PLAIN };
+    assert_eq!(with_home("CREATE TABLE x (id int)", &on("audit")), Ok(Where::One(1)));
+    assert!(matches!(with_home("CREATE TABLE x (id int)", &PLAIN), Ok(Where::Over(_))));
+    assert!(matches!(with_home("TRUNCATE users", &on("audit, public")), Ok(Where::Over(_))), "it is where it is");
+    // The first schema that exists; which do is not known.
+    assert_eq!(with_home("CREATE TABLE x (id int)", &on("audit, public")), Err("0A000".into()));
+    assert_eq!(with_home("CREATE TABLE x (id int)", &on("Audit")), Err("0A000".into()));
+    assert_eq!(with_home("TRUNCATE audit.x, users", &PLAIN), Err("0A000".into()));
+}
+
+#[test]
+fn the_tables_of_a_schema_are_those_of_its_shard() {
+    let schemas = vec![ShardedSchema { name: Some("audit".into()), home: Home::Shard(1) }, ShardedSchema { name: None, home: Home::Shard(2) }];
+    let sharded = Sharded { database: "app".into(), shards: 3, tables: Vec::new(), schemas, omnisharded: Vec::new() };
+    let topology = Topology::first(&sharded).expect("a map");
+    let rows = ["audit", "public", "pg_catalog", "dog"].map(|schema| row(&[schema, "t"]));
+    let of = |shard| {
+        at_home(&topology, shard, rows.to_vec())
+            .iter()
+            .map(|row| String::from_utf8_lossy(row[0].as_deref().unwrap_or_default()).into_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((of(0), of(1), of(2)), (vec!["pg_catalog".to_owned(), "dog".into()], vec!["audit".to_owned()], vec!["public".to_owned()]));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::sql::catalog::{Catalog, Column, Fill, Placement, Routine, ShardKey};
+use crate::sql::catalog::{self, Catalog, Column, Fill, Placement, Routine, ShardKey};
 use crate::sql::outline::{Family, Name};
 
 use super::drift::Drift;
@@ -90,6 +90,14 @@ pub struct Schema {
     pub major: u32,
     /// what the shards do not have alike, and what reaches beyond one of them
     pub drift: Drift,
+}
+
+/// Of a shard's answer to `COLUMNS` what counts: the tables of a schema that lives on one shard are those that this shard has, all others those of
+/// shard 0.
+pub fn at_home(topology: &Topology, shard: u16, mut rows: Vec<Row>) -> Vec<Row> {
+    let home = |row: &Row| row.first().and_then(|schema| topology.shard_of(text(schema.as_ref()?)?));
+    rows.retain(|row| home(row).unwrap_or(0) == shard);
+    rows
 }
 
 /// An answer that makes no sense.
@@ -322,6 +330,20 @@ impl Catalog for View<'_> {
             Ok(None) => Placement::Omni,
             Err(_) => Placement::Unknown,
         }
+    }
+
+    fn home(&self, name: &Name) -> catalog::Home {
+        if !self.topology.has_homes() {
+            return catalog::Home::All;
+        }
+        let of = |schema: &str| self.topology.shard_of(schema).map_or(catalog::Home::All, |shard| catalog::Home::One(shard.into()));
+        if let Some(schema) = name.schema.as_deref().or_else(|| self.find(name).map(|(home, _)| home)) {
+            return of(schema);
+        }
+        let Some(path) = path(self.search_path.unwrap_or(&self.schema.search_path)) else { return catalog::Home::Unknown };
+        let mut homes = path.iter().map(|place| of(if *place == "$user" { self.user } else { place }));
+        let first = homes.next().unwrap_or(catalog::Home::All);
+        if homes.all(|home| home == first) { first } else { catalog::Home::Unknown }
     }
 
     fn columns(&self, name: &Name) -> Option<&[Column]> {

@@ -193,6 +193,17 @@ impl Topology {
         self.homes.get(schema).copied().or(self.other_homes)
     }
 
+    /// Whether some schema lives on one shard only.
+    pub fn has_homes(&self) -> bool {
+        self.homes.values().chain(&self.other_homes).any(|home| matches!(home, Home::Shard(_)))
+    }
+
+    /// The only shard of a schema that is not the system's own.
+    pub fn shard_of(&self, schema: &str) -> Option<u16> {
+        let system = matches!(schema, "pg_catalog" | "information_schema" | "pg_toast" | "pg_temp" | "dog");
+        if let Some(Home::Shard(shard)) = self.home(schema).filter(|_| !system) { Some(shard) } else { None }
+    }
+
     /// Whether a client's reads of a table that every shard holds stay on one shard.
     pub fn is_sticky(&self, table: &str) -> bool {
         self.whole.get(table).copied().unwrap_or(false)

@@ -11,6 +11,9 @@ pub trait Catalog {
     /// Where the rows of a table live.
     fn table(&self, name: &Name) -> Placement<'_>;
 
+    /// Where a table of this name is, or would be made. One without a name of its own is anything in its schema.
+    fn home(&self, name: &Name) -> Home;
+
     /// A table's columns in their order; None when they are not known.
     fn columns(&self, name: &Name) -> Option<&[Column]>;
 
@@ -35,6 +38,16 @@ pub enum Placement<'a> {
     /// a view, whose tables are not looked at
     View,
     /// it is not known, or does not exist
+    Unknown,
+}
+
+/// Where a schema lives with all that is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// on every shard
+    All,
+    One(u32),
+    /// which schema is meant is not known, and it matters
     Unknown,
 }
 

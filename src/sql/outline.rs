@@ -16,6 +16,8 @@ pub struct Statement {
     /// the query blocks; the first is the whole query, if there is one
     pub blocks: Vec<Block>,
     pub marks: Marks,
+    /// what a statement that is no query names, and the new table of one that makes one
+    pub named: Vec<Name>,
 }
 
 /// What a statement does.

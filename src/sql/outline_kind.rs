@@ -7,6 +7,7 @@ use pg_query::protobuf::{CopyStmt, CreateTableAsStmt, DefElem, ExplainStmt, Node
 
 use super::copy::{Given, Setting};
 use super::outline::{Copy, Kind, Place, Session, Statement};
+use super::outline_ddl::named;
 use super::outline_expr::string;
 use super::outline_read::{Deep, Done, Reader, name};
 
@@ -44,7 +45,12 @@ fn statement(raw: &RawStmt, length: usize) -> Done<Statement> {
         Some(node) => kind(&mut reader, node)?,
         None => Kind::Empty,
     };
-    Ok(Statement { kind, range: start..end, blocks: reader.blocks, marks: reader.marks })
+    let named = match (raw.stmt.as_deref().and_then(|node| node.node.as_ref()), &kind) {
+        (Some(NodeEnum::SelectStmt(stmt)), Kind::Into) => leftmost_into(stmt).map(name).into_iter().collect(),
+        (Some(node), Kind::Into | Kind::Everywhere(_)) => named(node),
+        _ => Vec::new(),
+    };
+    Ok(Statement { kind, range: start..end, blocks: reader.blocks, marks: reader.marks, named })
 }
 
 fn kind(reader: &mut Reader, whole: &Node) -> Done<Kind> {

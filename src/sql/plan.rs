@@ -10,6 +10,7 @@ use super::literal::{Kind as LiteralKind, Literal};
 use super::outline::{Block, Cell, Copy, Input, Kind, Name, Relation, Session, Set, Shown, Statement, Term, Value, Values, Write};
 use super::outline_kind::Fault;
 use super::plan_bind::{Binder, Instance, admits, is_key};
+use super::plan_home;
 use super::plan_spread::{Spread, sets_in_rows, spread};
 
 /// The plan of one statement.
@@ -136,7 +137,7 @@ pub fn plan(statement: &Statement, catalog: &impl Catalog, literals: &[Literal])
     let (write, target) = match &statement.kind {
         Kind::Empty => (false, Ok(Target::AnyShard(Any::Either))),
         Kind::Session(session) => (false, Ok(Target::Session(*session))),
-        Kind::Everywhere(what) => (true, planner.everywhere(what)),
+        Kind::Everywhere(what) => (true, plan_home::everywhere(statement, catalog, what)),
         Kind::Code(what) | Kind::Never(what) => (true, Err(Refusal::new(format!("{what} cannot be run on a database of several shards")))),
         Kind::Copy(copy) => {
             // Options are literals, whose values decide.
@@ -180,13 +181,6 @@ impl<'a, C: Catalog> Planner<'a, C> {
         marks.writes || marks.locks || self.statement.kind == Kind::Into || self.statement.blocks.iter().any(calls)
     }
 
-    fn everywhere(&self, what: &str) -> Verdict<Target> {
-        if self.statement.marks.temporary {
-            return Err(Refusal::new(format!("{what} of a temporary table would be on one server of one shard only")));
-        }
-        Ok(Target::AllWrite { alone: self.statement.marks.alone })
-    }
-
     fn copy(&self, copy: &Copy) -> Verdict<Target> {
         if self.statement.marks.strange {
             return Err(Refusal::new("COPY FROM with WHERE cannot be split over shards"));
@@ -217,6 +211,7 @@ impl<'a, C: Catalog> Planner<'a, C> {
     /// What the statement around a query allows.
     fn around(&self, target: Target) -> Verdict<Target> {
         let what = match &self.statement.kind {
+            Kind::Into => return plan_home::into(self.statement, self.catalog, target),
             Kind::Explain { runs: false } if matches!(target, Target::AllWrite { .. }) => return Ok(Target::AnyShard(Any::Either)),
             Kind::Explain { .. } => "EXPLAIN",
             Kind::Cursor => "DECLARE CURSOR",

@@ -1,6 +1,6 @@
 //! Texts of one shape are parsed once; what must not be shared is not.
 
-use super::super::catalog::{Column, Placement, Routine};
+use super::super::catalog::{Column, Home, Placement, Routine};
 use super::super::outline::Name;
 use super::super::plan::Source;
 use super::super::scan::{CORE, HELPER, HELPER_STACK};
@@ -20,6 +20,10 @@ impl Catalog for Omni {
 
     fn function(&self, _: &Name) -> Routine {
         Routine::Hidden
+    }
+
+    fn home(&self, _: &Name) -> Home {
+        Home::All
     }
 
     fn returns_sets(&self, _: &Name) -> bool {

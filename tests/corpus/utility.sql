@@ -360,3 +360,152 @@ VACUUM (ANALYZE) orders
    => write all alike, alone
 ALTER TYPE mood ADD VALUE 'odd'
    => write all alike
+-- What lives on one shard, and what does not.
+CREATE TABLE audit.x (a int)
+   => write shard 1
+CREATE TABLE audit.x (a int REFERENCES audit.log)
+   => write shard 1
+CREATE TABLE audit.x (a int REFERENCES orders)
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+CREATE TABLE x (a int, FOREIGN KEY (a) REFERENCES audit.log)
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+CREATE TABLE audit.x (LIKE archive.log)
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+CREATE TABLE x PARTITION OF audit.log FOR VALUES IN (1)
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+CREATE TABLE audit.x () INHERITS (orders)
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+CREATE TABLE somewhere (a int)
+   => write refused 0A000: in which schema "somewhere" is, or will be, is not known, and schemas of search_path live on different shards
+TRUNCATE audit.log
+   => write shard 1
+TRUNCATE audit.log, audit.tags
+   => write shard 1
+TRUNCATE audit.log, orders
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+TRUNCATE audit.log, archive.log
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+DROP TABLE audit.log
+   => write shard 1
+DROP TABLE IF EXISTS audit.log, countries
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+DROP INDEX CONCURRENTLY audit.i
+   => write shard 1
+DROP TRIGGER t ON audit.log
+   => write shard 1
+DROP FUNCTION audit.f(int)
+   => write shard 1
+DROP TYPE audit.e
+   => write shard 1
+DROP SCHEMA audit CASCADE
+   => write shard 1
+ALTER TABLE audit.log ADD COLUMN x int
+   => write shard 1
+ALTER TABLE audit.log ADD FOREIGN KEY (x) REFERENCES orders
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+ALTER TABLE orders ADD COLUMN x int REFERENCES audit.log
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+ALTER TABLE audit.log RENAME TO o
+   => write shard 1
+ALTER TABLE audit.log SET SCHEMA public
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+ALTER TABLE orders SET SCHEMA audit
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+ALTER TABLE audit.log OWNER TO x
+   => write shard 1
+ALTER TABLE orders ATTACH PARTITION audit.log FOR VALUES IN (1)
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+ALTER TABLE audit.log INHERIT orders
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+ALTER SCHEMA audit RENAME TO archive
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+ALTER SCHEMA audit OWNER TO x
+   => write shard 1
+ALTER SEQUENCE audit.s RESTART
+   => write shard 1
+ALTER TYPE audit.e ADD VALUE 'b'
+   => write shard 1
+ALTER FUNCTION audit.f(int) STABLE
+   => write shard 1
+CREATE SCHEMA audit
+   => write shard 1
+CREATE INDEX CONCURRENTLY ON audit.log (what)
+   => write shard 1
+CREATE VIEW audit.v AS SELECT 1
+   => write shard 1
+CREATE SEQUENCE audit.s
+   => write shard 1
+CREATE TYPE audit.e AS ENUM ('a')
+   => write shard 1
+CREATE TYPE audit.c AS (a int)
+   => write shard 1
+CREATE DOMAIN audit.d AS int
+   => write shard 1
+CREATE FUNCTION audit.f() RETURNS int LANGUAGE sql AS 'SELECT 1'
+   => write shard 1
+CREATE AGGREGATE audit.a (int) (SFUNC = int4pl, STYPE = int)
+   => write shard 1
+CREATE TRIGGER t BEFORE INSERT ON audit.log FOR EACH ROW EXECUTE FUNCTION f()
+   => write shard 1
+CREATE RULE r AS ON INSERT TO audit.log DO INSTEAD NOTHING
+   => write shard 1
+CREATE POLICY p ON audit.log USING (true)
+   => write shard 1
+CREATE STATISTICS s ON id, what FROM audit.log
+   => write shard 1
+COMMENT ON TABLE audit.log IS 'x'
+   => write shard 1
+COMMENT ON COLUMN audit.log.what IS 'x'
+   => write shard 1
+COMMENT ON TRIGGER t ON audit.log IS 'x'
+   => write shard 1
+COMMENT ON SCHEMA audit IS 'x'
+   => write shard 1
+COMMENT ON COLUMN orders.id IS 'x'
+   => write all alike
+GRANT SELECT ON audit.log TO x
+   => write shard 1
+GRANT SELECT ON audit.log, orders TO x
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+GRANT USAGE ON SCHEMA audit TO x
+   => write shard 1
+GRANT SELECT ON ALL TABLES IN SCHEMA audit TO x
+   => write shard 1
+GRANT EXECUTE ON FUNCTION audit.f(int) TO x
+   => write shard 1
+LOCK TABLE audit.log
+   => write shard 1
+VACUUM audit.log
+   => write shard 1
+VACUUM
+   => write all alike, alone
+ANALYZE audit.log, orders
+   => write refused 0A000: the statement names tables of several homes: on every shard, or on different ones
+REINDEX TABLE audit.log
+   => write shard 1
+REFRESH MATERIALIZED VIEW audit.m
+   => write shard 1
+CREATE TABLE audit.x AS SELECT * FROM audit.log
+   => write shard 1 [audit.log]
+CREATE TABLE audit.x AS SELECT * FROM countries
+   => write shard 1 [countries]
+CREATE TABLE audit.x AS SELECT * FROM orders WHERE tenant_id = 5
+   => write refused 0A000: rows of the sharded table "orders" cannot be written to a table that is on every shard [orders]
+CREATE TABLE x AS SELECT * FROM audit.log
+   => write refused 0A000: rows of one shard cannot be made a table that is on every shard [audit.log]
+CREATE TABLE archive.x AS SELECT * FROM audit.log
+   => write refused 0A000: rows of one shard cannot be made a table of another [audit.log]
+SELECT * INTO audit.x FROM countries
+   => write shard 1 [countries]
+INSERT INTO orders (tenant_id, id) VALUES (5, two_rows(1)), (6, 2)
+   => write refused 0A000: set-returning functions are not allowed in VALUES [write orders]
+INSERT INTO orders (tenant_id, id) VALUES (5, generate_series(1, 2)), (6, 2)
+   => write refused 0A000: set-returning functions are not allowed in VALUES [write orders]
+INSERT INTO orders (tenant_id, id) VALUES (5, generate_series(1, 2))
+   => write one 5 (11) [write orders]
+SET search_path TO x; SELECT 1
+   => read session Path; read any
+SET SCHEMA 'x'
+   => read session Path
+SET NAMES 'LATIN1'
+   => read session Encoding

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use pg_dog::sql::catalog::{Catalog, Column, Fill, Placement, Routine, ShardKey};
+use pg_dog::sql::catalog::{self, Catalog, Column, Fill, Placement, Routine, ShardKey};
 use pg_dog::sql::outline::{Family, Name};
 
 /// Where a table of the corpus is.
@@ -125,6 +125,15 @@ impl Catalog for Schema {
             "my_sum" => Routine::Aggregate,
             "local_only" => Routine::Listed,
             _ => Routine::Hidden,
+        }
+    }
+
+    fn home(&self, name: &Name) -> catalog::Home {
+        match name.schema.as_deref() {
+            Some("audit") => catalog::Home::One(1),
+            Some("archive") => catalog::Home::One(0),
+            None if &*name.name == "somewhere" => catalog::Home::Unknown,
+            _ => catalog::Home::All,
         }
     }
 
