@@ -1,4 +1,5 @@
-//! SHOW QUERY_CACHE: the plans that each core keeps of the statements on databases with shards, and how often they served. PgDog's columns, then ours.
+//! SHOW QUERY_CACHE: the plans that each core keeps of the statements on databases with shards, and how often they served.
+//! The columns are PgDog's, then ours.
 //! Invariant: one row per core and database, whose numbers are sums over all statements: a shape is no text, so that no `query` is shown. Counting
 //! is left to `sql` and `route`, gathering to `engine`.
 
