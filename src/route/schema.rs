@@ -26,7 +26,8 @@ pub const COLUMNS: &str = "SELECT n.nspname, c.relname, c.relkind, a.attname, a.
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname NOT IN ('pg_toast', 'information_schema') \
      AND n.nspname NOT LIKE 'pg\\_temp\\_%' AND n.nspname NOT LIKE 'pg\\_toast\\_temp\\_%' AND (n.nspname <> 'pg_catalog' OR a.attnum = 1) \
      ORDER BY n.nspname, c.relname, a.attnum";
-/// Functions that are not PostgreSQL's own: schema, name, whether all of that name are immutable, whether all are aggregates, whether one returns a set.
+/// Functions that are not PostgreSQL's own: schema, name, whether all of that name are immutable, whether all are aggregates, whether one returns
+/// a set.
 pub const FUNCTIONS: &str = "SELECT n.nspname, p.proname, bool_and(p.provolatile = 'i'), bool_and(p.prokind = 'a'), bool_or(p.proretset) \
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
      WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') GROUP BY 1, 2";
