@@ -49,6 +49,11 @@ impl Spread {
         self.seats.iter().find(|(known, _)| *known == shard).map(|(_, slot)| *slot)
     }
 
+    /// Where the client's own session is; None: it has ended.
+    fn home(&self) -> Option<u32> {
+        self.seats.first().map(|(_, slot)| *slot).filter(|slot| *slot != NOBODY)
+    }
+
     fn unstick(&mut self) {
         for pool in self.stuck.drain(..) {
             pool.state.stuck.fetch_sub(1, Ordering::Relaxed);
@@ -57,7 +62,7 @@ impl Spread {
 
     /// Its participants' slots.
     pub fn slots(&self) -> impl Iterator<Item = u32> {
-        self.seats.iter().map(|(_, slot)| *slot)
+        self.seats.iter().map(|(_, slot)| *slot).filter(|slot| *slot != NOBODY)
     }
 
     /// The commit at work, and its turn.
@@ -145,7 +150,11 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Bytes of a client on several shards; returns how many are consumed.
     pub(super) fn feed_spread(&mut self, slot: u32, bytes: Bytes) -> usize {
         let Some(mut spread) = self.take_spread(slot) else { return 0 };
-        let home = spread.seats[0].1;
+        let Some(home) = spread.home() else {
+            // Its end is still to be heard of.
+            self.give_spread(slot, spread);
+            return 0;
+        };
         let server = self.peers[home as usize].client().map_or(NOBODY, |peer| peer.server);
         let (home, link) = self.pair(home, server);
         let link = link.and_then(Peer::server).map(|link| &link.link.server.exchange);
@@ -186,6 +195,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             match act {
                 Act::Tell(shard, range) => {
                     let seat = self.seat_of(slot, &mut spread, *shard);
+                    if seat == NOBODY {
+                        continue;
+                    }
                     self.links.hold(seat, &acts.words[range.clone()]);
                     if !told.contains(&seat) {
                         told.push(seat);
@@ -305,7 +317,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         let inner = self.links.inner();
         let pool = spread.pools.get(usize::from(shard)).cloned();
-        let sibling = self.peers[spread.seats[0].1 as usize].client().map(|home| (home.client.sibling(), home.profile.clone()));
+        let home = spread.home().and_then(|home| self.peers[home as usize].client());
+        let sibling = home.map(|home| (home.client.sibling(), home.profile.clone()));
         let Some(peer) = self.peers[slot as usize].client() else { return inner };
         let mut fresh = participant(peer, slot);
         if let Some((client, profile)) = sibling {
@@ -323,12 +336,13 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn hear_participants(&mut self) {
         let mut later = Vec::new();
         loop {
-            if let Some(seat) = self.links.spoken.pop() {
+            // Who has ended first: nothing is to be told to where it was.
+            if let Some(ended) = self.ended.pop() {
+                self.participant_has_ended(ended);
+            } else if let Some(seat) = self.links.spoken.pop() {
                 if !later.contains(&seat) && self.hear_participant(seat) {
                     later.push(seat);
                 }
-            } else if let Some(ended) = self.ended.pop() {
-                self.participant_has_ended(ended);
             } else {
                 break;
             }
@@ -391,6 +405,11 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(Peer::Client(peer)) = self.peers.get(seat as usize) else { return };
         let (client, shard) = (peer.owner, peer.pool.as_ref().map_or(0, |pool| pool.spec.shard));
         self.ended.push(Ended { client, generation: self.links.generation(client), shard, words });
+        // The slot may be another's by the time the coordinator knows.
+        if let Some(Stage::Spread(Some(spread))) = self.peers[client as usize].client().map(|peer| &mut peer.stage) {
+            spread.seats.iter_mut().filter(|(_, known)| *known == seat).for_each(|(_, known)| *known = NOBODY);
+            spread.later.retain(|known| *known != seat);
+        }
         self.unseat(seat);
     }
 
@@ -400,7 +419,9 @@ impl<D: Door, K: Desk> Core<D, K> {
         }
         let Some(mut spread) = self.take_spread(ended.client) else { return };
         spread.unstick();
-        spread.seats.retain(|(shard, _)| *shard != ended.shard);
+        // The client's own session keeps its place, though it is gone.
+        let home = spread.seats.first().map(|(shard, _)| *shard);
+        spread.seats.retain(|(shard, _)| *shard != ended.shard || Some(*shard) == home);
         let Spread { coordinator, acts, .. } = &mut *spread;
         if let Err(why) = guard(|| coordinator.on_ended(ended.shard, &ended.words, acts)) {
             self.give_spread(ended.client, spread);
@@ -426,8 +447,8 @@ impl<D: Door, K: Desk> Core<D, K> {
     pub(super) fn unseat_all(&mut self, slot: u32) {
         let Some(mut spread) = self.take_spread(slot) else { return };
         spread.unstick();
-        for (_, seat) in &spread.seats {
-            self.unseat(*seat);
+        for seat in spread.slots() {
+            self.unseat(seat);
         }
         if let Some(peer) = self.peers[slot as usize].client() {
             // It belongs to the pools of all shards again, and leaves them with the rest.
@@ -449,16 +470,25 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// All is over: the client's own session comes back.
     fn dissolve(&mut self, slot: u32, mut spread: Spread) {
         spread.unstick();
-        let home = spread.seats[0].1;
-        let Peer::Client(mut inner) = std::mem::take(&mut self.peers[home as usize]) else { return };
-        for (_, seat) in &spread.seats[1..] {
-            if let Some(peer) = self.peers[*seat as usize].client() {
+        let home = spread.home();
+        let others: Vec<u32> = spread.slots().filter(|seat| Some(*seat) != home).collect();
+        for seat in others {
+            if let Some(peer) = self.peers[seat as usize].client() {
                 peer.keeps = false;
             }
             // Its server is as free as any that a transaction gives back.
-            self.release_if_free(*seat);
-            self.unseat(*seat);
+            self.release_if_free(seat);
+            self.unseat(seat);
         }
+        let inner = home.map(|home| (home, std::mem::take(&mut self.peers[home as usize])));
+        let Some((home, Peer::Client(mut inner))) = inner else {
+            // What was committed is; the session that the client had is not there any more.
+            if let Some(peer) = self.peers[slot as usize].client() {
+                peer.shards = spread.pools;
+                peer.stage = Stage::Ready;
+            }
+            return self.client_fatal(slot, "08006", "the server closed the connection unexpectedly", Some("The transaction before is over."));
+        };
         let now = self.now;
         let Some(peer) = self.peers[slot as usize].client() else { return };
         let spent = Client::new(inner.client.mode(), inner.number);
