@@ -18,7 +18,7 @@ use crate::wire::server;
 
 use super::core::Core;
 use super::guard::guard;
-use super::peers::{ClientCounts, ClientPeer, NOBODY, Peer, Stage};
+use super::peers::{ClientPeer, Peer, Stage};
 use super::replication::pool_of;
 use super::report::Making;
 use super::timers::{Timer, ns};
@@ -56,35 +56,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.desk.random(&mut secret);
         let number = self.shared.next_client.fetch_add(1, Ordering::Relaxed);
         let peer = ClientPeer {
-            stage: Stage::Login(Box::default()),
-            number,
             secret,
-            secret_length: 0,
-            client: Client::new(PoolerMode::Transaction, number),
-            profile: Arc::default(),
-            pool: None,
-            shards: Box::default(),
-            told: None,
-            spoken: None,
-            told_number: 0,
-            version: 0,
-            replicates: None,
-            server: NOBODY,
-            ticket: None,
-            waits_since: 0,
-            idle_since: 0,
-            watched: false,
-            begun_watched: false,
-            operator: false,
-            database: String::new(),
-            user: String::new(),
             address: socket::peer(fd),
-            quotas: None,
             connected_wall: self.links.door.wall_ms(),
-            counts: ClientCounts::default(),
-            quoter: None,
-            owner: NOBODY,
-            keeps: false,
+            ..ClientPeer::new(Client::new(PoolerMode::Transaction, number), number)
         };
         self.clients += 1;
         self.seat(slot, Peer::Client(Box::new(peer)));

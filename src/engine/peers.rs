@@ -221,6 +221,41 @@ pub struct CancelLeg {
 }
 
 impl ClientPeer {
+    /// One that has not said who it is.
+    pub fn new(client: Client, number: u64) -> ClientPeer {
+        ClientPeer {
+            stage: Stage::Login(Box::default()),
+            number,
+            secret: [0; LONG_KEY],
+            secret_length: 0,
+            client,
+            profile: Arc::default(),
+            pool: None,
+            shards: Box::default(),
+            told: None,
+            spoken: None,
+            told_number: 0,
+            version: 0,
+            replicates: None,
+            server: NOBODY,
+            ticket: None,
+            waits_since: 0,
+            idle_since: 0,
+            watched: false,
+            begun_watched: false,
+            operator: false,
+            database: String::new(),
+            user: String::new(),
+            address: None,
+            quotas: None,
+            connected_wall: 0,
+            counts: ClientCounts::default(),
+            quoter: None,
+            owner: NOBODY,
+            keeps: false,
+        }
+    }
+
     /// It belongs to this pool, and to those of all shards, if there are some.
     pub fn join(&mut self, pool: Arc<SharedPool>, shards: &[Arc<SharedPool>]) {
         for pool in if shards.is_empty() { std::slice::from_ref(&pool) } else { shards } {
