@@ -113,6 +113,8 @@ impl Joint {
                 }
                 Shown::Nothing
             }
+            // One shard answers a text of several statements with as many tags.
+            b'C' | b'I' | b'S' if self.is_single() => Shown::Whole,
             b'C' | b'I' => self.tagged(shard, message),
             // A notice is told once where all do the same.
             b'N' if self.join == Join::Same && !first => Shown::Nothing,

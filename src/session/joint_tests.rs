@@ -80,3 +80,12 @@ fn what_all_do_alike_is_told_once() {
     assert_eq!(joint.hear(2, &row("a"), &mut Vec::new()), Shown::Nothing);
     assert_eq!(joint.hear(1, &row("a"), &mut Vec::new()), Shown::Whole);
 }
+
+#[test]
+fn one_shard_answers_each_statement_of_a_text() {
+    let mut joint = Joint::new(Join::Union, vec![1]);
+    for said in ["UPDATE 1", "UPDATE 2"] {
+        assert_eq!(joint.hear(1, &tag(said), &mut Vec::new()), Shown::Whole);
+    }
+    assert!(finished(&mut joint).is_empty());
+}
