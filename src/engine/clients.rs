@@ -12,7 +12,7 @@ use crate::session::client::Stop;
 use crate::wire::frame::FrameError;
 use crate::wire::server::{ErrorFields, error, ready};
 
-use super::core::Core;
+use super::core::{Core, spare};
 use super::guard::guard;
 use super::operate::is_held;
 use super::peers::{NOBODY, Peer, ServerStage, Stage};
@@ -117,8 +117,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         loop {
             let rest = bytes.part(at..bytes.view().len());
             let Some(server) = self.peers[slot as usize].client().map(|client| client.server) else { return at };
-            let mut verdicts = std::mem::take(&mut self.verdicts);
-            verdicts.clear();
+            let mut verdicts = spare(&mut self.verdicts);
             let (peer, link) = self.pair(slot, server);
             let mut quiet = false;
             let exchange = link.and_then(Peer::server).map(|server| {
@@ -134,14 +133,14 @@ impl<D: Door, K: Desk> Core<D, K> {
             let (consumed, stop) = match fed {
                 Ok(fed) => fed,
                 Err(why) => {
-                    self.verdicts = verdicts;
+                    self.verdicts = Some(verdicts);
                     self.client_panicked(slot, &why);
                     return at;
                 }
             };
             let begins = !begun && peer.client.has_begun();
             self.carry_out_client(slot, server, rest, &verdicts, begins);
-            self.verdicts = verdicts;
+            self.verdicts = Some(verdicts);
             if let Some(sample) = self.query_sample {
                 self.quote(slot, rest.part(0..consumed), left, sample);
             }
@@ -201,6 +200,7 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// The message at the start of `rest` needs a server, or is one that the control core answers. Ok: the client goes on; Err: later; both with how
     /// many bytes are consumed.
+    #[inline]
     fn want_server(&mut self, slot: u32, rest: Bytes) -> Result<usize, usize> {
         let taken = self.take_listen(slot, rest);
         if let (Some(taken), Some(sample)) = (taken, self.query_sample) {
@@ -292,15 +292,14 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Asks a server what its client has left, if that could not be done in the middle of the client's message.
     #[cold]
     fn ask(&mut self, client: u32, server: u32) -> bool {
-        let mut verdicts = std::mem::take(&mut self.verdicts);
-        verdicts.clear();
+        let mut verdicts = spare(&mut self.verdicts);
         let link = self.peers[server as usize].server();
         let asked = guard(|| link.is_some_and(|link| link.link.server.ask(link.client_number, &mut verdicts)));
         if !verdicts.words.is_empty() {
             self.count_sent_to_server(server, verdicts.words.len());
             self.links.say(server, &verdicts.words);
         }
-        self.verdicts = verdicts;
+        self.verdicts = Some(verdicts);
         asked.unwrap_or_else(|why| {
             self.client_panicked(client, &why);
             true
@@ -311,6 +310,9 @@ impl<D: Door, K: Desk> Core<D, K> {
     fn learn(&mut self, client: u32, server: u32) {
         self.notice_alteration(server);
         let (Peer::Client(peer), Some(Peer::Server(link))) = self.pair(client, server) else { return };
+        if !link.link.server.has_unlearned() && link.link.server.exchange.suspicion.unlistens.is_empty() {
+            return;
+        }
         let told = peer.told.clone().unwrap_or_default();
         let unlistens = std::mem::take(&mut link.link.server.exchange.suspicion.unlistens);
         let startup = peer.client.startup().clone();
@@ -430,9 +432,9 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Answers the request a waiting client has made with an error of ours, as a server would.
     pub(super) fn answer_for_server(&mut self, slot: u32, code: &str, message: &str) {
         let held = self.links.take_held(slot);
-        let mut words = std::mem::take(&mut self.verdicts.words);
-        words.clear();
-        error(&mut words, &ErrorFields { severity: "ERROR", code, message, detail: None, hint: None });
+        let mut verdicts = spare(&mut self.verdicts);
+        let words = &mut verdicts.words;
+        error(words, &ErrorFields { severity: "ERROR", code, message, detail: None, hint: None });
         let Some(peer) = self.peers[slot as usize].client() else { return };
         peer.counts.errors += 1;
         let consumed = match guard(|| peer.client.refuse_request(&held)) {
@@ -440,10 +442,10 @@ impl<D: Door, K: Desk> Core<D, K> {
             Err(why) => return self.client_panicked(slot, &why),
         };
         if consumed > 0 {
-            ready(&mut words, peer.client.status());
+            ready(words, peer.client.status());
         }
-        self.links.say(slot, &words);
-        self.verdicts.words = words;
+        self.links.say(slot, words);
+        self.verdicts = Some(verdicts);
         self.links.hold(slot, &held[consumed..]);
         self.links.keep(held);
         self.feed_later(slot);

@@ -88,7 +88,7 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) next_look: u64,
     pub(super) now: u64,
     completions: Vec<Completion>,
-    pub(super) verdicts: Verdicts,
+    pub(super) verdicts: Option<Box<Verdicts>>,
     /// clients whose server is there: fed before other clients are heard
     pub(super) granted: VecDeque<(u32, u32)>,
     /// clients with bytes held that may go on
@@ -134,6 +134,15 @@ pub struct Core<D: Door, K: Desk> {
     pub(super) ended: Vec<Ended>,
 }
 
+/// What a session's verdicts are written into: taken from `Core::verdicts`, where it goes back when they are carried out. It is made anew where
+/// that was forgotten.
+#[inline]
+pub(super) fn spare(verdicts: &mut Option<Box<Verdicts>>) -> Box<Verdicts> {
+    let mut verdicts = verdicts.take().unwrap_or_default();
+    verdicts.clear();
+    verdicts
+}
+
 impl<D: Door, K: Desk> Core<D, K> {
     /// A core without clients; it takes what is published now.
     pub fn new(parts: Parts<D, K>) -> Core<D, K> {
@@ -165,7 +174,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             alarm_at: u64::MAX,
             next_look: u64::MAX,
             completions: Vec::with_capacity(1024),
-            verdicts: Verdicts::default(),
+            verdicts: None,
             granted: VecDeque::with_capacity(64),
             again: VecDeque::with_capacity(64),
             lending: Vec::with_capacity(16),

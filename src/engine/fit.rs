@@ -6,7 +6,7 @@ use crate::io::Door;
 use crate::mail::Desk;
 use crate::wire::server::parameter_status;
 
-use super::core::Core;
+use super::core::{Core, spare};
 use super::guard::guard;
 use super::peers::{ClientPeer, Peer, ServerStage};
 use super::timers::{Timer, ns};
@@ -40,14 +40,13 @@ impl<D: Door, K: Desk> Core<D, K> {
         let (profile, number) = (peer.profile.clone(), peer.number);
         link.stage = ServerStage::Fitting;
         let mut sure = false;
-        let mut verdicts = std::mem::take(&mut self.verdicts);
-        verdicts.clear();
+        let mut verdicts = spare(&mut self.verdicts);
         if let Some(link) = self.peers[server as usize].server() {
             if !fits {
                 match guard(|| link.link.server.bring_to(&profile, number, &mut verdicts)) {
                     Ok(is_sure) => sure = is_sure && !stale,
                     Err(why) => {
-                        self.verdicts = verdicts;
+                        self.verdicts = Some(verdicts);
                         self.server_panicked(server, &why);
                         return false;
                     }
@@ -63,7 +62,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         self.links.say(server, &verdicts.words);
         // What cannot fail goes out in the same write as the client's first message.
         let nothing = verdicts.words.is_empty() || sure;
-        self.verdicts = verdicts;
+        self.verdicts = Some(verdicts);
         if nothing && let Some(link) = self.peers[server as usize].server() {
             link.stage = ServerStage::Busy;
         }

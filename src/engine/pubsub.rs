@@ -21,7 +21,7 @@ use crate::sql::look::{Statement, look};
 use crate::wire::frame::{HEADER, client_header};
 use crate::wire::server::{ErrorFields, notice};
 
-use super::core::Core;
+use super::core::{Core, spare};
 use super::peers::{NOBODY, Peer, ServerStage, Stage};
 
 /// Bytes that wait for clients of this core; what several of them wait for counts for each.
@@ -371,14 +371,14 @@ impl<D: Door, K: Desk> Core<D, K> {
 
     /// Gives a client some of what waits for it.
     fn give(&mut self, client: u32) {
-        let mut words = std::mem::take(&mut self.verdicts.words);
-        words.clear();
-        self.pubsub.take(client, &mut words);
-        self.links.say(client, &words);
+        let mut verdicts = spare(&mut self.verdicts);
+        let words = &mut verdicts.words;
+        self.pubsub.take(client, words);
+        self.links.say(client, words);
         if let Some(peer) = self.peers[client as usize].client() {
             peer.counts.sent += words.len() as u64;
         }
-        self.verdicts.words = words;
+        self.verdicts = Some(verdicts);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::session::greeting::{Greeted, Greeting};
 use crate::session::server::{Heard, Server};
 use crate::session::{Verdict, Verdicts};
 
-use super::core::Core;
+use super::core::{Core, spare};
 use super::guard::guard;
 use super::leaving::is_leaving;
 use super::peers::{NOBODY, Peer, ServerPeer, ServerStage};
@@ -177,11 +177,10 @@ impl<D: Door, K: Desk> Core<D, K> {
             // What it says before the client's first message went to it is not for the client.
             let before = matches!(peer.stage, ServerStage::Granted | ServerStage::Fitting);
             let (client, number) = (peer.client, if before { 0 } else { peer.client_number });
-            let mut verdicts = std::mem::take(&mut self.verdicts);
-            verdicts.clear();
+            let mut verdicts = spare(&mut self.verdicts);
             let heard = guard(|| peer.link.server.on_bytes(bytes.part(at..len).view(), number, &mut verdicts));
             self.carry_out_server(slot, client, bytes.part(at..len), &verdicts);
-            self.verdicts = verdicts;
+            self.verdicts = Some(verdicts);
             let (consumed, heard) = match heard {
                 Ok(heard) => heard,
                 Err(why) => {
@@ -309,8 +308,7 @@ impl<D: Door, K: Desk> Core<D, K> {
     }
 
     fn feed_greeting(&mut self, slot: u32, bytes: Bytes) -> usize {
-        let mut verdicts = std::mem::take(&mut self.verdicts);
-        verdicts.clear();
+        let mut verdicts = spare(&mut self.verdicts);
         let mut nonce = [0; 18];
         self.desk.random(&mut nonce);
         let Some(peer) = self.peers[slot as usize].server() else { return 0 };
@@ -322,13 +320,13 @@ impl<D: Door, K: Desk> Core<D, K> {
         let (consumed, greeted) = match heard {
             Ok(heard) => heard,
             Err(why) => {
-                self.verdicts = verdicts;
+                self.verdicts = Some(verdicts);
                 self.greeting_panicked(slot, &why);
                 return bytes.view().len();
             }
         };
         self.links.say(slot, &verdicts.words);
-        self.verdicts = verdicts;
+        self.verdicts = Some(verdicts);
         self.greeted(slot, greeted);
         consumed
     }

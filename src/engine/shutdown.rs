@@ -5,7 +5,7 @@ use crate::io::Door;
 use crate::mail::{Desk, Word};
 use crate::session::client::Client;
 
-use super::core::Core;
+use super::core::{Core, spare};
 use super::guard::guard;
 use super::peers::{NOBODY, Peer, ServerStage, Stage};
 use super::timers::{Timer, ns};
@@ -73,11 +73,10 @@ impl<D: Door, K: Desk> Core<D, K> {
         let Some(link) = self.peers[server as usize].server() else { return };
         let ServerStage::Cleaning { discarded } = &mut link.stage else { return };
         let exchange = &mut link.link.server.exchange;
-        let mut verdicts = std::mem::take(&mut self.verdicts);
-        verdicts.clear();
+        let mut verdicts = spare(&mut self.verdicts);
         if !exchange.is_free() {
             if let Err(why) = guard(|| exchange.recovery(&mut verdicts.words)) {
-                self.verdicts = verdicts;
+                self.verdicts = Some(verdicts);
                 return self.server_panicked(server, &why);
             }
         } else if !*discarded {
@@ -90,7 +89,7 @@ impl<D: Door, K: Desk> Core<D, K> {
         } else {
             let failed = exchange.take_ours_failed();
             let pool = link.pool;
-            self.verdicts = verdicts;
+            self.verdicts = Some(verdicts);
             if failed {
                 return self.give_up_server(server);
             }
@@ -100,7 +99,7 @@ impl<D: Door, K: Desk> Core<D, K> {
             return self.server_free(server);
         }
         self.links.say(server, &verdicts.words);
-        self.verdicts = verdicts;
+        self.verdicts = Some(verdicts);
     }
 
     /// Takes no more clients and lets the others finish.

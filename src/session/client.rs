@@ -172,6 +172,12 @@ impl Client {
         self.unnamed_traits.as_deref().unwrap_or(NO_TRAITS)
     }
 
+    /// What it does is nothing.
+    #[inline]
+    pub(super) fn unnamed_does_nothing(&self) -> bool {
+        self.unnamed_traits.is_none()
+    }
+
     /// The unnamed statement is another one; returns what the one before did. Of most there is nothing to be kept.
     pub(super) fn unnamed_does(&mut self, traits: Traits) -> Traits {
         let kept = (traits != *NO_TRAITS).then(|| Box::new(traits));
@@ -407,7 +413,7 @@ impl Client {
     }
 
     /// A message for the server at hand; `at` is where it starts. Returns how much of it is consumed.
-    #[inline]
+    #[inline(always)]
     fn attached_message(&mut self, header: frame::Header, rest: &[u8], at: usize, link: &mut Exchange, out: &mut Verdicts) -> Result<usize, Stop> {
         if link.is_full() {
             return Err(Stop::Full);

@@ -417,10 +417,12 @@ impl Exchange {
 
     /// The oldest outstanding message; ends of copies that turned out not to be one are passed over, as the server does.
     pub(super) fn head_past_copy_ends(&mut self) -> Option<u8> {
-        while self.head() == Some(COPY_END) {
+        let mut head = self.head();
+        while head == Some(COPY_END) {
             self.pop();
+            head = self.head();
         }
-        self.head()
+        head
     }
 
     pub(super) fn pop(&mut self) {

@@ -102,6 +102,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
+    #[inline]
     pub fn push(&mut self, mark: Mark) {
         self.now += usize::from(mark.is_named());
         self.list.push_back(mark);

@@ -42,7 +42,7 @@ impl Exchange {
     /// Something of ours whose turn has come; to be asked between two messages.
     #[inline]
     pub fn due(&mut self) -> Option<Due> {
-        if self.mid_message {
+        if self.mid_message || !matches!(self.head()?, HAD_PARSE | HAD_CLOSE | COPY_END) {
             return None;
         }
         let due = match self.head_past_copy_ends()? {
@@ -170,11 +170,6 @@ impl Exchange {
         {
             self.made.remove(&name);
         }
-    }
-
-    /// The server is being given a statement under a name of the client's.
-    pub fn is_making(&self) -> bool {
-        matches!(self.head(), Some(OUR_REPLAY | OUR_MAKE))
     }
 
     /// A message that stands in for a refused one goes to the server.

@@ -108,6 +108,7 @@ impl Client {
     }
 
     /// A Parse of the unnamed statement, which must be there whole first.
+    #[inline]
     fn unnamed_parse(&mut self, (header, rest, at): At<'_>, link: &mut Exchange, out: &mut Verdicts) -> Result<usize, Stop> {
         let body = self.text_of(header, rest, UNNAMED_MAX)?;
         let whole = header.total();
@@ -138,7 +139,9 @@ impl Client {
         link.barrier |= matches!(look.statement, Text::DeallocateAll | Text::DiscardAll) || may_drop(&traits);
         asks_sequences(&traits, link, out);
         self.restores(&traits);
-        if link.is_active() {
+        if traits.is_nothing() && self.unnamed_does_nothing() {
+            // As nearly always.
+        } else if link.is_active() {
             // This Parse may be skipped, and leave the one before.
             let before = self.unnamed_does(Traits::default());
             self.unnamed_does(Traits {

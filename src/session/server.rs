@@ -10,7 +10,7 @@ use crate::wire::server::{ErrorFields, error, error_fields, parameter_status, pa
 
 use super::Verdicts;
 use super::client::say_due;
-use super::exchange::{Dropped, Exchange, OUR_ASK, OUR_QUERY, Outcome, Refusal, Reply, Status};
+use super::exchange::{Dropped, Exchange, OUR_ASK, OUR_MAKE, OUR_QUERY, OUR_REPLAY, Outcome, Refusal, Reply, Status};
 use super::greeting::{Reported, report};
 use super::inquiry::{Answer, Made, Question, question};
 use super::made::left;
@@ -280,8 +280,8 @@ impl Server {
         if header.kind == b'Z' {
             return self.ready(body, client, out);
         }
-        let (ours, asked, in_front) = (self.exchange.is_ours(), self.exchange.is_asked(), self.exchange.is_fitting());
-        let making = self.exchange.is_making();
+        let head = self.exchange.head();
+        let ours = head == Some(OUR_QUERY);
         if matches!(header.kind, b'T' | b'n') && self.exchange.is_describing() {
             self.exchange.described(if header.kind == b'n' { Some(0) } else { shape_of_rows(body) });
         }
@@ -295,13 +295,13 @@ impl Server {
             Reply::Swallow => {
                 match (header.kind, &mut self.asking) {
                     (b'E', _) => {
-                        if making {
+                        if matches!(head, Some(OUR_REPLAY | OUR_MAKE)) {
                             self.withheld = Some(body.into());
                         }
                         return (false, self.note_error(body, true));
                     }
-                    (b'D', Some(asking)) if asked => asking.1.row(body),
-                    (b'D', _) if in_front && self.exchange.made.asked => self.note_left(body),
+                    (b'D', Some(asking)) if head == Some(OUR_ASK) => asking.1.row(body),
+                    (b'D', _) if ours && self.exchange.made.asked => self.note_left(body),
                     _ => {}
                 }
                 (false, None)
@@ -309,11 +309,11 @@ impl Server {
             Reply::Forward => {
                 match header.kind {
                     b'C' if matters(body) => self.note_tag(body),
-                    b'S' if in_front => {
+                    b'S' if ours => {
                         self.note_fitted(body);
                         return (false, None);
                     }
-                    b'S' if !ours => self.note_parameter(body, client),
+                    b'S' => self.note_parameter(body, client),
                     b'E' if self.withheld.is_some() && self.fails_for_want(body) => {
                         let withheld = self.withheld.take().unwrap_or_default();
                         out.to_client(|words| repeat(header, &withheld, words));

@@ -75,6 +75,12 @@ pub const NO_TRAITS: &Traits =
     &Traits { may: May::NOTHING, sets: Vec::new(), resets: Resets::Nothing, back: Vec::new(), local: false, values: false, unlistens: None };
 
 impl Traits {
+    /// The same as [`NO_TRAITS`].
+    #[inline]
+    pub fn is_nothing(&self) -> bool {
+        self.may.is_nothing() && self.is_plain() && !self.values && self.unlistens.is_none()
+    }
+
     /// It leaves nothing in the session.
     #[inline]
     pub fn is_plain(&self) -> bool {

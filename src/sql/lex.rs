@@ -100,8 +100,13 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token behind blanks and comments.
-    #[inline]
     pub fn token(&mut self) -> Token {
+        self.step()
+    }
+
+    /// The same where it is worth its room: in the one loop that every text goes through.
+    #[inline(always)]
+    pub fn step(&mut self) -> Token {
         loop {
             let start = self.at;
             let Some(&byte) = self.text.get(start) else { return Token { kind: Kind::End, start, end: start } };

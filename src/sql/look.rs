@@ -94,7 +94,7 @@ impl<'a> Pass<'a> {
         // The token before the name, the name, and whether a dot stands behind it.
         let (mut before, mut name, mut dotted, mut fresh) = (Token::NONE, nobody, false, true);
         loop {
-            let token = self.lexer.token();
+            let token = self.lexer.step();
             if fresh && !matches!(token.kind, Kind::End | Kind::Lost | Kind::Mark(b';')) {
                 self.start(token);
                 fresh = false;

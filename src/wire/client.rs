@@ -188,7 +188,7 @@ pub enum Peek<'a> {
 
 /// Which statement or portal a Parse, Bind, Execute, Describe or Close names: for Parse, Bind and Describe/Close `S` a statement, for Execute and
 /// Describe/Close `P` a portal. `prefix` is as much of the body as there is, more than `header.body` bytes are not looked at. Hot: no allocation.
-#[inline]
+#[inline(always)]
 pub fn statement_of(header: Header, prefix: &[u8]) -> Peek<'_> {
     let whole = prefix.len() >= header.body;
     let mut rest = if whole { &prefix[..header.body] } else { prefix };
