@@ -109,6 +109,20 @@ impl PoolState {
         }
     }
 
+    /// The servers report what somebody was told, who was told by another pool perhaps. Where that is the same in another list, this pool takes that
+    /// list, and both are one from then on.
+    pub fn reports_as(&self, told: &Arc<Reported>) -> bool {
+        let now = self.parameters.load();
+        match &*now {
+            Some(now) if Arc::ptr_eq(now, told) => true,
+            Some(same) if **same == **told => {
+                self.parameters.compare_and_swap(&now, Some(told.clone()));
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// A server has reported some parameters. Of two cores that hear of one reload at once, both say the same.
     pub fn change_parameters(&self, changed: &Reported) {
         let Some(mut parameters) = self.parameters.load_full().map(|known| (*known).clone()) else { return };

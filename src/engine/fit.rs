@@ -102,7 +102,18 @@ impl<D: Door, K: Desk> Core<D, K> {
 #[inline]
 fn news_for(peer: &mut ClientPeer) -> Option<Vec<u8>> {
     let number = peer.pool.as_ref()?.state.reports.load(Ordering::Acquire);
-    if peer.told_number == number { None } else { tell_news(peer, number) }
+    if peer.told_number == number { None } else { other_news(peer, number) }
+}
+
+/// The servers of another pool than the last are met, as at every other transaction of a database with shards, or the reports have changed. Pools
+/// that report the same come to share one list, so that this is seen at a glance.
+fn other_news(peer: &mut ClientPeer, number: u64) -> Option<Vec<u8>> {
+    let told = peer.told.as_ref()?;
+    if !peer.pool.as_ref()?.state.reports_as(told) {
+        return tell_news(peer, number);
+    }
+    peer.told_number = number;
+    None
 }
 
 #[cold]

@@ -313,7 +313,9 @@ impl Client {
             };
         }
         shards.routed -= usize::from(decides && shards.routed > 0);
-        if let Some((b"", text)) = parse_names(body).filter(|_| header.kind == b'P') {
+        if header.kind == b'P'
+            && let Some((b"", text)) = parse_names(body)
+        {
             let mut kept = shards.parsed.take().unwrap_or_default();
             kept.clear();
             kept.extend_from_slice(text);

@@ -61,7 +61,13 @@ const FIRST: &[&str] = &[
 /// Whether a text may be anything but `Nothing`, by its first letters and by one function's name: hardly any text of an application is.
 #[inline]
 pub fn may_control(text: &[u8]) -> bool {
-    starts(text) || text.contains(&b';') || sets_by_function(text)
+    starts(text) || goes_on(text) || sets_by_function(text)
+}
+
+/// Something stands behind a semicolon.
+fn goes_on(text: &[u8]) -> bool {
+    let end = text.iter().position(|byte| *byte == b';');
+    end.is_some_and(|end| !text[end + 1..].trim_ascii_start().is_empty())
 }
 
 /// Whether a text may begin with a word that bounds a transaction or sets parameters, by its first letters.
