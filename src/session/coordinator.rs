@@ -447,16 +447,14 @@ impl Coordinator {
         let from = acts.words.len();
         let shown = joint.hear(shard, message, &mut acts.words);
         let to = acts.words.len();
+        self.copying |= message[0] == b'G' && shown != Shown::Nothing;
         match shown {
             Shown::Nothing => {}
             Shown::Words => acts.list.push(Act::Say(from..to)),
-            Shown::Whole => {
-                if message[0] == b'G' {
-                    self.copying = true;
-                }
-                acts.say(|words| words.extend_from_slice(message));
-            }
+            Shown::Whole => acts.say(|words| words.extend_from_slice(message)),
         }
+        // Another may have refused it before.
+        self.give_up_copies(acts);
     }
 
     /// Something that belongs to the request at work has failed.
@@ -586,3 +584,7 @@ pub(super) fn say_refused(refused: &Refused, acts: &mut Acts) {
     let fields = ErrorFields { severity: "ERROR", code, message, detail: detail.as_deref(), hint: *hint };
     acts.say(|words| error(words, &fields));
 }
+
+#[cfg(test)]
+#[path = "coordinator_tests.rs"]
+mod tests;

@@ -15,7 +15,7 @@ use crate::wire::frame::HEADER;
 use crate::wire::server::{ErrorFields, command_complete, error, error_fields, parse_command_complete};
 
 use super::coordinator::{Coordinator, Work};
-use super::members::{Act, Acts, Member, Owe};
+use super::members::{Act, Acts, Member, Owe, lost};
 
 /// What follows when all is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -402,6 +402,8 @@ impl Coordinator {
             (member.joined, member.prepared, member.wrote, member.fixed) = (false, false, None, false);
             (member.tag, member.error) = (None, None);
         }
+        // Whoever takes part on a lost one's shard next is somebody else; only the client's own session has no other.
+        self.members.iter_mut().skip(1).filter(|member| member.lost).for_each(|member| *member = Member::new(member.shard));
         let late: Vec<u8> = self.members.iter_mut().flat_map(|member| std::mem::take(&mut member.late)).collect();
         match &ending.error {
             Some(error) => {
@@ -413,7 +415,13 @@ impl Coordinator {
         acts.say(|words| words.extend_from_slice(&late));
         match ending.then {
             Then::Ready => self.now_ready(acts),
-            Then::Step => self.work = Work::Idle,
+            Then::Step => {
+                self.work = Work::Idle;
+                if self.members[0].lost {
+                    // The rest of the batch has nowhere to go.
+                    self.fatal(&lost(self.members[0].shard), acts);
+                }
+            }
         }
     }
 
