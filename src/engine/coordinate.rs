@@ -550,3 +550,7 @@ fn participant(peer: &ClientPeer, owner: u32) -> ClientPeer {
         ..ClientPeer::new(Client::new(peer.client.mode(), peer.number), peer.number)
     }
 }
+
+#[cfg(test)]
+#[path = "coordinate_tests.rs"]
+mod tests;

@@ -11,11 +11,15 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::admin::report::{Report, Wants};
+use crate::config::sharded::{DataType, Hasher, Sharded, ShardedTable};
 use crate::config::snapshot::{Admin, AuthType, Cores, General, NEVER, PoolSpec, PoolerMode, Snapshot, Tcp};
 use crate::engine::{Core, Parts, mailboxes};
 use crate::io::sim::{Answer, Dice, Faults, Limits, PeerId, PeerRead, SimDoor, World};
 use crate::mail::{Asker, Desk, Job, Mail, Order, PoolState, Poster, Published, Shared, SharedPool, Word};
 use crate::pool::ledger::Ledger;
+use crate::route::cluster::{Cluster, Commits, State};
+use crate::route::schema::Schema;
+use crate::route::topology::Topology;
 use crate::wire::{client, server};
 
 struct Nobody {
@@ -67,6 +71,8 @@ pub struct House {
     pub keys: HashMap<PeerId, Vec<u8>>,
     /// the secret that fresh servers give
     pub key: Vec<u8>,
+    /// servers of this database end when they are told a text that begins so
+    pub deadly: Option<(&'static str, &'static str)>,
 }
 
 pub struct FakeServer {
@@ -89,16 +95,35 @@ impl House {
 
     /// The same, with other settings.
     pub fn with(mode: PoolerMode, size: usize, change: impl FnOnce(&mut PoolSpec, &mut General)) -> House {
+        House::of(published(mode, size, 1, change), HashMap::new())
+    }
+
+    /// Of a database with two shards whose key is `users.id`, with a pool of `size` for each.
+    pub fn sharded(size: usize, commits: Commits) -> House {
+        let of_type = DataType::Bigint;
+        let (table, column) = (Some("users".into()), "id".into());
+        let users = ShardedTable { schema: None, table, column, data_type: of_type, hasher: Hasher::Postgres, primary: false, mapping: None };
+        let sharded = Sharded { database: "app".into(), shards: 2, tables: vec![users], schemas: Vec::new(), omnisharded: Vec::new() };
+        let topology = Topology::first(&sharded).expect("a map");
+        let row = |fields: &[&str]| fields.iter().map(|field| Some(field.as_bytes().to_vec())).collect::<Vec<_>>();
+        let columns = [row(&["public", "users", "r", "id", "20", "-1", "t", "n"]), row(&["public", "users", "r", "name", "25", "-1", "t", "n"])];
+        let schema = Schema::read(&columns, &[], &[row(&["public", "150015", "UTF8"])]).expect("an answer").fitted(&topology);
+        let cluster = Cluster { state: State::Known(schema), topology, servers: Vec::new(), listed: Vec::new(), commits, number: 1 };
+        let published = published(PoolerMode::Transaction, size, 2, |_, _| {});
+        House::of(published, HashMap::from([("app".to_owned(), Arc::new(cluster))]))
+    }
+
+    fn of(published: Published, clusters: HashMap<String, Arc<Cluster>>) -> House {
         let world = World::new(1, 1, Faults::default(), Limits::default());
         world.serve(SERVER, Answer::Accept);
         let shared = Arc::new(Shared {
-            published: ArcSwap::from_pointee(published(mode, size, change)),
+            published: ArcSwap::from_pointee(published),
             version: AtomicU64::new(1),
             clients: vec![Default::default()],
             tallies: vec![Default::default()],
             clients_max: usize::MAX,
             library: Arc::default(),
-            clusters: Default::default(),
+            clusters: ArcSwap::from_pointee(clusters),
             next_client: AtomicU64::new(1),
             secret: [7; 32],
         });
@@ -123,6 +148,7 @@ impl House {
             noise: Vec::new(),
             keys: HashMap::new(),
             key: b"1234".to_vec(),
+            deadly: None,
         }
     }
 
@@ -147,7 +173,7 @@ impl House {
                 progress = true;
             }
             for server in &mut self.servers {
-                progress |= server.poll(&self.world, &self.greeting, &self.noise, &self.key, &mut self.cancels);
+                progress |= server.poll(&self.world, &self.greeting, &self.noise, &self.key, self.deadly, &mut self.cancels);
             }
             if !progress {
                 match self.world.next_event() {
@@ -299,7 +325,7 @@ impl House {
 }
 
 impl FakeServer {
-    fn poll(&mut self, world: &World, greeting: &[u8], noise: &[u8], key: &[u8], cancels: &mut Vec<Vec<u8>>) -> bool {
+    fn poll(&mut self, world: &World, greeting: &[u8], noise: &[u8], key: &[u8], deadly: Option<(&str, &str)>, cancels: &mut Vec<Vec<u8>>) -> bool {
         let bytes = match world.peer_read(self.peer, 4096) {
             PeerRead::Bytes(bytes) => bytes,
             PeerRead::End if !self.over => {
@@ -320,6 +346,14 @@ impl FakeServer {
                 rest = &rest[header.total()..];
             }
             words.extend_from_slice(noise);
+        }
+        let dies = |(database, text): (&str, &str)| {
+            self.packet.contains(&format!(" {database} ")) && self.texts.last().is_some_and(|last| last.starts_with(text))
+        };
+        if !self.over && deadly.is_some_and(dies) {
+            self.over = true;
+            world.peer_close(self.peer);
+            return true;
         }
         assert_eq!(world.peer_write(self.peer, &words), words.len());
         if cancels.len() > before || self.over {
@@ -352,6 +386,7 @@ impl FakeServer {
             match text.as_str() {
                 "BEGIN" | "BEGIN;SELECT 1" | "SELECT txid_current()" => self.in_transaction = true,
                 "COMMIT" | "ROLLBACK" => self.in_transaction = false,
+                _ if text.starts_with("PREPARE TRANSACTION") => self.in_transaction = false,
                 _ => {}
             }
             let fields = server::ErrorFields { severity: "ERROR", code: "42601", message: "syntax error", detail: None, hint: None };
@@ -363,7 +398,8 @@ impl FakeServer {
             if text.starts_with("pg_dog refuses") {
                 server::error(&mut words, &fields);
             } else {
-                server::command_complete(&mut words, text.strip_prefix("SAY ").unwrap_or("SELECT 1")).unwrap();
+                let ends = ["PREPARE TRANSACTION", "COMMIT PREPARED", "ROLLBACK PREPARED", "COMMIT"].into_iter().find(|tag| text.starts_with(tag));
+                server::command_complete(&mut words, text.strip_prefix("SAY ").or(ends).unwrap_or("SELECT 1")).unwrap();
             }
             self.texts.push(text);
         } else {
@@ -375,7 +411,7 @@ impl FakeServer {
     }
 }
 
-fn published(mode: PoolerMode, size: usize, change: impl FnOnce(&mut PoolSpec, &mut General)) -> Published {
+fn published(mode: PoolerMode, size: usize, shards: u16, change: impl FnOnce(&mut PoolSpec, &mut General)) -> Published {
     let mut general = General { workers: 1, auth_type: AuthType::Trust, log_connections: false, log_disconnections: false, ..General::default() };
     let mut spec = PoolSpec {
         database: "app".into(),
@@ -390,23 +426,35 @@ fn published(mode: PoolerMode, size: usize, change: impl FnOnce(&mut PoolSpec, &
         idle_timeout: NEVER,
         server_lifetime: NEVER,
         server_lifetime_jitter: Duration::ZERO,
+        shards,
         ..PoolSpec::default()
     };
+    if shards > 1 {
+        general.shard_identity = false;
+    }
     change(&mut spec, &mut general);
-    let ledger = Ledger::new(1, size as u32);
-    ledger.set_reserve(spec.limits.reserve);
-    let state = PoolState::new(ledger, Some(SERVER));
-    let pool = Arc::new(SharedPool::new(0, spec.clone(), state));
+    let specs: Vec<PoolSpec> = (0..shards)
+        .map(|shard| {
+            let server_database = if shards > 1 { format!("app_{shard}") } else { spec.server_database.clone() };
+            PoolSpec { shard, server_database, ..spec.clone() }
+        })
+        .collect();
+    let pools = specs.iter().enumerate().map(|(id, spec)| {
+        let ledger = Ledger::new(1, spec.pool_size as u32);
+        ledger.set_reserve(spec.limits.reserve);
+        Arc::new(SharedPool::new(id as u32, spec.clone(), PoolState::new(ledger, Some(SERVER))))
+    });
+    let pools = pools.collect();
     let snapshot = Snapshot {
         number: 1,
         general,
         cores: Cores::default(),
         admin: Admin { database: "admin".into(), user: "admin".into(), password: "secret".into(), is_set: true },
         tcp: Tcp { keepalive: true, time: None, interval: None, retries: None, user_timeout: None, congestion_control: None },
-        pools: vec![spec],
+        pools: specs,
         by_name: HashMap::from([(("app".to_string(), "app".to_string()), 0)]),
         sharded: Vec::new(),
         shown: Vec::new(),
     };
-    Published::new(snapshot, vec![pool], Arc::new(ArcSwapOption::empty()))
+    Published::new(snapshot, pools, Arc::new(ArcSwapOption::empty()))
 }
