@@ -57,6 +57,11 @@ impl Cluster {
         Err(Box::new(Refused { code, message, detail, hint: Some(hint) }))
     }
 
+    /// Whether some type has another number on each shard.
+    pub fn renumbers(&self) -> bool {
+        matches!(&self.state, State::Known(schema) if !schema.drift.has_one_numbering())
+    }
+
     /// A name for the commit of a transaction that wrote at `decider` and at each of `others`; or why it cannot be committed as one.
     pub fn gid(&self, decider: u16, others: impl IntoIterator<Item = u16>, random: [u8; 16]) -> Result<Gid, Box<Refused>> {
         let database = self.topology.database();

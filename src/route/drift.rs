@@ -61,6 +61,12 @@ impl Drift {
         self.types.get(usize::from(shard)).and_then(|types| types.get(&oid)).copied().unwrap_or(oid)
     }
 
+    /// Whether this is the OID of a type that has another one somewhere: on shard 0, or on another shard.
+    pub fn differs(&self, oid: u32) -> bool {
+        // Below are PostgreSQL's own (FirstNormalObjectId, src/include/access/transam.h).
+        oid >= 16_384 && self.types.iter().any(|types| types.contains_key(&oid) || types.values().any(|first| *first == oid))
+    }
+
     /// Whether every type has one OID on all shards.
     pub fn has_one_numbering(&self) -> bool {
         self.types.iter().all(BTreeMap::is_empty)
@@ -129,7 +135,7 @@ impl Drift {
             }
             other.insert(*oid, *wanted);
             if *used {
-                let detail = format!("its OID is {oid}, and {wanted} on shard 0: answers of several shards with it cannot be one answer as they are");
+                let detail = format!("its OID is {oid}, and {wanted} on shard 0: answers of several shards say that, and those of this one its own");
                 self.add(shard, name, "other type OID", detail);
             }
         }

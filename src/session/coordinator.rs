@@ -375,7 +375,14 @@ impl Coordinator {
                 self.members[at].ask_if_wrote(acts);
             }
         }
-        self.work = Work::Query(Joint::new(over.join, shards));
+        self.work = Work::Query(self.joint(over.join, shards));
+    }
+
+    /// For the answers of these shards.
+    pub(super) fn joint(&self, join: Join, shards: Vec<u16>) -> Joint {
+        let mut joint = Joint::new(join, shards);
+        joint.numbers = self.means.cluster.renumbers().then(|| self.means.cluster.clone());
+        joint
     }
 
     /// A simple query that goes nowhere.
@@ -491,6 +498,7 @@ impl Coordinator {
         }
         if let Some(error) = joint.error.take() {
             let error = self.steps.explain_alone(error, &joint);
+            let error = joint.done_before(error);
             if self.auto {
                 return self.undo(Some(error), super::turns::Then::Ready, acts);
             }

@@ -3,10 +3,14 @@
 //! Invariant: rows are never shown as the whole answer unless every shard has given its part; a tag is said only when all have said theirs.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use crate::route::cluster::Cluster;
 use crate::route::request::Join;
 use crate::wire::frame::HEADER;
 use crate::wire::server::{ErrorFields, command_complete, error, parse_command_complete};
+
+use super::numbers;
 
 /// Bytes of rows that wait for the rows before them.
 const ROWS_BYTES_MAX: usize = 64 << 20;
@@ -25,6 +29,11 @@ pub struct Joint {
     bytes: usize,
     /// the last tag, and the sum of the counts
     tag: Option<Tag>,
+    /// of `Join::Same`: tags of each shard, of which so many are told
+    tags: Vec<usize>,
+    tags_told: usize,
+    /// and what the first shard has said from the first tag on that is not
+    held: VecDeque<Box<[u8]>>,
     /// the first error
     pub error: Option<Box<[u8]>>,
     /// which shard has said it
@@ -44,6 +53,8 @@ pub struct Joint {
     suspended: bool,
     /// rows came that the client does not want yet, and are gone
     pub left_out: bool,
+    /// what is known of the shards, if some type has another number on each of them
+    pub numbers: Option<Arc<Cluster>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +77,7 @@ impl Joint {
     /// For a request to these shards, joined so.
     pub fn new(join: Join, shards: Vec<u16>) -> Joint {
         let rows = if matches!(join, Join::Rows { .. }) { shards.iter().map(|_| VecDeque::new()).collect() } else { Vec::new() };
+        let tags = vec![0; if join == Join::Same { shards.len() } else { 0 }];
         Joint {
             join,
             shards,
@@ -74,6 +86,10 @@ impl Joint {
             told: 0,
             bytes: 0,
             tag: None,
+            tags,
+            tags_told: 0,
+            held: VecDeque::new(),
+            numbers: None,
             error: None,
             failed: None,
             done: Vec::new(),
@@ -104,6 +120,19 @@ impl Joint {
 
     /// A message of a shard's answer; ReadyForQuery and what ends a step of the extended protocol are whoever asks's own business.
     pub fn hear(&mut self, shard: u16, message: &[u8], words: &mut Vec<u8>) -> Shown {
+        match self.numbers.as_ref().and_then(|cluster| numbers::on_first(cluster, shard, message)) {
+            None => self.read(shard, message, words),
+            Some(message) => match self.read(shard, &message, words) {
+                Shown::Whole => {
+                    words.extend_from_slice(&message);
+                    Shown::Words
+                }
+                shown => shown,
+            },
+        }
+    }
+
+    fn read(&mut self, shard: u16, message: &[u8], words: &mut Vec<u8>) -> Shown {
         let first = self.shards.first() == Some(&shard);
         match message[0] {
             b'E' => {
@@ -115,9 +144,8 @@ impl Joint {
             }
             // One shard answers a text of several statements with as many tags.
             b'C' | b'I' | b'S' if self.is_single() => Shown::Whole,
+            b'C' | b'I' | b'T' | b'D' | b'N' if self.join == Join::Same => self.alike(shard, message, words),
             b'C' | b'I' => self.tagged(shard, message),
-            // A notice is told once where all do the same.
-            b'N' if self.join == Join::Same && !first => Shown::Nothing,
             b'S' | b'A' if !first => Shown::Nothing,
             // PostgreSQL reports what has changed behind the tag, which is still to come here.
             b'S' if self.done.contains(&shard) => {
@@ -127,11 +155,20 @@ impl Joint {
             b'N' | b'S' | b'A' => Shown::Whole,
             b'G' => {
                 self.copying.push(shard);
-                if self.copying.len() == self.shards.len() && self.error.is_none() { Shown::Whole } else { Shown::Nothing }
+                match self.copying.len() == self.shards.len() && self.error.is_none() {
+                    false => Shown::Nothing,
+                    true if self.held.is_empty() => Shown::Whole,
+                    true => {
+                        // Behind the statements in front of it, which all have done.
+                        while self.let_go(words) {}
+                        words.extend_from_slice(message);
+                        Shown::Words
+                    }
+                }
             }
             _ if self.is_single() => Shown::Whole,
             b'T' => self.columns(message),
-            b'D' => self.row(shard, first, message, words),
+            b'D' => self.row(shard, message, words),
             b's' => {
                 self.suspended = true;
                 Shown::Nothing
@@ -150,13 +187,71 @@ impl Joint {
         }
         let said = if message[0] == b'I' { Some(&b""[..]) } else { parse_command_complete(&message[HEADER..]) };
         let tag = Tag::read(&String::from_utf8_lossy(said.unwrap_or_default()));
-        let sums = !matches!(self.join, Join::Same);
         self.tag = Some(match self.tag.take() {
-            Some(before) if sums => Tag { count: before.count.zip(tag.count).map(|(a, b)| a + b), ..tag },
-            Some(before) => before,
+            Some(before) => Tag { count: before.count.zip(tag.count).map(|(a, b)| a + b), ..tag },
             None => tag,
         });
         Shown::Nothing
+    }
+
+    /// Of what all do alike the first one's answer is told, statement by statement of its text: a tag when all have said theirs, and the last only
+    /// when all is well.
+    fn alike(&mut self, shard: u16, message: &[u8], words: &mut Vec<u8>) -> Shown {
+        let Some(part) = self.shards.iter().position(|known| *known == shard) else { return Shown::Nothing };
+        let tag = is_tag(message);
+        if tag {
+            self.tags[part] += 1;
+            if !self.done.contains(&shard) {
+                self.done.push(shard);
+            }
+        }
+        if part == 0 {
+            if self.held.is_empty() && !tag && self.error.is_none() {
+                return Shown::Whole;
+            }
+            self.bytes += message.len();
+            if self.bytes > ROWS_BYTES_MAX {
+                self.error.get_or_insert_with(too_far_ahead);
+                return Shown::Nothing;
+            }
+            self.held.push_back(message.into());
+        }
+        let before = words.len();
+        // With something behind it a tag is not the last.
+        while self.error.is_none() && self.held.len() > 1 && self.let_go(words) {}
+        if words.len() > before { Shown::Words } else { Shown::Nothing }
+    }
+
+    /// The next held message, if it may be told.
+    fn let_go(&mut self, words: &mut Vec<u8>) -> bool {
+        let Some(next) = self.held.front() else { return false };
+        if is_tag(next) {
+            if self.tags.iter().any(|tags| *tags <= self.tags_told) {
+                return false;
+            }
+            self.tags_told += 1;
+        }
+        self.bytes -= next.len();
+        words.extend_from_slice(next);
+        self.held.pop_front();
+        true
+    }
+
+    /// What stands in front of the error: the answers to those statements that all shards have done.
+    pub fn done_before(&mut self, error: Box<[u8]>) -> Box<[u8]> {
+        if self.held.is_empty() {
+            return error;
+        }
+        let (mut words, mut done) = (Vec::new(), 0);
+        let mut told = self.tags_told;
+        while self.let_go(&mut words) {
+            if std::mem::replace(&mut told, self.tags_told) < self.tags_told {
+                done = words.len();
+            }
+        }
+        words.truncate(done);
+        words.extend_from_slice(&error);
+        words.into()
     }
 
     /// RowDescription: the first is told, the others have to be like it.
@@ -176,7 +271,7 @@ impl Joint {
         }
     }
 
-    fn row(&mut self, shard: u16, first: bool, message: &[u8], words: &mut Vec<u8>) -> Shown {
+    fn row(&mut self, shard: u16, message: &[u8], words: &mut Vec<u8>) -> Shown {
         match &self.join {
             // What is known to be wrong is not told.
             _ if self.error.is_some() => Shown::Nothing,
@@ -188,13 +283,8 @@ impl Joint {
                 self.rows_told += 1;
                 Shown::Whole
             }
-            Join::Same => {
-                if first {
-                    Shown::Whole
-                } else {
-                    Shown::Nothing
-                }
-            }
+            // It does not come to this.
+            Join::Same => Shown::Nothing,
             Join::Rows { .. } => {
                 let Some(part) = self.shards.iter().position(|known| *known == shard) else { return Shown::Nothing };
                 self.bytes += message.len();
@@ -227,6 +317,7 @@ impl Joint {
     }
 
     fn tell_rest(&mut self, words: &mut Vec<u8>) {
+        self.held.drain(..).for_each(|message| words.extend_from_slice(&message));
         for mut rows in std::mem::take(&mut self.rows) {
             rows.drain(..).for_each(|row| words.extend_from_slice(&row));
         }
@@ -257,6 +348,11 @@ impl Tag {
     }
 }
 
+/// The end of one statement's answer.
+fn is_tag(message: &[u8]) -> bool {
+    matches!(message.first(), Some(b'C' | b'I'))
+}
+
 /// A RowDescription's body without the OID and number of each column in its table, which are each shard's own.
 fn without_origin(body: &[u8]) -> Vec<u8> {
     let mut columns = body.to_vec();
@@ -276,6 +372,14 @@ fn differ() -> Box<[u8]> {
     let hint = Some("SHOW SCHEMA DRIFT on the admin database lists what differs.");
     let message = "the shards answer with different columns";
     error(&mut words, &ErrorFields { severity: "ERROR", code: "0A000", message, detail: None, hint });
+    words.into()
+}
+
+fn too_far_ahead() -> Box<[u8]> {
+    let mut words = Vec::new();
+    let hint = Some("Send the statements of the text one by one.");
+    let message = "what one shard has answered to a text of several statements takes too much memory while another is at work on the first of them";
+    error(&mut words, &ErrorFields { severity: "ERROR", code: "54000", message, detail: None, hint });
     words.into()
 }
 

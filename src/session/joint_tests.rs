@@ -89,3 +89,74 @@ fn one_shard_answers_each_statement_of_a_text() {
     }
     assert!(finished(&mut joint).is_empty());
 }
+
+#[test]
+fn every_statement_of_a_text_that_all_do_alike_has_its_tag() {
+    let mut select = Vec::new();
+    row_description(&mut select, &[("a", 23, 4)]).unwrap();
+    let script = [tag("CREATE TABLE"), select, row("1"), tag("SELECT 1"), tag("DROP TABLE")];
+    // Each of the shards may be ahead of the other by any number of messages.
+    for ahead in 0..=script.len() {
+        let mut joint = Joint::new(Join::Same, vec![0, 2]);
+        let mut told = Vec::new();
+        let mut hear = |joint: &mut Joint, shard: u16, message: &[u8]| {
+            if joint.hear(shard, message, &mut told) == Shown::Whole {
+                told.extend_from_slice(message);
+            }
+            told.len()
+        };
+        script[..ahead].iter().for_each(|message| _ = hear(&mut joint, 2, message));
+        for (number, message) in script.iter().enumerate() {
+            let told = hear(&mut joint, 0, message);
+            assert!(number > 0 || told == 0, "the first tag may be the last");
+        }
+        let all = script.concat();
+        for message in &script[ahead..] {
+            assert!(hear(&mut joint, 2, message) < all.len(), "the last tag is told when all is well");
+        }
+        joint.finish(&mut told);
+        assert_eq!(told, all, "{ahead}");
+    }
+}
+
+#[test]
+fn the_tags_in_front_of_an_error_are_those_that_all_shards_have_said() {
+    let failure = differ();
+    // An error that is heard first does not take away what the others did before it.
+    let mut select = Vec::new();
+    row_description(&mut select, &[("a", 23, 4)]).unwrap();
+    let done = [select.clone(), row("1"), tag("SELECT 1")];
+    let mut joint = Joint::new(Join::Same, vec![0, 1]);
+    for (shard, message) in done.iter().map(|message| (1, message)).chain([(1, &failure.to_vec())]).chain(done.iter().map(|message| (0, message))) {
+        assert_eq!(joint.hear(shard, message, &mut Vec::new()), Shown::Nothing);
+    }
+    joint.hear(0, &select, &mut Vec::new());
+    joint.hear(0, &failure, &mut Vec::new());
+    let error = joint.error.take().unwrap();
+    assert_eq!(joint.done_before(error).to_vec(), [done.concat(), failure.to_vec()].concat());
+    for (said, shown) in [(&["CREATE TABLE", "DROP TABLE"][..], 1), (&[], 0)] {
+        let mut joint = Joint::new(Join::Same, vec![0, 1]);
+        let mut told = Vec::new();
+        joint.hear(0, &tag("CREATE TABLE"), &mut told);
+        said.iter().for_each(|said| _ = joint.hear(1, &tag(said), &mut told));
+        joint.hear(1, &failure, &mut told);
+        joint.hear(0, &failure, &mut told);
+        assert!(told.is_empty());
+        let error = joint.error.take().unwrap();
+        let before = if shown == 1 { tag("CREATE TABLE") } else { Vec::new() };
+        assert_eq!(joint.done_before(error).to_vec(), [before, failure.to_vec()].concat());
+    }
+}
+
+#[test]
+fn a_copy_of_all_shards_begins_behind_the_tags_in_front_of_it() {
+    let mut joint = Joint::new(Join::Same, vec![0, 1]);
+    let (mut told, begins) = (Vec::new(), [b'G', 0, 0, 0, 7, 0, 0, 0]);
+    for shard in [1, 0] {
+        assert_eq!(joint.hear(shard, &tag("INSERT 0 1"), &mut told), Shown::Nothing);
+    }
+    assert_eq!(joint.hear(1, &begins, &mut told), Shown::Nothing);
+    assert_eq!(joint.hear(0, &begins, &mut told), Shown::Words);
+    assert_eq!(told, [tag("INSERT 0 1"), begins.to_vec()].concat());
+    assert!(finished(&mut joint).is_empty());
+}

@@ -7,8 +7,8 @@
 //! question what has, `values` for names of parameters that only values show, `spelling` and `speaker` for what a client is told of its session.
 //! `bounds` is BEGIN and COMMIT without a server, `shards` which shard a request goes to, `coordinator` a client on several of them: its `members`,
 //! the `steps` of the extended protocol (and `cuts` of its messages), `joint` answers, the `turns` of a commit, the `journal` for who joins late,
-//! `spread_copy`. `control` is what statement mode refuses, `relay` all there is between a client that replicates and its server. The engine owns all
-//! of them, carries out their verdicts, and asks the pool for servers when a client wants one.
+//! `spread_copy`, type `numbers`. `control` is what statement mode refuses, `relay` all there is between a client that replicates and its server.
+//! The engine owns all of them, carries out their verdicts, and asks the pool for servers when a client wants one.
 
 mod bounds;
 pub mod client;
@@ -28,6 +28,7 @@ mod marks;
 mod members;
 pub mod names;
 mod naming;
+mod numbers;
 pub mod parameters;
 pub mod relay;
 mod restore;

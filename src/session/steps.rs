@@ -18,6 +18,7 @@ use super::cuts::{cut_bind, limit_in, types_of, whole};
 use super::exchange::Exchange;
 use super::joint::Joint;
 use super::members::{Acts, Member, Owe, aborted};
+use super::numbers;
 use super::shards::hidden;
 use super::turns::Then;
 
@@ -165,7 +166,8 @@ impl Coordinator {
         member.unsynced = true;
         let kind = if kind == b'D' && body.first() == Some(&b'S') { b'd' } else { kind };
         member.owes.push_back(Owe::Step { kind, shown: true });
-        self.work = Work::Step(Joint::new(Join::Union, vec![member.shard]));
+        let shard = member.shard;
+        self.work = Work::Step(self.joint(Join::Union, vec![shard]));
     }
 
     /// Describe and Close.
@@ -249,6 +251,12 @@ impl Coordinator {
             }
             Err(over) => over,
         };
+        if over.parts.iter().any(|part| part.shard != self.members[0].shard)
+            && let Some(refused) = numbers::refuses(&self.means.cluster, bound.types)
+        {
+            self.refuse_step(&refused, acts);
+            return 0;
+        }
         let shards: Vec<u16> = over.parts.iter().map(|part| part.shard).collect();
         let does = Does::Runs { shards: shards.clone(), join: over.join.clone(), writes: over.writes };
         self.steps.portals.push(Portal { name: portal.into(), does, spoiled: false });
@@ -262,7 +270,7 @@ impl Coordinator {
         for part in &over.parts {
             self.bind_part(part, (portal, name), body, &rest, &group, acts);
         }
-        let mut joint = Joint::new(over.join, shards);
+        let mut joint = self.joint(over.join, shards);
         joint.limit(group.execute.unwrap_or(0));
         self.work = Work::Step(joint);
         group.bytes
@@ -385,7 +393,7 @@ impl Coordinator {
             member.owes.push_back(Owe::Step { kind: b'E', shown: true });
             member.unsynced = true;
         }
-        let mut joint = Joint::new(join, shards);
+        let mut joint = self.joint(join, shards);
         joint.limit(body.get(name.len() + 1..).and_then(limit_in).unwrap_or(0));
         self.work = Work::Step(joint);
     }

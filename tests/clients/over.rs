@@ -321,6 +321,12 @@ fn definitions_go_everywhere(version: Version) {
         "UPDATE users SET more = 'x' WHERE id = 1",
         "TRUNCATE kinds",
         "ALTER TABLE users DROP COLUMN more",
+        // Each statement of a text has its tag, and what stands in front of an error is said.
+        "CREATE TABLE more (id int); SELECT 1 AS one; DROP TABLE more",
+        "SELECT 1 AS one; CREATE TABLE more (id int); SELECT 1 / 0",
+        "BEGIN",
+        "CREATE TABLE more (id int); DROP TABLE more; SELECT 2 AS two",
+        "COMMIT",
     ]);
 }
 

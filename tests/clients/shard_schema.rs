@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::shards::{Cluster, SHARDS, on_shard, settings, shards, tags};
+use super::support::raw::{bind, describe, execute, parse, sync};
 use super::support::{Dog, SOON, Version, admin, users, wait_until};
 use crate::on_both;
 
@@ -13,6 +14,7 @@ on_both!(
     what_was_created_elsewhere_is_known_after_reconnect,
     shards_are_shown,
     drift_is_shown,
+    answers_of_several_shards_say_the_first_ones_types,
     plans_are_counted
 );
 
@@ -142,6 +144,45 @@ fn drift_is_shown(version: Version) {
     for detail in ["\"copies\" leads to public.users", "\"follows\" runs follow(), which speaks of \"users\"", "shard 0 has it"] {
         assert_eq!(log.matches(detail).count(), 1, "{detail} in {log}");
     }
+}
+
+/// The type's OID of the first column.
+fn type_of(columns: &[u8]) -> u32 {
+    let name = columns[2..].iter().position(|byte| *byte == 0).expect("a name");
+    u32::from_be_bytes(columns[name + 9..name + 13].try_into().expect("four bytes"))
+}
+
+fn answers_of_several_shards_say_the_first_ones_types(version: Version) {
+    let cluster = Cluster::new(version);
+    let oids: Vec<u32> = (0..SHARDS)
+        .map(|shard| {
+            let mut client = on_shard(&cluster.postgres, shard);
+            client.rows("CREATE TYPE mood AS ENUM ('sad', 'happy'); ALTER TABLE users ADD mood mood, ADD moods mood[]");
+            for user in 1..20 {
+                client.rows(&format!("INSERT INTO users (id, mood, moods) SELECT {user}, 'sad', '{{sad}}' WHERE {user} % 3 = {shard}"));
+            }
+            client.rows("SELECT 'mood'::regtype::oid")[0][0].parse().expect("an OID")
+        })
+        .collect();
+    assert!(oids[1] != oids[0] && oids[2] != oids[0], "{oids:?}");
+    let array: u32 = on_shard(&cluster.postgres, 0).rows("SELECT 'mood[]'::regtype::oid")[0][0].parse().expect("an OID");
+    admin(&cluster.dog, "RECONNECT");
+    let mut client = cluster.client();
+    wait_until("the types are known", SOON, || !tags(&client.query("SELECT mood FROM users")).contains('E'));
+    for (text, oid) in [("SELECT mood, id FROM users", oids[0]), ("SELECT moods FROM users", array)] {
+        let answer = client.query(text);
+        assert_eq!((type_of(&answer[0].body), answer.iter().filter(|message| message.tag == b'D').count()), (oid, 19), "{text}");
+        client.send(&[parse("", text, &[]), bind("", "", &[]), describe(b'P', ""), execute("", 0), sync()].concat());
+        let answer = client.read_until_ready();
+        let columns = answer.iter().find(|message| message.tag == b'T').expect("columns");
+        assert_eq!(type_of(&columns.body), oid, "{text}: {answer:?}");
+    }
+    // What a type's number means is not the same everywhere.
+    client.send(&[parse("", "SELECT id FROM users WHERE mood = $1", &[oids[0]]), bind("", "", &[Some("sad")]), execute("", 0), sync()].concat());
+    let refused = client.read_until_ready();
+    assert!(refused.iter().any(|message| message.tag == b'E') && refused.iter().all(|message| message.tag != b'D'), "{refused:?}");
+    client.send(&[parse("", "SELECT id FROM users WHERE mood = $1", &[]), bind("", "", &[Some("sad")]), execute("", 0), sync()].concat());
+    assert_eq!(client.read_until_ready().iter().filter(|message| message.tag == b'D').count(), 19);
 }
 
 fn several_shards_can_be_forbidden(version: Version) {
