@@ -86,6 +86,8 @@ mod replication;
 mod rust_driver;
 #[path = "clients/settings.rs"]
 mod settings;
+#[path = "clients/shard_explain.rs"]
+mod shard_explain;
 #[path = "clients/shard_schema.rs"]
 mod shard_schema;
 #[path = "clients/shard_servers.rs"]

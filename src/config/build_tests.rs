@@ -121,6 +121,7 @@ fn every_built_key_arrives() {
         server_lifetime_jitter: Duration::from_millis(21),
         warm: true,
         limits: Limits::default(),
+        one_shard: false,
         replicates: false,
     };
     assert_eq!(snapshot.pools, std::slice::from_ref(&expected));

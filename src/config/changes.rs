@@ -108,6 +108,7 @@ fn differences(old: &PoolSpec, new: &PoolSpec) -> Vec<String> {
     for ((name, old), new) in ["idle_timeout", "server_lifetime", "server_lifetime_jitter"].into_iter().zip(times(old)).zip(times(new)) {
         differ(name, old != new, step(format!("{}ms", old.as_millis()), format!("{}ms", new.as_millis())));
     }
+    differ("cross_shard_disabled", old.one_shard != new.one_shard, step(old.one_shard, new.one_shard));
     if old.limits != new.limits {
         found.push("limits changed".to_owned());
     }

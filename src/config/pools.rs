@@ -251,9 +251,16 @@ impl<'b> Pools<'b> {
                 .iter()
                 .any(|block| block.entries.contains_key("min_pool_size") || block.entries.contains_key("min_pool_size_primary")),
             limits: Limits::of(user, server, self.general),
+            one_shard: one_shard(user, servers).unwrap_or_else(|| self.general.flag("cross_shard_disabled")),
             replicates,
         }
     }
+}
+
+/// What a user, or else any of the servers of its database, says of requests over shards: they are all one database.
+fn one_shard(user: &Block, servers: &[(usize, &Block)]) -> Option<bool> {
+    let of = |block: &Block| block.said("cross_shard_disabled");
+    of(user).or_else(|| servers.iter().filter_map(|(_, server)| of(server)).reduce(|one, other| one || other))
 }
 
 /// What sessions on the server begin with. A client's own word in its startup packet or a SET is stronger, for that client.

@@ -213,3 +213,26 @@ fn five_users_of_a_thousand_databases_share_their_secrets() {
     assert!(Arc::ptr_eq(&pool("d0").client, &pool("d999").client));
     assert!(Arc::ptr_eq(&pool("d0").server_passwords, &pool("d999").server_passwords));
 }
+
+#[test]
+fn the_nearest_word_on_requests_over_shards_counts() {
+    const OFF: &str = "cross_shard_disabled = true\n";
+    const ON: &str = "cross_shard_disabled = false\n";
+    for (general, servers, user, expected) in [
+        ("", ["", ""], "", false),
+        (OFF, ["", ""], "", true),
+        (OFF, [ON, ""], "", false),
+        ("", ["", OFF], "", true),
+        // They are one database.
+        ("", [ON, OFF], "", true),
+        (OFF, [OFF, OFF], ON, false),
+        (ON, [ON, ON], OFF, true),
+    ] {
+        let server = |shard: usize| format!("[[databases]]\nname = \"a\"\nhost = \"h\"\nshard = {shard}\n{}", servers[shard]);
+        let main = format!("[general]\n{general}{}{}", server(0), server(1));
+        let users = format!("[[users]]\nname = \"u\"\ndatabase = \"a\"\npassword = \"p\"\n{user}");
+        let loaded = run(&main, &users).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let found: Vec<bool> = loaded.snapshot.pools.iter().map(|pool| pool.one_shard).collect();
+        assert_eq!(found, [expected; 2], "{main}{users}");
+    }
+}

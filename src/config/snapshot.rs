@@ -114,8 +114,8 @@ pub struct General {
     pub hygiene_always: bool,
     /// servers are asked which shard they are
     pub shard_identity: bool,
-    /// one request goes to one shard
-    pub cross_shard_disabled: bool,
+    /// EXPLAIN says where its statement goes
+    pub expanded_explain: bool,
     /// the schema of a database with shards is read again after DDL
     pub reload_schema_on_ddl: bool,
     /// transactions over shards are committed in two phases
@@ -178,7 +178,7 @@ impl Default for General {
             prepared_statements_ttl_jitter: seconds(30),
             hygiene_always: false,
             shard_identity: true,
-            cross_shard_disabled: false,
+            expanded_explain: false,
             reload_schema_on_ddl: true,
             two_phase_commit: true,
             recovery_interval: seconds(5),
@@ -370,6 +370,8 @@ pub struct PoolSpec {
     /// spreads that age by up to so much either way
     pub server_lifetime_jitter: Duration,
     pub limits: Limits,
+    /// one request of its clients goes to one shard
+    pub one_shard: bool,
     /// every client of it replicates, whether it says so or not
     pub replicates: bool,
 }
@@ -404,6 +406,7 @@ impl Default for PoolSpec {
             server_lifetime: NEVER,
             server_lifetime_jitter: Duration::ZERO,
             limits: Limits::default(),
+            one_shard: false,
             replicates: false,
         }
     }
@@ -431,6 +434,7 @@ impl fmt::Debug for PoolSpec {
             .field("server_lifetime", &self.server_lifetime)
             .field("server_lifetime_jitter", &self.server_lifetime_jitter)
             .field("limits", &self.limits)
+            .field("one_shard", &self.one_shard)
             .field("replicates", &self.replicates)
             .finish()
     }

@@ -45,6 +45,7 @@ pub(super) static DATABASE: &[Setting] = &[
     built("max_db_connections", COUNT, Unset, "max_db_connections for this database (ours)."),
     built("reserve_pool_size", COUNT, Unset, "reserve_pool_size for this database (ours)."),
     built("query_timeout", MS, Unset, "query_timeout for this database (ours)."),
+    built("cross_shard_disabled", Type::Bool, Bool(false), "cross_shard_disabled for this database; one of its entries is enough (ours)."),
     built("transaction_timeout", MS, Unset, "transaction_timeout for this database (ours)."),
     built("client_idle_timeout", MS, Unset, "client_idle_timeout for this database (ours)."),
     built("client_idle_in_transaction_timeout", MS, Unset, "client_idle_in_transaction_timeout for this database (ours)."),

@@ -16,6 +16,9 @@ const CATALOGS: Type = Type::Choice(&["omnisharded", "omnisharded_sticky", "shar
 
 const PUB_SUB: &str = "Notifications of a channel kept for a client that reads slowly, so that clients can LISTEN and share servers; 0 is off.";
 
+/// JSON, XML and YAML would not be that any more, and what a session keeps is known to its own server alone.
+const EXPLAINS: &str = "Adds the route to the text of EXPLAIN on a database with shards, which then may go to several; not in session mode.";
+
 pub(super) static KEYS: &[Setting] = &[
     // Statements.
     built("prepared_statements", PREPARED, Text("extended"), "Which prepared statements clients may share.").env("PGDOG_PREPARED_STATEMENTS"),
@@ -31,7 +34,7 @@ pub(super) static KEYS: &[Setting] = &[
     harmless("query_cache_limit", COUNT, Int(1_000), "Parsed statements kept.").env("PGDOG_QUERY_CACHE_LIMIT"),
     built("pub_sub_channel_size", COUNT, Int(0), PUB_SUB).env("PGDOG_PUB_SUB_CHANNEL_SIZE"),
     harmless("dry_run", Type::Bool, Bool(false), "Works out routes and does not use them.").env("PGDOG_DRY_RUN"),
-    harmless("expanded_explain", Type::Bool, Bool(false), "Adds the route to the output of EXPLAIN.").env("PGDOG_EXPANDED_EXPLAIN"),
+    built("expanded_explain", Type::Bool, Bool(false), EXPLAINS).env("PGDOG_EXPANDED_EXPLAIN"),
     // Replicas.
     harmless("load_balancing_strategy", BALANCING, Text("random"), "How reads choose a server.").env("PGDOG_LOAD_BALANCING_STRATEGY"),
     harmless("read_write_strategy", Type::Choice(&["conservative", "aggressive"]), Text("conservative"), "When a transaction counts as a read.")

@@ -88,7 +88,7 @@ pub(super) static USERS: &[Setting] = &[
     harmless("replication_sharding", Type::Text, Unset, "Read by no code of PgDog either."),
     built("read_only", Type::Bool, Bool(false), "Makes transactions on the server connections read-only."),
     harmless("schema_admin", Type::Bool, Bool(false), "The user that loads schemas and moves data."),
-    needed("cross_shard_disabled", Type::Bool, Bool(false), "cross_shard_disabled for this user."),
+    built("cross_shard_disabled", Type::Bool, Bool(false), "cross_shard_disabled for this user; stronger than its database's, either way."),
     needed("two_phase_commit", Type::Bool, Bool(true), "two_phase_commit for this user."),
     built("two_phase_commit_auto", Type::Bool, Bool(true), "two_phase_commit_auto for this user."),
 ];

@@ -70,8 +70,7 @@ pub fn unknown(published: &Published, before: &HashMap<String, Arc<Cluster>>) ->
     let snapshot = &published.snapshot;
     let sharded = snapshot.sharded.iter().filter(|sharded| sharded.shards > 1);
     let cluster = |sharded: &Sharded| {
-        let several = !snapshot.general.cross_shard_disabled;
-        let state = match Topology::first(sharded).map(|topology| topology.allowing_several(several)) {
+        let state = match Topology::first(sharded) {
             Ok(topology) => return Some((sharded.database.clone(), asking(topology, snapshot, before.get(&sharded.database)))),
             Err(error @ (SlotsError::Shards { .. } | SlotsError::Length { .. } | SlotsError::NoShard { .. })) => error,
         };
@@ -91,11 +90,7 @@ fn asking(topology: Topology, snapshot: &Snapshot, before: Option<&Arc<Cluster>>
         && before.topology.shards() == topology.shards()
         && (before.topology.cluster().is_some() == snapshot.general.shard_identity || !matches!(before.state, State::Known(_)))
     {
-        if before.topology.allows_several() == topology.allows_several() {
-            return before.clone();
-        }
-        let topology = before.topology.clone().allowing_several(topology.allows_several());
-        return Arc::new(Cluster { topology, number: NEXT.fetch_add(1, Ordering::Relaxed), ..(**before).clone() });
+        return before.clone();
     }
     Arc::new(Cluster { topology, state: State::Asking, servers, listed, commits: Commits::default(), number: NEXT.fetch_add(1, Ordering::Relaxed) })
 }
@@ -121,8 +116,7 @@ impl Shards {
             let cores = Rc::new(RefCell::new(cores.clone()));
             let board = self.boards.entry(sharded.database.clone()).or_default().clone();
             let job = Job {
-                sharded: sharded.clone(),
-                published: published.clone(),
+                inquiry: Inquiry { sharded: sharded.clone(), published: published.clone(), tells: true },
                 shared: shared.clone(),
                 cores,
                 told: RefCell::default(),
@@ -162,8 +156,7 @@ impl Shards {
 
 /// One database.
 struct Job {
-    sharded: Sharded,
-    published: Arc<Published>,
+    inquiry: Inquiry,
     shared: Arc<Shared>,
     cores: Rc<RefCell<Cores>>,
     /// what has been logged of the schema
@@ -174,9 +167,17 @@ struct Job {
     recovery: RefCell<Option<([u8; 16], Task<()>)>>,
 }
 
+/// How one database is asked.
+pub(super) struct Inquiry {
+    pub(super) sharded: Sharded,
+    pub(super) published: Arc<Published>,
+    /// shards that have not been told who they are, are told
+    pub(super) tells: bool,
+}
+
 /// Why a database is not known.
-struct Trouble {
-    why: String,
+pub(super) struct Trouble {
+    pub(super) why: String,
     /// a shard is not what it should be; else it could not be asked
     wrong: bool,
 }
@@ -214,7 +215,7 @@ impl Job {
     async fn ask_until_answered(&self) {
         let (mut pause, mut told) = (PAUSE, None);
         loop {
-            match self.ask().await {
+            match self.inquiry.ask().await {
                 Ok(cluster) => {
                     self.say(&cluster);
                     self.recover(cluster.commits.id);
@@ -224,9 +225,12 @@ impl Job {
                     let known = self.known().is_some_and(|known| matches!(known.state, State::Known(_)));
                     if told.as_ref() == Some(&why) {
                     } else if known && !wrong {
-                        tracing::warn!(database = self.sharded.database, "the shards cannot be asked again, and what is known of them stays: {why}");
+                        tracing::warn!(
+                            database = self.inquiry.sharded.database,
+                            "the shards cannot be asked again, and what is known of them stays: {why}"
+                        );
                     } else {
-                        tracing::error!(database = self.sharded.database, "the shards get no traffic: {why}");
+                        tracing::error!(database = self.inquiry.sharded.database, "the shards get no traffic: {why}");
                         self.recover(None);
                         self.wrong(&why);
                     }
@@ -243,29 +247,23 @@ impl Job {
         let mut recovery = self.recovery.borrow_mut();
         if recovery.as_ref().map(|(known, _)| *known) != id {
             *recovery = id.map(|id| {
-                let (pools, database) = (self.pools(), &self.sharded.database);
-                let new = Recovery::new(self.published.clone(), database, id, pools, self.board.clone(), self.recovered.clone());
+                let (pools, database) = (self.inquiry.pools(), &self.inquiry.sharded.database);
+                let new = Recovery::new(self.inquiry.published.clone(), database, id, pools, self.board.clone(), self.recovered.clone());
                 (id, glommio::spawn_local(new.run()))
             });
         }
     }
 
-    /// Its rules, before its shards are asked.
-    fn topology(&self) -> Result<Topology, SlotsError> {
-        let several = !self.published.snapshot.general.cross_shard_disabled;
-        Ok(Topology::first(&self.sharded)?.allowing_several(several))
-    }
-
     /// What is published of it.
     fn known(&self) -> Option<Arc<Cluster>> {
-        self.shared.clusters.load().get(&self.sharded.database).cloned()
+        self.shared.clusters.load().get(&self.inquiry.sharded.database).cloned()
     }
 
     fn say(&self, cluster: &Cluster) {
         let State::Known(schema) = &cluster.state else { return };
-        let database = &self.sharded.database;
+        let database = &self.inquiry.sharded.database;
         let (tables, sharded) = schema.count(&cluster.topology);
-        tracing::info!(database, shards = self.sharded.shards, tables, sharded, "the shards are who they should be");
+        tracing::info!(database, shards = self.inquiry.sharded.shards, tables, sharded, "the shards are who they should be");
         for complaint in schema.complaints(&cluster.topology) {
             tracing::warn!(database, "statements on this table are refused: {complaint}");
         }
@@ -280,11 +278,7 @@ impl Job {
     fn publish_news(&self, cluster: Cluster) {
         let same = self.known().is_some_and(|known| match (&known.state, &cluster.state) {
             (State::Known(before), State::Known(now)) => {
-                let several = |cluster: &Cluster| cluster.topology.allows_several();
-                before == now
-                    && known.commits == cluster.commits
-                    && several(&known) == several(&cluster)
-                    && known.topology.cluster() == cluster.topology.cluster()
+                before == now && known.commits == cluster.commits && known.topology.cluster() == cluster.topology.cluster()
             }
             _ => false,
         });
@@ -294,29 +288,37 @@ impl Job {
     }
 
     fn wrong(&self, why: &str) {
-        let Ok(topology) = self.topology() else { return };
-        let listed = self.published.snapshot.general.shard_local_functions.clone();
-        let servers = servers(&self.published.snapshot, &self.sharded.database);
+        let Ok(topology) = self.inquiry.topology() else { return };
+        let listed = self.inquiry.published.snapshot.general.shard_local_functions.clone();
+        let servers = servers(&self.inquiry.published.snapshot, &self.inquiry.sharded.database);
         let (state, commits) = (State::Wrong(why.to_owned()), Commits::default());
         self.publish(Cluster { topology, state, servers, listed, commits, number: NEXT.fetch_add(1, Ordering::Relaxed) });
     }
 
     fn publish(&self, cluster: Cluster) {
         let mut clusters = (**self.shared.clusters.load()).clone();
-        clusters.insert(self.sharded.database.clone(), Arc::new(cluster));
+        clusters.insert(self.inquiry.sharded.database.clone(), Arc::new(cluster));
         self.shared.clusters.store(Arc::new(clusters));
         self.cores.borrow_mut().post_all(|| Mail::Published);
     }
+}
 
-    async fn ask(&self) -> Result<Cluster, Trouble> {
+impl Inquiry {
+    /// Its rules, before its shards are asked.
+    fn topology(&self) -> Result<Topology, SlotsError> {
+        Topology::first(&self.sharded)
+    }
+
+    /// What is known of it once all its shards have answered.
+    pub(super) async fn ask(&self) -> Result<Cluster, Trouble> {
         let mut topology = self.topology().map_err(|error| Trouble::unasked(error.to_string()))?;
         let mut asked = self.connect().await?;
         let checked = self.published.snapshot.general.shard_identity;
         let mut commits = Commits::default();
         if checked {
             let cluster = self.identify(&mut asked, &topology).await?;
-            commits.id = Some(cluster);
-            topology = topology.of_cluster(cluster);
+            commits.id = cluster;
+            topology = cluster.map_or(topology.clone(), |cluster| topology.of_cluster(cluster));
         }
         for line in &mut asked.lines {
             let rows = self.question(line, PREPARES).await?;
@@ -342,7 +344,7 @@ impl Job {
     }
 
     /// The pools of one user, who can log in everywhere: one with a password for the server, if there is one.
-    fn pools(&self) -> Vec<Arc<SharedPool>> {
+    pub(super) fn pools(&self) -> Vec<Arc<SharedPool>> {
         let of_database = |pool: &&Arc<SharedPool>| pool.spec.database == self.sharded.database && pool.spec.shard == 0;
         let firsts: Vec<&Arc<SharedPool>> = self.published.pools.iter().filter(of_database).collect();
         let best = firsts.iter().find(|pool| !pool.spec.server_passwords.is_empty()).or(firsts.first());
@@ -389,8 +391,8 @@ impl Job {
         within(limit, line.ask(sql)).await.unwrap_or_else(|| Err(late()))
     }
 
-    /// Who the shards say they are, with the id of their cluster; those who have not been told yet are told.
-    async fn identify(&self, asked: &mut Asked, topology: &Topology) -> Result<[u8; 16], Trouble> {
+    /// Who the shards say they are, with the id of their cluster; those who have not been told yet are told. None: they are not, nor contradict.
+    async fn identify(&self, asked: &mut Asked, topology: &Topology) -> Result<Option<[u8; 16]>, Trouble> {
         for shard in 0..asked.lines.len() {
             let found = self.read(asked, shard).await?;
             asked.found.push(found);
@@ -405,8 +407,9 @@ impl Job {
             match identity::next(&places, topology, fresh, &asked.found)? {
                 Step::Ready { cluster } => {
                     self.remark(asked, &places);
-                    return Ok(cluster);
+                    return Ok(Some(cluster));
                 }
+                Step::Run { .. } if !self.tells => return Ok(None),
                 Step::Run { shard, sql } => {
                     let at = usize::from(shard);
                     if let Err(failure) = self.answer(&mut asked.lines[at], &sql).await {

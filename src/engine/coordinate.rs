@@ -498,7 +498,8 @@ impl<D: Door, K: Desk> Core<D, K> {
         peer.shards = spread.pools;
         (peer.server, peer.profile) = (inner.server, inner.profile.clone());
         (peer.told, peer.told_number, peer.spoken) = (inner.told.take(), inner.told_number, inner.spoken.take());
-        (peer.pool, peer.version) = (inner.pool.take(), inner.version);
+        // It has heard of no reload meanwhile, though its participants may have: its version is its own.
+        peer.pool = inner.pool.take();
         peer.stage = Stage::Ready;
         peer.idle_since = now;
         let server = peer.server;

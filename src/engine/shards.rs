@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::admin::report::QueryCacheRow;
+use crate::config::snapshot::PoolerMode;
 use crate::io::Door;
 use crate::mail::{Desk, Shared, Word};
 use crate::route::cluster::Cluster;
@@ -82,16 +83,32 @@ impl Routers {
 impl<D: Door, K: Desk> Core<D, K> {
     /// A client has joined its pools: its session hears of the shards, if there are some.
     pub(super) fn spread(&mut self, client: u32) {
+        let explains = self.published.snapshot.general.expanded_explain;
         let Some(peer) = self.peers[client as usize].client() else { return };
         let sharded = peer.pool.as_ref().filter(|pool| pool.spec.shards > 1);
         let router = sharded.and_then(|pool| Some((self.routers.of(&pool.spec.database, &self.shared)?, pool)));
-        let shards = router.map(|(router, pool)| Shards::new(router, &pool.spec.server_user, peer.number));
+        let shards = router.map(|(router, pool)| {
+            let mut shards = Shards::new(router, &pool.spec.server_user, peer.number);
+            shards.keep_to_one(pool.spec.one_shard);
+            // A session's server is its own: nobody else speaks to it.
+            shards.explain(explains && pool.spec.mode != PoolerMode::Session);
+            shards
+        });
         peer.client.spread(shards);
     }
 
     /// The request at the start of `rest` needs a server: of the shard that it goes to. Err: it has to wait for more bytes (None), or goes nowhere
     /// and its client has been told so; so many bytes of it are consumed.
     pub(super) fn choose_shard(&mut self, slot: u32, rest: &[u8]) -> Result<(), Option<usize>> {
+        let version = self.version;
+        let Some(peer) = self.peers[slot as usize].client() else { return Err(None) };
+        if peer.shards.is_empty() {
+            return Ok(());
+        }
+        if peer.version != version {
+            // What it may do is asked before it is known where that is done.
+            self.find_again(slot);
+        }
         let Some(peer) = self.peers[slot as usize].client() else { return Err(None) };
         if peer.shards.is_empty() {
             return Ok(());

@@ -51,6 +51,8 @@ pub enum Join {
     Rows { order: Box<[u16]> },
     /// they all do and answer the same, and one answer is the answer
     Same,
+    /// of an EXPLAIN: the rows of each, one shard after the other, and these lines behind them
+    Plans(Box<[Box<str>]>),
     /// COPY FROM STDIN: each row to the shard of its key
     Copy(Box<Split>),
 }

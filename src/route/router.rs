@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::config::sharded::Home;
 use crate::sql::directive::Directives;
+use crate::sql::explained::Explained;
 use crate::sql::literal::Literal;
 use crate::sql::outline::Session;
 use crate::sql::plan::{Any, Key as Wanted, Many, Plan, Refusal, Source, Target};
@@ -22,8 +23,10 @@ use super::array;
 use super::behind;
 use super::cluster::Cluster;
 use super::commit;
+use super::explain::{self, Why};
 use super::key::{self, Format, Key, KeyType, Server};
 use super::over;
+use super::refusals::{forbidden, foreign, from_plan, nobody_knows, refused, too_large, unread};
 use super::request::{Refused, Where};
 use super::schema::{Schema, View};
 use super::slots::Placement;
@@ -33,9 +36,6 @@ use super::topology::Topology;
 const PARAMETERS: &[u8] = b"pgdog.shard";
 /// Combinations of settings that plans are kept for; with more of them the cache begins anew.
 const SPACES_MAX: usize = 256;
-
-/// Characters of a text that an error repeats.
-const SHOWN_TEXT: usize = 1_000;
 
 /// What a session says about the route of its requests, and about how their texts are read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +52,10 @@ pub struct Says<'a> {
     pub encoding: Option<&'a str>,
     /// parameters may have changed in this transaction
     pub unsure: bool,
+    /// its requests go to one shard each: `cross_shard_disabled`
+    pub one_shard: bool,
+    /// EXPLAIN shows its route, `expanded_explain`: the shard that what any shard can answer goes to
+    pub explains: Option<u16>,
 }
 
 impl Says<'_> {
@@ -186,14 +190,23 @@ impl Router {
         if let Some(route) = prepared(&ground, &read) {
             return route;
         }
+        let explains = says.explains.zip(explained(&read.plans));
+        let shown = |route: Route, why: Why| match explains {
+            Some((here, explained)) => explain::plans(&cluster.topology, route?, why, explained, here),
+            None => route,
+        };
         if let Some(route) = said(&ground, read.directives) {
-            return route;
+            return shown(route, Why::Comment);
         }
         if let Some(route) = by_hand(cluster, says, schema) {
-            return route;
+            return shown(route, Why::Session);
         }
-        match combined(&ground, &read)? {
-            Where::Over(_) if !cluster.topology.allows_several() => Err(forbidden(text)),
+        let route = match explains {
+            Some((_, explained)) => planned(&ground, &explained.target, read.plans.iter().any(|plan| plan.write)),
+            None => combined(&ground, &read),
+        };
+        match shown(route, Why::Statement)? {
+            Where::Over(over) if says.one_shard && over.parts.len() > 1 => Err(forbidden(text)),
             place => Ok(place),
         }
     }
@@ -338,7 +351,7 @@ fn placed(placement: &Placement, key: Option<Key<'_>>) -> Result<u16, Box<Refuse
 /// The one place where all statements of a text go.
 fn combined(ground: &Ground<'_>, read: &Read<'_>) -> Route {
     if let [plan] = &*read.plans {
-        return planned(ground, plan);
+        return planned(ground, &plan.target, plan.write);
     }
     let ours = |plan: &Plan| plan.target == Target::Session(Session::Set);
     if read.plans.iter().any(ours) && names_ours(ground.text) {
@@ -350,7 +363,7 @@ fn combined(ground: &Ground<'_>, read: &Read<'_>) -> Route {
     }
     let mut all = Where::Any;
     for plan in read.plans.iter() {
-        all = over::both(all, planned(ground, plan)?)?;
+        all = over::both(all, planned(ground, &plan.target, plan.write)?)?;
     }
     let transaction = |plan: &Plan| plan.target == Target::Session(Session::Transaction);
     if matches!(all, Where::Over(_)) && read.plans.iter().any(transaction) {
@@ -361,11 +374,16 @@ fn combined(ground: &Ground<'_>, read: &Read<'_>) -> Route {
     Ok(all)
 }
 
-fn planned(ground: &Ground<'_>, plan: &Plan) -> Route {
+/// An EXPLAIN by itself whose answer can take more lines.
+fn explained(plans: &[Plan]) -> Option<&Explained> {
+    if let [plan] = plans { plan.explained.as_deref().filter(|explained| explained.text) } else { None }
+}
+
+fn planned(ground: &Ground<'_>, target: &Target, write: bool) -> Route {
     let shards = ground.cluster.topology.shards();
-    match &plan.target {
+    match target {
         Target::OneKey(key) => keyed(ground, std::slice::from_ref(key), None),
-        Target::Keys { keys, many: Many::Union } => united(ground, keys, plan.write),
+        Target::Keys { keys, many: Many::Union } => united(ground, keys, write),
         Target::Keys { keys, many: Many::Refused(refusal) } => keyed(ground, keys, Some(refusal)),
         Target::Rows(keys) => rows(ground, keys),
         Target::AnyShard(Any::Either | Any::Sticky) => Ok(Where::Any),
@@ -376,7 +394,7 @@ fn planned(ground: &Ground<'_>, plan: &Plan) -> Route {
         Target::Session(Session::Set) => setting(ground),
         Target::Session(Session::Transaction) if ends_prepared(ground) => Err(nobody_knows()),
         Target::Session(_) => Ok(Where::Any),
-        Target::AllShards => Ok(over::union((0..shards).collect(), plan.write)),
+        Target::AllShards => Ok(over::union((0..shards).collect(), write)),
         Target::AllWrite { alone } => Ok(over::same(shards, *alone)),
         Target::CopyRows { .. } if !ground.says.is_utf8() => {
             Err(Refused::unsupported("COPY in another encoding than UTF8 cannot be split over shards", "SET client_encoding TO UTF8."))
@@ -384,10 +402,6 @@ fn planned(ground: &Ground<'_>, plan: &Plan) -> Route {
         Target::CopyRows { rule, position, format } => Ok(over::copied(shards, *rule as usize, *position as usize, format.clone())),
         Target::Refused(refusal) => Err(from_plan(refusal)),
     }
-}
-
-fn nobody_knows() -> Box<Refused> {
-    Refused::unsupported("it is not known which shard has the prepared transaction", "Name the shard: /* pgdog_shard: 0 */.")
 }
 
 /// COMMIT PREPARED and ROLLBACK PREPARED, which stand by themselves.
@@ -565,35 +579,6 @@ fn fits(key_type: KeyType, array: bool, oid: u32) -> bool {
         (KeyType::Text | KeyType::Bpchar, false) => matches!(oid, 25 | 1043 | 705),
         (KeyType::Text | KeyType::Bpchar, true) => matches!(oid, 1009 | 1015),
     }
-}
-
-fn refused(code: &'static str, message: impl Into<String>, hint: &'static str) -> Box<Refused> {
-    Box::new(Refused { code, message: message.into(), detail: None, hint: Some(hint) })
-}
-
-fn from_plan(refusal: &Refusal) -> Box<Refused> {
-    let hint = Some(refusal.hint).filter(|hint| !hint.is_empty());
-    Box::new(Refused { code: refusal.state, message: refusal.reason.clone(), detail: None, hint })
-}
-
-fn unread() -> Box<Refused> {
-    Refused::unsupported("the value of the sharding key cannot be read from this statement", "Write it as a plain literal or a parameter.")
-}
-
-/// A request for several shards, where the operator wants none.
-#[cold]
-fn forbidden(text: &[u8]) -> Box<Refused> {
-    let message = "the query goes to several shards, and cross_shard_disabled forbids that".to_owned();
-    let detail = Some(String::from_utf8_lossy(text).chars().take(SHOWN_TEXT).collect());
-    Box::new(Refused { code: "58000", message, detail, hint: Some("Give it a sharding key, or name a shard: /* pgdog_shard: 0 */.") })
-}
-
-fn too_large(bytes: usize) -> Box<Refused> {
-    refused("54001", format!("a statement of {bytes} bytes, or so deeply nested, is too large to find its shard"), "Split it, or SET pgdog.shard.")
-}
-
-fn foreign() -> Box<Refused> {
-    Refused::unsupported("a statement that is not UTF-8 has no route", "Use client_encoding = UTF8, or SET pgdog.shard.")
 }
 
 #[cfg(test)]

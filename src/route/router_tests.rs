@@ -42,7 +42,8 @@ fn router() -> Router {
     Router::new(cluster(1, known))
 }
 
-const PLAIN: Says<'_> = Says { shard: None, key: None, standard: true, search_path: None, encoding: None, unsure: false };
+const PLAIN: Says<'_> =
+    Says { shard: None, key: None, standard: true, search_path: None, encoding: None, unsure: false, one_shard: false, explains: None };
 
 fn route(text: &str) -> Result<Where, String> {
     router().route(text.as_bytes(), None, &PLAIN, "app").map_err(|refused| refused.code.to_owned())
@@ -383,4 +384,74 @@ fn what_is_done_is_counted() {
     let done = router.done();
     assert_eq!((done.hits, done.misses, done.direct, done.multi, done.shapes), (1, 3, 2, 1, 3));
     assert!(done.bytes > 0);
+}
+
+#[test]
+fn who_is_kept_to_one_shard_is_refused_several() {
+    let says = Says { one_shard: true, ..PLAIN };
+    let mut router = router();
+    let mut with = |text: &str| router.route(text.as_bytes(), None, &says, "app");
+    let refused = with("SELECT * FROM users").expect_err("several");
+    assert_eq!((refused.code, refused.detail.as_deref()), ("58000", Some("SELECT * FROM users")));
+    assert_eq!(with("INSERT INTO public.kinds VALUES (1)").expect_err("all").code, "58000");
+    for text in ["SELECT * FROM users WHERE id = 77", "/* pgdog_shard: 2 */ SELECT * FROM users", "SELECT 1", "RESET ALL", "BEGIN"] {
+        assert!(with(text).is_ok(), "{text}");
+    }
+}
+
+/// The shards of an EXPLAIN that shows its route, its lines, and whether it writes; or why it goes nowhere.
+fn explained(text: &str, says: Says<'_>) -> Result<(Vec<u16>, String, bool), String> {
+    let says = Says { explains: Some(2), ..says };
+    match router().route(text.as_bytes(), None, &says, "app").map_err(|refused| refused.code.to_owned())? {
+        Where::Over(over) => {
+            let Join::Plans(lines) = over.join else { panic!("{text}: {over:?}") };
+            Ok((over.parts.iter().map(|part| part.shard).collect(), lines.join("\n"), over.writes))
+        }
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn an_explain_says_where_its_statement_goes() {
+    let one = shard(77);
+    let head = |names: &str| format!("\nPgDog Routing:\n  Summary: shard={names} role=primary\n");
+    let all = |why: &str| (0..3).map(|shard| format!("  Shard {shard}: {why}")).collect::<Vec<_>>().join("\n");
+    let line = |shard: u16, why: &str| head(&shard.to_string()) + &format!("  Shard {shard}: {why}");
+    let nowhere = "no sharding key says which rows are meant";
+    for (text, shards, lines, writes) in [
+        ("EXPLAIN SELECT * FROM users WHERE id = 77", vec![one], line(one, "sharding key: users.id = a constant"), false),
+        ("EXPLAIN (FORMAT text) SELECT * FROM users WHERE id = 77", vec![one], line(one, "sharding key: users.id = a constant"), false),
+        ("/* pgdog_shard: 1 */ EXPLAIN SELECT * FROM users", vec![1], line(1, "a comment names it"), false),
+        ("EXPLAIN SELECT 1", vec![2], line(2, "every shard has all that it asks for"), false),
+        ("EXPLAIN SELECT * FROM users", vec![0, 1, 2], head("all") + &all(nowhere), false),
+        ("EXPLAIN DELETE FROM users", vec![0, 1, 2], head("all") + &all(nowhere), false),
+        ("EXPLAIN ANALYZE DELETE FROM users", vec![0, 1, 2], head("all") + &all(nowhere), true),
+        ("EXPLAIN (ANALYZE) INSERT INTO public.kinds VALUES (1)", vec![0, 1, 2], head("all") + &all("the table is on every shard"), true),
+    ] {
+        assert_eq!(explained(text, PLAIN), Ok((shards, lines, writes)), "{text}");
+    }
+    let says = Says { shard: Some("0"), ..PLAIN };
+    assert_eq!(explained("EXPLAIN SELECT * FROM users", says).unwrap().1, line(0, "the session names it (pgdog.shard or pgdog.sharding_key)"));
+    // What goes nowhere by itself goes nowhere so.
+    assert_eq!(explained("EXPLAIN SELECT * FROM users ORDER BY name", PLAIN), Err("0A000".into()));
+    assert_eq!(explained("EXPLAIN SELECT * FROM users WHERE id = 'x'", PLAIN), Err("22P02".into()));
+    assert_eq!(explained("EXPLAIN SELECT * FROM users", Says { one_shard: true, ..PLAIN }), Err("58000".into()));
+    assert_eq!(explained("EXPLAIN SELECT * FROM users WHERE id = 77", Says { one_shard: true, ..PLAIN }).unwrap().0, [one]);
+}
+
+#[test]
+fn what_has_no_room_for_lines_is_left_as_it_is() {
+    let mut router = router();
+    let says = Says { explains: Some(2), ..PLAIN };
+    let mut with = |text: &str| router.route(text.as_bytes(), None, &says, "app").map_err(|refused| refused.code.to_owned());
+    // The same shape, with another literal: the one must not be taken for the other.
+    assert!(matches!(with("EXPLAIN (FORMAT 'text') SELECT * FROM users WHERE id = 77"), Ok(Where::Over(_))));
+    assert_eq!(with("EXPLAIN (FORMAT 'json') SELECT * FROM users WHERE id = 77"), Ok(Where::One(shard(77))));
+    assert_eq!(with("EXPLAIN (FORMAT yaml) SELECT 1"), Ok(Where::Any));
+    assert_eq!(with("EXPLAIN (FORMAT json) SELECT * FROM users"), Err("0A000".into()));
+    assert_eq!(with("SELECT 1; EXPLAIN SELECT * FROM users WHERE id = 77"), Ok(Where::One(shard(77))));
+    assert_eq!(with("SELECT * FROM users WHERE id = 77"), Ok(Where::One(shard(77))));
+    // Unless somebody wants it.
+    assert_eq!(route("EXPLAIN SELECT * FROM users WHERE id = 77"), Ok(Where::One(shard(77))));
+    assert_eq!(route("EXPLAIN SELECT * FROM users"), Err("0A000".into()));
 }

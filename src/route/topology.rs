@@ -53,8 +53,6 @@ pub struct Topology {
     facts: Facts,
     /// the cluster that its shards belong to and the hash of the facts, once they have been asked
     cluster: Option<([u8; 16], i64)>,
-    /// `cross_shard_disabled` is off
-    several: bool,
 }
 
 /// What the rows of a database depend on, besides the map: one line for each rule, by what it is for. It is stored beside the map, so that a rule
@@ -96,18 +94,7 @@ impl Topology {
             *whole.entry(table.table.clone()).or_insert(false) |= table.sticky;
         }
         let database = sharded.database.clone();
-        Ok(Topology {
-            database,
-            shards: sharded.shards,
-            slots,
-            rules,
-            homes,
-            other_homes,
-            whole,
-            facts: facts(sharded),
-            cluster: None,
-            several: true,
-        })
+        Ok(Topology { database, shards: sharded.shards, slots, rules, homes, other_homes, whole, facts: facts(sharded), cluster: None })
     }
 
     /// The same, of shards that have said that they are this cluster's: from now on every connection to one of them has to say so.
@@ -119,16 +106,6 @@ impl Topology {
     /// The cluster that the shards belong to, with the hash of what they remember; None: they were not asked.
     pub fn cluster(&self) -> Option<(&[u8; 16], i64)> {
         self.cluster.as_ref().map(|(cluster, facts)| (cluster, *facts))
-    }
-
-    /// The same, and one request may go to several shards, or may not.
-    pub fn allowing_several(self, several: bool) -> Topology {
-        Topology { several, ..self }
-    }
-
-    /// Whether one request may go to several shards.
-    pub fn allows_several(&self) -> bool {
-        self.several
     }
 
     /// The name that clients ask for.

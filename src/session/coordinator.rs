@@ -217,7 +217,7 @@ impl Coordinator {
         if let Some(target) = self.controls(text, control, true)? {
             return Ok(target);
         }
-        let place = self.shards.route_text(text, &home.says(link))?;
+        let place = self.shards.route(text, None, &home.says(link), self.members[0].shard)?;
         let over = self.over(place, control);
         self.at_home(text, &over)?;
         Ok(Target::To(over))

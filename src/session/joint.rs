@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::route::cluster::Cluster;
 use crate::route::request::Join;
 use crate::wire::frame::HEADER;
-use crate::wire::server::{ErrorFields, command_complete, error, parse_command_complete};
+use crate::wire::server::{ErrorFields, command_complete, data_row, error, parse_command_complete};
 
 use super::numbers;
 
@@ -23,7 +23,7 @@ pub struct Joint {
     shards: Vec<u16>,
     /// the columns were told, as they are but for where they come from
     described: Option<Vec<u8>>,
-    /// of `Join::Rows`: rows that wait, by part, and how many have been told
+    /// of `Join::Rows` and `Join::Plans`: rows that wait, by part, and how many have been told
     rows: Vec<VecDeque<Box<[u8]>>>,
     told: usize,
     bytes: usize,
@@ -76,7 +76,7 @@ pub enum Shown {
 impl Joint {
     /// For a request to these shards, joined so.
     pub fn new(join: Join, shards: Vec<u16>) -> Joint {
-        let rows = if matches!(join, Join::Rows { .. }) { shards.iter().map(|_| VecDeque::new()).collect() } else { Vec::new() };
+        let rows = if matches!(join, Join::Rows { .. } | Join::Plans(_)) { shards.iter().map(|_| VecDeque::new()).collect() } else { Vec::new() };
         let tags = vec![0; if join == Join::Same { shards.len() } else { 0 }];
         Joint {
             join,
@@ -134,6 +134,8 @@ impl Joint {
 
     fn read(&mut self, shard: u16, message: &[u8], words: &mut Vec<u8>) -> Shown {
         let first = self.shards.first() == Some(&shard);
+        // Behind the rows of a plan there is more to come.
+        let single = self.is_single() && !matches!(self.join, Join::Plans(_));
         match message[0] {
             b'E' => {
                 if self.error.is_none() {
@@ -143,7 +145,7 @@ impl Joint {
                 Shown::Nothing
             }
             // One shard answers a text of several statements with as many tags.
-            b'C' | b'I' | b'S' if self.is_single() => Shown::Whole,
+            b'C' | b'I' | b'S' if single => Shown::Whole,
             b'C' | b'I' | b'T' | b'D' | b'N' if self.join == Join::Same => self.alike(shard, message, words),
             b'C' | b'I' => self.tagged(shard, message),
             b'S' | b'A' if !first => Shown::Nothing,
@@ -166,7 +168,7 @@ impl Joint {
                     }
                 }
             }
-            _ if self.is_single() => Shown::Whole,
+            _ if single => Shown::Whole,
             b'T' => self.columns(message),
             b'D' => self.row(shard, message, words),
             b's' => {
@@ -285,11 +287,11 @@ impl Joint {
             }
             // It does not come to this.
             Join::Same => Shown::Nothing,
-            Join::Rows { .. } => {
+            Join::Rows { .. } | Join::Plans(_) => {
                 let Some(part) = self.shards.iter().position(|known| *known == shard) else { return Shown::Nothing };
                 self.bytes += message.len();
                 if self.bytes > ROWS_BYTES_MAX {
-                    self.error = Some(too_many());
+                    self.error = Some(too_many(&self.join));
                     return Shown::Nothing;
                 }
                 self.rows[part].push_back(message.into());
@@ -317,6 +319,10 @@ impl Joint {
     }
 
     fn tell_rest(&mut self, words: &mut Vec<u8>) {
+        if let Join::Plans(lines) = &self.join {
+            let lines = lines.clone();
+            self.tell_plans(&lines, words);
+        }
         self.held.drain(..).for_each(|message| words.extend_from_slice(&message));
         for mut rows in std::mem::take(&mut self.rows) {
             rows.drain(..).for_each(|row| words.extend_from_slice(&row));
@@ -332,6 +338,37 @@ impl Joint {
         // As short as the servers' own.
         let _ = command_complete(words, &tag.text());
     }
+}
+
+impl Joint {
+    /// The plans, under the number of their shard where there are several, and the lines behind them: as many rows as the client wants.
+    fn tell_plans(&mut self, lines: &[Box<str>], words: &mut Vec<u8>) {
+        if self.tag.is_none() && !self.suspended {
+            // Nothing was executed.
+            return;
+        }
+        let mut rows = Vec::new();
+        for (shard, plan) in self.shards.iter().zip(std::mem::take(&mut self.rows)) {
+            if self.shards.len() > 1 {
+                rows.push(line(&format!("Shard {shard}:")));
+            }
+            rows.extend(plan);
+        }
+        if !self.suspended {
+            rows.extend(lines.iter().map(|text| line(text)));
+        }
+        let wanted = if self.limit == 0 { usize::MAX } else { self.limit as usize };
+        self.suspended |= rows.len() > wanted;
+        rows.iter().take(wanted).for_each(|row| words.extend_from_slice(row));
+    }
+}
+
+/// A row of one text.
+fn line(text: &str) -> Box<[u8]> {
+    let mut row = Vec::new();
+    // Ours, and short.
+    let _ = data_row(&mut row, &[Some(text.as_bytes())]);
+    row.into()
 }
 
 impl Tag {
@@ -383,10 +420,15 @@ fn too_far_ahead() -> Box<[u8]> {
     words.into()
 }
 
-fn too_many() -> Box<[u8]> {
+fn too_many(join: &Join) -> Box<[u8]> {
     let mut words = Vec::new();
-    let hint = Some("Insert fewer rows at once, or leave out RETURNING.");
-    let message = "the returned rows of an INSERT over shards take too much memory to be put in order";
+    let (message, hint) = match join {
+        Join::Plans(_) => ("the plans of the shards take too much memory to be put in order", Some("Name a shard: /* pgdog_shard: 0 */.")),
+        _ => {
+            let hint = Some("Insert fewer rows at once, or leave out RETURNING.");
+            ("the returned rows of an INSERT over shards take too much memory to be put in order", hint)
+        }
+    };
     error(&mut words, &ErrorFields { severity: "ERROR", code: "54000", message, detail: None, hint });
     words.into()
 }

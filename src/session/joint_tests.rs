@@ -160,3 +160,30 @@ fn a_copy_of_all_shards_begins_behind_the_tags_in_front_of_it() {
     assert_eq!(told, [tag("INSERT 0 1"), begins.to_vec()].concat());
     assert!(finished(&mut joint).is_empty());
 }
+
+#[test]
+fn plans_stand_one_after_the_other_and_the_route_behind_them() {
+    let lines: Box<[Box<str>]> = ["".into(), "Routing".into()].into();
+    let asked = |shards: &[u16], limit: u32| {
+        let mut joint = Joint::new(Join::Plans(lines.clone()), shards.to_vec());
+        joint.limit(limit);
+        let mut words = Vec::new();
+        let mut columns = Vec::new();
+        row_description(&mut columns, &[("QUERY PLAN", 25, -1)]).unwrap();
+        // The last shard is the fastest.
+        for (at, shard) in shards.iter().rev().enumerate() {
+            assert_eq!(joint.hear(*shard, &columns, &mut words), if at == 0 { Shown::Whole } else { Shown::Nothing });
+            assert_eq!(joint.hear(*shard, &row(&format!("Scan {shard}")), &mut words), Shown::Nothing);
+            assert_eq!(joint.hear(*shard, &tag("EXPLAIN"), &mut words), Shown::Nothing);
+        }
+        assert!(words.is_empty());
+        (finished(&mut joint), joint.left_out)
+    };
+    assert_eq!(asked(&[1], 0), ([row("Scan 1"), row(""), row("Routing"), tag("EXPLAIN")].concat(), false));
+    let plans = [row("Shard 0:"), row("Scan 0"), row("Shard 2:"), row("Scan 2")].concat();
+    assert_eq!(asked(&[0, 2], 0), ([&plans[..], &row(""), &row("Routing"), &tag("EXPLAIN")].concat(), false));
+    assert_eq!(asked(&[0, 2], 6), ([&plans[..], &row(""), &row("Routing"), &tag("EXPLAIN")].concat(), false));
+    assert_eq!(asked(&[0, 2], 4), ([&plans[..], b"s\0\0\0\x04"].concat(), true));
+    // Only described.
+    assert_eq!(finished(&mut Joint::new(Join::Plans(lines.clone()), vec![1])), b"");
+}

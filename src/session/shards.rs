@@ -37,6 +37,10 @@ pub struct Shards {
     pub(super) router: Rc<RefCell<Router>>,
     /// as which its statements are executed
     user: Box<str>,
+    /// each of its requests goes to one shard
+    one_shard: bool,
+    /// its EXPLAINs show their route
+    explains: bool,
     /// where those of its requests go that any shard can answer
     home: u16,
     /// the shard of the server at hand
@@ -90,6 +94,8 @@ impl Shards {
         Shards {
             router,
             user: user.into(),
+            one_shard: false,
+            explains: false,
             home,
             at: home,
             journal: Journal::default(),
@@ -101,23 +107,32 @@ impl Shards {
         }
     }
 
+    /// Each of its requests goes to one shard, or else to none.
+    pub fn keep_to_one(&mut self, one_shard: bool) {
+        self.one_shard = one_shard;
+    }
+
+    /// Its EXPLAINs show their route.
+    pub fn explain(&mut self, explains: bool) {
+        self.explains = explains;
+    }
+
     /// What is known of them.
     pub fn cluster(&self) -> Arc<Cluster> {
         self.router.borrow().cluster()
     }
 
-    /// The route of a simple query's text.
-    pub(super) fn route_text(&self, text: &[u8], says: &Says<'_>) -> Result<Where, Box<Refused>> {
-        self.router.borrow_mut().route(text, None, says, &self.user)
+    /// The route of a simple query's text, or of a Bind; what any shard can answer goes to `here`.
+    pub(super) fn route(&self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>, here: u16) -> Result<Where, Box<Refused>> {
+        let says = Says { one_shard: self.one_shard, explains: self.explains.then_some(here), ..*says };
+        self.router.borrow_mut().route(text, bound, &says, &self.user)
     }
+}
 
-    /// The route of a Bind.
-    pub(super) fn route_bound(&self, text: &[u8], bound: &Bound<'_>, says: &Says<'_>) -> Result<Where, Box<Refused>> {
-        self.router.borrow_mut().route(text, Some(bound), says, &self.user)
-    }
-
-    fn route(&self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>) -> Route {
-        self.router.borrow_mut().route(text, bound, says, &self.user).map(Some)
+impl Shards {
+    /// Where what any shard can answer goes.
+    fn here(&self, link: Option<&Exchange>) -> u16 {
+        if link.is_some() { self.at } else { self.home }
     }
 }
 
@@ -174,7 +189,7 @@ impl Client {
             }
             let Some(body) = bytes[at..].get(HEADER..header.total()) else { return Ahead::More(at + header.total()) };
             let route = match header.kind {
-                b'Q' => shards.route(text_of_query(body), None, &self.says(link)),
+                b'Q' => shards.route(text_of_query(body), None, &self.says(link), shards.here(link)).map(Some),
                 b'P' => {
                     parsed.extend(parse_names(body));
                     Ok(None)
@@ -229,7 +244,7 @@ impl Client {
         let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
         // Behind the text and the number of types.
         let bound = Bound { values, types: rest.get(end + 3..).unwrap_or_default() };
-        shards.route(&rest[..end], Some(&bound), &self.says(link))
+        shards.route(&rest[..end], Some(&bound), &self.says(link), shards.here(link)).map(Some)
     }
 
     /// What the session's parameters say about its route, and how its texts are read.
@@ -243,6 +258,9 @@ impl Client {
             search_path: said("search_path"),
             encoding: said("client_encoding"),
             unsure: link.is_some_and(|link| link.suspicion.parameters()),
+            // Its shards know.
+            one_shard: false,
+            explains: None,
         }
     }
 
@@ -330,7 +348,7 @@ impl Client {
     /// The route of a message that stands behind others of its batch.
     fn route_within(&self, shards: &mut Shards, header: frame::Header, body: &[u8], link: &Exchange) -> Route {
         if header.kind == b'Q' {
-            return shards.route(text_of_query(body), None, &self.says(Some(link)));
+            return shards.route(text_of_query(body), None, &self.says(Some(link)), shards.at).map(Some);
         }
         let text = shards.parsed.take();
         let route = self.route_of_bind(shards, body, text.as_deref().map(|text| (&b""[..], text)).as_slice(), Some(link));

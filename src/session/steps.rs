@@ -296,7 +296,7 @@ impl Coordinator {
             Some(Target::To(over)) => return Ok(Err(over)),
             None => {}
         }
-        let place = self.shards.route_bound(text, bound, &home.says(link))?;
+        let place = self.shards.route(text, Some(bound), &home.says(link), self.members[0].shard)?;
         let over = self.over(place, control);
         self.at_home(text, &over)?;
         if over.join.is_copy() || over.alone {

@@ -29,7 +29,7 @@ pub enum Kind {
     /// SELECT, VALUES, TABLE, INSERT, UPDATE, DELETE, MERGE: the first block
     Query,
     /// EXPLAIN of the first block; `runs` with ANALYZE
-    Explain { runs: bool },
+    Explain { runs: bool, form: Layout },
     /// DECLARE CURSOR for the first block
     Cursor,
     /// CREATE TABLE AS and SELECT INTO: the first block, into a new table
@@ -46,6 +46,17 @@ pub enum Kind {
     Code(&'static str),
     /// what makes no sense over several shards
     Never(&'static str),
+}
+
+/// How EXPLAIN shows a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// as text, because nothing else is asked for
+    Usual,
+    /// as text
+    Text,
+    /// as one value of JSON, XML or YAML
+    Other,
 }
 
 /// COPY of a table.

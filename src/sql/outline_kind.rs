@@ -6,7 +6,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{CopyStmt, CreateTableAsStmt, DefElem, ExplainStmt, Node, RangeVar, RawStmt, VariableSetKind, VariableSetStmt};
 
 use super::copy::{Given, Setting};
-use super::outline::{Copy, Kind, Place, Session, Statement};
+use super::outline::{Copy, Kind, Layout, Place, Session, Statement};
 use super::outline_ddl::named;
 use super::outline_expr::string;
 use super::outline_read::{Deep, Done, Reader, name};
@@ -119,10 +119,19 @@ fn explain(reader: &mut Reader, stmt: &ExplainStmt) -> Done<Kind> {
             ) =>
         {
             root(reader, query)?;
-            Kind::Explain { runs }
+            Kind::Explain { runs, form: layout(&settings(&stmt.options)) }
         }
         _ => Kind::Never("EXPLAIN of a statement that is no query"),
     })
+}
+
+/// The last word on it counts.
+fn layout(options: &[Setting]) -> Layout {
+    match options.iter().rev().find(|option| *option.name == *"format").map(|option| &option.to) {
+        None => Layout::Usual,
+        Some(Given::Word(word)) if **word == *"text" => Layout::Text,
+        Some(_) => Layout::Other,
+    }
 }
 
 fn create_as(reader: &mut Reader, stmt: &CreateTableAsStmt) -> Done<Kind> {

@@ -6,6 +6,7 @@
 
 use super::catalog::{Call, Catalog, Fill, Placement, ShardKey, call};
 use super::copy::{self, CopyFormat};
+use super::explained::Explained;
 use super::literal::{Kind as LiteralKind, Literal};
 use super::outline::{Block, Cell, Copy, Input, Kind, Name, Relation, Session, Set, Shown, Statement, Term, Value, Values, Write};
 use super::outline_kind::Fault;
@@ -21,6 +22,8 @@ pub struct Plan {
     pub target: Target,
     /// whether it holds for all texts of the shape
     pub keep: bool,
+    /// of an EXPLAIN: more than `target` says
+    pub explained: Option<Box<Explained>>,
 }
 
 /// Where a statement goes.
@@ -134,6 +137,7 @@ pub fn plan(statement: &Statement, catalog: &impl Catalog, literals: &[Literal])
     let clock = literals.iter().any(|literal| literal.kind == LiteralKind::Clock);
     let planner = Planner { statement, catalog, clock };
     let mut names = Naming { literals, keep: true };
+    let mut explained = None;
     let (write, target) = match &statement.kind {
         Kind::Empty => (false, Ok(Target::AnyShard(Any::Either))),
         Kind::Session(session) => (false, Ok(Target::Session(*session))),
@@ -145,10 +149,13 @@ pub fn plan(statement: &Statement, catalog: &impl Catalog, literals: &[Literal])
             (copy.from, planner.copy(copy))
         }
         Kind::Query | Kind::Explain { .. } | Kind::Cursor | Kind::Into | Kind::CopyQuery => {
-            (planner.writes(), planner.query(&mut names).and_then(|target| planner.around(target)))
+            names.keep = !Explained::names_layout(&statement.kind);
+            let target = planner.query(&mut names);
+            explained = target.as_ref().ok().and_then(|target| Explained::of(&statement.kind, target));
+            (planner.writes(), target.and_then(|target| planner.around(target)))
         }
     };
-    Plan { write, target: target.unwrap_or_else(Target::Refused), keep: names.keep }
+    Plan { write, target: target.unwrap_or_else(Target::Refused), keep: names.keep, explained }
 }
 
 struct Planner<'a, C> {
@@ -212,7 +219,7 @@ impl<'a, C: Catalog> Planner<'a, C> {
     fn around(&self, target: Target) -> Verdict<Target> {
         let what = match &self.statement.kind {
             Kind::Into => return plan_home::into(self.statement, self.catalog, target),
-            Kind::Explain { runs: false } if matches!(target, Target::AllWrite { .. }) => return Ok(Target::AnyShard(Any::Either)),
+            Kind::Explain { runs: false, .. } if matches!(target, Target::AllWrite { .. }) => return Ok(Target::AnyShard(Any::Either)),
             Kind::Explain { .. } => "EXPLAIN",
             Kind::Cursor => "DECLARE CURSOR",
             Kind::CopyQuery => "COPY TO",

@@ -96,14 +96,16 @@ impl Shapes {
 }
 
 fn bytes_of(plan: &Plan) -> usize {
-    let keys = match &plan.target {
-        Target::Keys { keys, .. } | Target::Rows(keys) => keys.as_slice(),
-        Target::OneKey(key) => std::slice::from_ref(key),
-        _ => &[],
-    };
+    let explained = plan.explained.as_ref().map_or(0, |explained| size_of_val(&**explained) + bytes_beside(&explained.target));
+    size_of::<Plan>() + bytes_beside(&plan.target) + explained
+}
+
+/// What a target points at.
+fn bytes_beside(target: &Target) -> usize {
+    let keys = target.keys();
     let constants = keys.iter().map(|key| if let Source::Constant(text) = &key.source { text.len() } else { 0 });
-    let reason = if let Target::Refused(refusal) = &plan.target { refusal.reason.len() } else { 0 };
-    size_of::<Plan>() + size_of_val(keys) + constants.sum::<usize>() + reason
+    let reason = if let Target::Refused(refusal) = target { refusal.reason.len() } else { 0 };
+    size_of_val(keys) + constants.sum::<usize>() + reason
 }
 
 #[cfg(test)]

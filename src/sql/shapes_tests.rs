@@ -4,7 +4,7 @@ use super::super::plan::Any;
 use super::*;
 
 fn plan(shard: u32) -> Arc<[Plan]> {
-    Arc::new([Plan { write: false, target: Target::Shard(shard), keep: true }])
+    Arc::new([Plan { write: false, target: Target::Shard(shard), keep: true, explained: None }])
 }
 
 fn shard(found: Option<Arc<[Plan]>>) -> Option<u32> {
@@ -60,6 +60,6 @@ fn bytes_are_bounded_and_the_unused_goes_first() {
 #[test]
 fn what_is_too_large_is_not_kept() {
     let mut shapes = Shapes::new(4 << 10);
-    shapes.put(Space(0), 1, &[0; 2 << 10], Arc::new([Plan { write: false, target: Target::AnyShard(Any::Either), keep: true }]));
+    shapes.put(Space(0), 1, &[0; 2 << 10], Arc::new([Plan { write: false, target: Target::AnyShard(Any::Either), keep: true, explained: None }]));
     assert_eq!((shapes.bytes(), shapes.get(Space(0), 1, &[0; 2 << 10]).is_none()), (0, true));
 }

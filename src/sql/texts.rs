@@ -136,7 +136,7 @@ impl Texts {
         match outline(&text, reading.standard) {
             Ok(statements) => statements.iter().map(|statement| plan(statement, catalog, &self.scan.literals)).collect(),
             // The same shape with other literals is as wrong, but its message may name them.
-            Err(fault) => vec![Plan { write: false, target: Target::Refused(Refusal::of(&fault)), keep: false }],
+            Err(fault) => vec![Plan { write: false, target: Target::Refused(Refusal::of(&fault)), keep: false, explained: None }],
         }
     }
 }

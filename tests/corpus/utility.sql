@@ -234,7 +234,9 @@ EXPLAIN SELECT * FROM orders WHERE tenant_id = 5
 EXPLAIN ANALYZE SELECT * FROM orders WHERE tenant_id = 5
    => read one 5 (11) [orders]
 EXPLAIN (FORMAT json) SELECT * FROM orders
-   => read refused 0A000: EXPLAIN of a statement that goes to several shards [orders]
+   => read refused 0A000: EXPLAIN of a statement that goes to several shards (not kept) [orders]
+EXPLAIN (FORMAT 'text') SELECT * FROM orders WHERE tenant_id = 5
+   => read one 5 (11) (not kept) [orders]
 EXPLAIN SELECT * FROM orders WHERE tenant_id IN (5, 6)
    => read shard of 5 (11), 6 (11) or refused: EXPLAIN of a statement that goes to several shards [orders]
 EXPLAIN UPDATE countries SET name = 'x'
