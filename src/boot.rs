@@ -21,6 +21,7 @@ use crate::control::logs::Logs;
 use crate::control::metrics::Ports;
 use crate::control::publish::{Files, Publisher, read_files};
 use crate::control::query_log;
+use crate::control::route::{self, Verdict};
 use crate::control::run::{Control, watch_signals};
 use crate::control::shards::unknown;
 use crate::engine::{CORES_MAX, Core, Parts, Post, mailboxes};
@@ -164,6 +165,20 @@ pub fn start(options: Options) -> Result<(), StartError> {
         socket::remove(&path, file);
     }
     end
+}
+
+/// Asks the shards of a database where the statements of a text would go; or why that cannot be said.
+pub fn route(files: &Files, (database, user): (String, Option<String>), sql: String) -> Result<Verdict, StartError> {
+    limits::membarrier();
+    let mut seed = [0; 16];
+    random(&mut seed);
+    let snapshot = read_files(files, &[], seed, 1).map_err(StartError::Config)?.snapshot;
+    limits::io_uring().map_err(StartError::Machine)?;
+    let published = Arc::new(Publisher::default().build(snapshot, None));
+    let asking = executor("route", Placement::Unbound).spawn(move || route::ask(published, database, user));
+    let asking = asking.map_err(|error| StartError::Machine(format!("no executor can be started: {error}")))?;
+    let known = asking.join().map_err(|error| StartError::Machine(format!("asking the shards ended early: {error}")))?;
+    route::judge(known.map_err(StartError::Machine)?, sql).map_err(StartError::Machine)
 }
 
 /// The texts that clients will prepare.

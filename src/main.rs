@@ -1,16 +1,23 @@
 //! The `pg_dog` program: arguments in, exit code out. Decisions are elsewhere.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use pg_dog::auth::scram::{DEFAULT_ITERATIONS, Verifier};
-use pg_dog::boot::{Options, start};
+use pg_dog::boot::{self, Options, start};
 use pg_dog::config::args::{Args, Command, SchemaOf};
 use pg_dog::config::snapshot::PoolSpec;
 use pg_dog::config::{schema, settings_doc};
 use pg_dog::control::publish::{Files, read_files};
 
+/// Bytes of statements that `route` reads.
+const SQL_MAX: u64 = 64 << 20;
+/// Exit code of `route` when it cannot be said where statements go.
+const UNSAID: u8 = 2;
 /// Most warnings or mistakes that `configcheck` prints.
 const LINES_MAX: usize = 50;
 
@@ -21,6 +28,7 @@ fn main() -> ExitCode {
     match args.command {
         Some(Command::Hash { password }) => hash(&password),
         Some(Command::Configcheck) => check(files),
+        Some(Command::Route { database, user, file, sql }) => route(&files, (database, user), file, sql),
         Some(Command::Settings) => {
             print!("{}", settings_doc::markdown());
             ExitCode::SUCCESS
@@ -51,6 +59,29 @@ fn hash(password: &str) -> ExitCode {
     }
     println!("{}", Verifier::from_password(password, &salt, DEFAULT_ITERATIONS));
     ExitCode::SUCCESS
+}
+
+fn route(files: &Files, whose: (String, Option<String>), file: Option<PathBuf>, sql: Option<String>) -> ExitCode {
+    let read = |mut from: Box<dyn Read>| {
+        let mut text = String::new();
+        from.by_ref().take(SQL_MAX).read_to_string(&mut text).map(|_| text)
+    };
+    let sql = match (sql, file) {
+        (Some(sql), _) => Ok(sql),
+        (None, Some(path)) => File::open(&path).and_then(|file| read(Box::new(file))).map_err(|error| format!("{}: {error}", path.display())),
+        (None, None) => read(Box::new(std::io::stdin())).map_err(|error| format!("the standard input cannot be read: {error}")),
+    };
+    let said = sql.and_then(|sql| boot::route(files, whose, sql).map_err(|error| error.to_string()));
+    match said {
+        Ok(verdict) => {
+            print!("{}", verdict.lines);
+            ExitCode::from(u8::from(verdict.refused))
+        }
+        Err(why) => {
+            eprintln!("pg_dog: {why}");
+            ExitCode::from(UNSAID)
+        }
+    }
 }
 
 fn check(files: Files) -> ExitCode {

@@ -1,7 +1,7 @@
 //! SHOW QUERY_CACHE: the plans that each core keeps of the statements on databases with shards, and how often they served.
 //! The columns are PgDog's, then ours.
-//! Invariant: one row per core and database, whose numbers are sums over all statements: a shape is no text, so that no `query` is shown. Counting
-//! is left to `sql` and `route`, gathering to `engine`.
+//! Invariant: one row per core and database, whose numbers are sums over all statements: a shape is no text, so that it shows no `query`; and in a
+//! dry run one for each reason to refuse one, with the first such text. Counting is left to `sql` and `route`, gathering to `engine`.
 
 use super::report::Report;
 use super::show::Type::{Numeric, Text};
@@ -17,6 +17,8 @@ const QUERY_CACHE: &[Column] = &[
     ("shapes", Numeric),
     ("bytes", Numeric),
     ("misses", Numeric),
+    ("refused", Numeric),
+    ("reason", Text),
 ];
 
 /// The command.
@@ -27,7 +29,7 @@ fn query_cache(report: &Report, sink: &mut Sink<'_>) {
     rows.sort();
     for row in rows {
         sink(&[
-            Cell::Null,
+            row.query.as_deref().map_or(Cell::Null, Cell::Text),
             Cell::Number(row.hits),
             Cell::Number(row.direct),
             Cell::Number(row.multi),
@@ -36,6 +38,8 @@ fn query_cache(report: &Report, sink: &mut Sink<'_>) {
             Cell::Number(row.shapes),
             Cell::Number(row.bytes),
             Cell::Number(row.misses),
+            Cell::Number(row.refused),
+            row.reason.as_deref().map_or(Cell::Null, Cell::Text),
         ]);
     }
 }

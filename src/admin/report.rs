@@ -435,12 +435,17 @@ pub struct TransactionRow {
 pub struct QueryCacheRow {
     pub database: String,
     pub core: u64,
+    /// of a dry run: a text that would be refused, and why; else the row is about all texts
+    pub query: Option<String>,
+    pub reason: Option<String>,
     /// texts whose plans were kept, and texts that were parsed
     pub hits: u64,
     pub misses: u64,
     /// verdicts that named one shard, and several
     pub direct: u64,
     pub multi: u64,
+    /// those that named none
+    pub refused: u64,
     /// kept now, and its bytes
     pub shapes: u64,
     pub bytes: u64,

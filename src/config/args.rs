@@ -54,6 +54,20 @@ pub enum Command {
         #[arg(value_enum)]
         file: SchemaOf,
     },
+    /// Ask the shards of a database, and print where statements would go; exit with 0, with 1 if one is refused, or with 2 if that cannot be said
+    Route {
+        /// The database, as clients name it
+        #[arg(long, value_name = "NAME")]
+        database: String,
+        /// As whom they are executed, as clients name it; any user of the database if none is given
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// A file with the statements
+        #[arg(short, long, value_name = "PATH", conflicts_with = "sql")]
+        file: Option<PathBuf>,
+        /// The statements; those of the standard input if there is no file either
+        sql: Option<String>,
+    },
     /// Print a SCRAM-SHA-256 verifier of a password
     Hash {
         /// The password

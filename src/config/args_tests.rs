@@ -42,6 +42,13 @@ fn commands_are_pgdogs() {
     assert!(matches!(parse(&["hash", "sesame"]).unwrap().command, Some(Command::Hash { password }) if password == "sesame"));
     assert!(matches!(parse(&["schema", "users"]).unwrap().command, Some(Command::Schema { file: SchemaOf::Users })));
     assert!(matches!(parse(&["settings"]).unwrap().command, Some(Command::Settings)));
+    let routed = parse(&["route", "--database", "app", "SELECT 1"]).unwrap().command;
+    assert!(matches!(routed, Some(Command::Route { database, sql: Some(sql), .. }) if (database.as_str(), sql.as_str()) == ("app", "SELECT 1")));
+    assert!(matches!(parse(&["route", "--database", "app"]).unwrap().command, Some(Command::Route { sql: None, .. })));
+    let filed = parse(&["route", "--database", "app", "--user", "u", "-f", "x.sql"]).unwrap().command;
+    assert!(matches!(filed, Some(Command::Route { user: Some(user), file: Some(file), sql: None, .. }) if user == "u" && file.ends_with("x.sql")));
+    assert!(parse(&["route", "SELECT 1"]).is_none());
+    assert!(parse(&["route", "--database", "app", "-f", "x.sql", "SELECT 1"]).is_none());
     assert!(parse(&["schema"]).is_none() && parse(&["schema", "other"]).is_none());
     assert!(parse(&["hash"]).is_none());
     assert!(parse(&["rum"]).is_none());

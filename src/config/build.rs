@@ -184,6 +184,7 @@ fn general_settings(block: &Block, findings: &mut Findings) -> General {
         prepared_statements_ttl: block.millis("prepared_statements_ttl").filter(|age| !age.is_zero()).unwrap_or(NEVER),
         prepared_statements_ttl_jitter: limit("prepared_statements_ttl_jitter"),
         shard_identity: block.words("shard_identity") != Some("unchecked"),
+        dry_run: block.flag("dry_run"),
         expanded_explain: block.flag("expanded_explain"),
         reload_schema_on_ddl: block.flag("reload_schema_on_ddl"),
         two_phase_commit: block.flag("two_phase_commit"),

@@ -114,6 +114,8 @@ pub struct General {
     pub hygiene_always: bool,
     /// servers are asked which shard they are
     pub shard_identity: bool,
+    /// databases with rules and one server are looked at as if they had shards
+    pub dry_run: bool,
     /// EXPLAIN says where its statement goes
     pub expanded_explain: bool,
     /// the schema of a database with shards is read again after DDL
@@ -178,6 +180,7 @@ impl Default for General {
             prepared_statements_ttl_jitter: seconds(30),
             hygiene_always: false,
             shard_identity: true,
+            dry_run: false,
             expanded_explain: false,
             reload_schema_on_ddl: true,
             two_phase_commit: true,
@@ -463,6 +466,12 @@ impl Snapshot {
     pub fn pool(&self, database: &str, user: &str) -> Option<&PoolSpec> {
         let index = *self.by_name.get(&(database.to_owned(), user.to_owned()))?;
         self.pools.get(index)
+    }
+
+    /// The databases whose statements have routes: those with shards, and those that are looked at as if they had some.
+    pub fn routed(&self) -> impl Iterator<Item = &Sharded> {
+        let dry = |sharded: &Sharded| self.general.dry_run && !(sharded.tables.is_empty() && sharded.schemas.is_empty());
+        self.sharded.iter().filter(move |sharded| sharded.shards > 1 || dry(sharded))
     }
 
     /// The same for one shard of the database.

@@ -16,6 +16,10 @@ const CATALOGS: Type = Type::Choice(&["omnisharded", "omnisharded_sticky", "shar
 
 const PUB_SUB: &str = "Notifications of a channel kept for a client that reads slowly, so that clients can LISTEN and share servers; 0 is off.";
 
+/// What had routes that nobody obeyed would put rows on shards on which nobody looks for them: with several shards there is no dry run.
+const DRY: &str = "Works out routes on databases with rules and one server, which still gets everything as it is: SHOW QUERY_CACHE counts them, \
+    and shows what would be refused. Databases with several shards are routed as ever.";
+
 /// JSON, XML and YAML would not be that any more, and what a session keeps is known to its own server alone.
 const EXPLAINS: &str = "Adds the route to the text of EXPLAIN on a database with shards, which then may go to several; not in session mode.";
 
@@ -33,7 +37,7 @@ pub(super) static KEYS: &[Setting] = &[
     harmless("regex_parser_limit", BYTES, Int(1_000), "Longest query that PgDog looks at before parsing."),
     harmless("query_cache_limit", COUNT, Int(1_000), "Parsed statements kept.").env("PGDOG_QUERY_CACHE_LIMIT"),
     built("pub_sub_channel_size", COUNT, Int(0), PUB_SUB).env("PGDOG_PUB_SUB_CHANNEL_SIZE"),
-    harmless("dry_run", Type::Bool, Bool(false), "Works out routes and does not use them.").env("PGDOG_DRY_RUN"),
+    built("dry_run", Type::Bool, Bool(false), DRY).env("PGDOG_DRY_RUN"),
     built("expanded_explain", Type::Bool, Bool(false), EXPLAINS).env("PGDOG_EXPANDED_EXPLAIN"),
     // Replicas.
     harmless("load_balancing_strategy", BALANCING, Text("random"), "How reads choose a server.").env("PGDOG_LOAD_BALANCING_STRATEGY"),

@@ -16,6 +16,7 @@ mod pubsub;
 pub mod query_log;
 mod recovery;
 mod reload;
+pub mod route;
 pub mod run;
 pub mod shards;
 mod sights;

@@ -4,6 +4,7 @@
 //! Invariant: a database whose shards are not who they should be gets no traffic, and the reason names both sides. Asking goes on until it is
 //! answered: a server that is down now may be right later, and what was known stays known meanwhile.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -44,6 +45,9 @@ const TOGETHER: Duration = Duration::from_millis(200);
 /// Steps of a cluster's beginning, at most: every shard has its identity written once, or loses a race for it.
 const STEPS_PER_SHARD: usize = 4;
 
+/// Shards of a dry run.
+const IMAGINED: u16 = 64;
+
 /// Numbers clusters over the whole process.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -68,9 +72,9 @@ struct Watched {
 /// Every database with shards of a configuration, of which nothing is known yet; a database whose rules are the same keeps what is known of it.
 pub fn unknown(published: &Published, before: &HashMap<String, Arc<Cluster>>) -> HashMap<String, Arc<Cluster>> {
     let snapshot = &published.snapshot;
-    let sharded = snapshot.sharded.iter().filter(|sharded| sharded.shards > 1);
+    let sharded = snapshot.routed();
     let cluster = |sharded: &Sharded| {
-        let state = match Topology::first(sharded) {
+        let state = match Topology::first(&imagined(sharded)) {
             Ok(topology) => return Some((sharded.database.clone(), asking(topology, snapshot, before.get(&sharded.database)))),
             Err(error @ (SlotsError::Shards { .. } | SlotsError::Length { .. } | SlotsError::NoShard { .. })) => error,
         };
@@ -78,6 +82,14 @@ pub fn unknown(published: &Published, before: &HashMap<String, Arc<Cluster>>) ->
         None
     };
     sharded.filter_map(cluster).collect()
+}
+
+/// A database with one server as it is looked at in a dry run: with so many shards that two keys are hardly ever on one.
+fn imagined(sharded: &Sharded) -> Cow<'_, Sharded> {
+    match sharded.shards {
+        1 => Cow::Owned(Sharded { shards: IMAGINED, ..sharded.clone() }),
+        _ => Cow::Borrowed(sharded),
+    }
 }
 
 fn asking(topology: Topology, snapshot: &Snapshot, before: Option<&Arc<Cluster>>) -> Arc<Cluster> {
@@ -88,7 +100,8 @@ fn asking(topology: Topology, snapshot: &Snapshot, before: Option<&Arc<Cluster>>
         && before.servers == servers
         && before.topology.facts() == topology.facts()
         && before.topology.shards() == topology.shards()
-        && (before.topology.cluster().is_some() == snapshot.general.shard_identity || !matches!(before.state, State::Known(_)))
+        && (before.topology.cluster().is_some() == (snapshot.general.shard_identity && before.servers.len() > 1)
+            || !matches!(before.state, State::Known(_)))
     {
         return before.clone();
     }
@@ -112,7 +125,7 @@ impl Shards {
             return;
         }
         self.jobs.clear();
-        for sharded in published.snapshot.sharded.iter().filter(|sharded| sharded.shards > 1) {
+        for sharded in published.snapshot.routed() {
             let cores = Rc::new(RefCell::new(cores.clone()));
             let board = self.boards.entry(sharded.database.clone()).or_default().clone();
             let job = Job {
@@ -224,6 +237,8 @@ impl Job {
                 Err(Trouble { why, wrong }) => {
                     let known = self.known().is_some_and(|known| matches!(known.state, State::Known(_)));
                     if told.as_ref() == Some(&why) {
+                    } else if self.inquiry.sharded.shards == 1 {
+                        tracing::warn!(database = self.inquiry.sharded.database, "dry_run looks at no statement yet: {why}");
                     } else if known && !wrong {
                         tracing::warn!(
                             database = self.inquiry.sharded.database,
@@ -263,7 +278,10 @@ impl Job {
         let State::Known(schema) = &cluster.state else { return };
         let database = &self.inquiry.sharded.database;
         let (tables, sharded) = schema.count(&cluster.topology);
-        tracing::info!(database, shards = self.inquiry.sharded.shards, tables, sharded, "the shards are who they should be");
+        match self.inquiry.sharded.shards {
+            1 => tracing::info!(database, tables, sharded, "dry_run looks at the statements; SHOW QUERY_CACHE shows what it finds"),
+            shards => tracing::info!(database, shards, tables, sharded, "the shards are who they should be"),
+        }
         for complaint in schema.complaints(&cluster.topology) {
             tracing::warn!(database, "statements on this table are refused: {complaint}");
         }
@@ -306,14 +324,15 @@ impl Job {
 impl Inquiry {
     /// Its rules, before its shards are asked.
     fn topology(&self) -> Result<Topology, SlotsError> {
-        Topology::first(&self.sharded)
+        Topology::first(&imagined(&self.sharded))
     }
 
     /// What is known of it once all its shards have answered.
     pub(super) async fn ask(&self) -> Result<Cluster, Trouble> {
         let mut topology = self.topology().map_err(|error| Trouble::unasked(error.to_string()))?;
         let mut asked = self.connect().await?;
-        let checked = self.published.snapshot.general.shard_identity;
+        // Of one server nothing can be taken for another, and in a dry run nothing is written.
+        let checked = self.published.snapshot.general.shard_identity && self.sharded.shards > 1;
         let mut commits = Commits::default();
         if checked {
             let cluster = self.identify(&mut asked, &topology).await?;

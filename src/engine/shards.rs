@@ -12,7 +12,7 @@ use crate::io::Door;
 use crate::mail::{Desk, Shared, Word};
 use crate::route::cluster::Cluster;
 use crate::route::request::Refused;
-use crate::route::router::Router;
+use crate::route::router::{Done, Router};
 use crate::session::shards::{Goes, Shards};
 use crate::wire::server::{ErrorFields, error, ready};
 
@@ -46,22 +46,21 @@ impl Routers {
         self.clusters.get_or_insert_with(|| shared.clusters.load_full()).get(database).cloned()
     }
 
-    /// What each router of this core has done, one row per database that its clients have come to.
+    /// What each router of this core has done, one row per database that its clients have come to, and one for each remark of a dry run.
     pub(super) fn rows(&self, core: usize) -> Vec<QueryCacheRow> {
-        let row = |(database, router): (&String, &Rc<RefCell<Router>>)| {
-            let done = router.borrow().done();
-            QueryCacheRow {
-                database: database.clone(),
-                core: core as u64,
-                hits: done.hits,
-                misses: done.misses,
-                direct: done.direct,
-                multi: done.multi,
-                shapes: done.shapes,
-                bytes: done.bytes,
-            }
-        };
-        self.known.iter().map(row).collect()
+        let mut rows = Vec::new();
+        for (database, router) in &self.known {
+            let (router, empty) = (router.borrow(), QueryCacheRow { database: database.clone(), core: core as u64, ..QueryCacheRow::default() });
+            let Done { hits, misses, direct, multi, refused, shapes, bytes } = router.done();
+            rows.push(QueryCacheRow { hits, misses, direct, multi, refused, shapes, bytes, ..empty.clone() });
+            rows.extend(router.remarks().iter().map(|remark| QueryCacheRow {
+                query: Some(remark.text.clone()),
+                reason: Some(remark.reason.clone()),
+                refused: remark.times,
+                ..empty.clone()
+            }));
+        }
+        rows
     }
 
     /// Something has become known about some database: true if there is one.
@@ -83,15 +82,19 @@ impl Routers {
 impl<D: Door, K: Desk> Core<D, K> {
     /// A client has joined its pools: its session hears of the shards, if there are some.
     pub(super) fn spread(&mut self, client: u32) {
-        let explains = self.published.snapshot.general.expanded_explain;
+        let (explains, dry) = (self.published.snapshot.general.expanded_explain, self.published.snapshot.general.dry_run);
         let Some(peer) = self.peers[client as usize].client() else { return };
-        let sharded = peer.pool.as_ref().filter(|pool| pool.spec.shards > 1);
+        // A replicating client has its server for itself, and says nothing that has a route.
+        let sharded = peer.pool.as_ref().filter(|pool| pool.spec.shards > 1 || dry && !pool.spec.replicates);
         let router = sharded.and_then(|pool| Some((self.routers.of(&pool.spec.database, &self.shared)?, pool)));
         let shards = router.map(|(router, pool)| {
             let mut shards = Shards::new(router, &pool.spec.server_user, peer.number);
             shards.keep_to_one(pool.spec.one_shard);
+            if pool.spec.shards == 1 {
+                shards.rehearse();
+            }
             // A session's server is its own: nobody else speaks to it.
-            shards.explain(explains && pool.spec.mode != PoolerMode::Session);
+            shards.explain(explains && pool.spec.shards > 1 && pool.spec.mode != PoolerMode::Session);
             shards
         });
         peer.client.spread(shards);
@@ -142,11 +145,12 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// Whoever has this server may have changed the schema with it: the pool's servers hear of it, and on a database with shards the control core.
     #[inline]
     pub(super) fn notice_alteration(&mut self, server: u32) {
+        let dry = self.published.snapshot.general.dry_run;
         let Some(peer) = self.peers[server as usize].server() else { return };
         if peer.link.server.take_schema_changed() {
             peer.link.pool.state.schema.fetch_add(1, Ordering::Relaxed);
         }
-        if std::mem::take(&mut peer.link.server.exchange.altered) && peer.link.pool.spec.shards > 1 {
+        if std::mem::take(&mut peer.link.server.exchange.altered) && (peer.link.pool.spec.shards > 1 || dry) {
             let pool = peer.pool;
             self.desk.word(Word::Altered { pool });
         }

@@ -5,7 +5,6 @@
 //! answer. What leads nowhere or cannot be read is refused with the reason. Who says most precisely where something goes is obeyed: a comment, then
 //! the session, then the keys. What each of several shards gets is left to `over`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::sharded::Home;
@@ -15,7 +14,6 @@ use crate::sql::literal::Literal;
 use crate::sql::outline::Session;
 use crate::sql::plan::{Any, Key as Wanted, Many, Plan, Refusal, Source, Target};
 use crate::sql::scan::CORE;
-use crate::sql::shapes::Space;
 use crate::sql::texts::{Found, Read, Reading, SHAPES_BYTES, Texts};
 use crate::wire::bind::Values;
 
@@ -27,16 +25,15 @@ use super::explain::{self, Why};
 use super::key::{self, Format, Key, KeyType, Server};
 use super::over;
 use super::refusals::{forbidden, foreign, from_plan, nobody_knows, refused, too_large, unread};
+use super::remarks::{Remark, Remarks};
 use super::request::{Refused, Where};
 use super::schema::{Schema, View};
 use super::slots::Placement;
+use super::spaces::Spaces;
 use super::topology::Topology;
 
 /// What the names of our parameters of routes begin with.
 const PARAMETERS: &[u8] = b"pgdog.shard";
-/// Combinations of settings that plans are kept for; with more of them the cache begins anew.
-const SPACES_MAX: usize = 256;
-
 /// What a session says about the route of its requests, and about how their texts are read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Says<'a> {
@@ -73,9 +70,6 @@ pub struct Bound<'a> {
     pub types: &'a [u8],
 }
 
-/// Which settings a plan was made under.
-type Circumstances = (bool, Option<Box<str>>, Box<str>);
-
 /// Routes the requests of one database on one core.
 #[derive(Debug)]
 pub struct Router {
@@ -85,15 +79,9 @@ pub struct Router {
     /// requests for one shard, and for several
     direct: u64,
     multi: u64,
-}
-
-/// Numbers of circumstances.
-#[derive(Debug, Default)]
-struct Spaces {
-    known: HashMap<Circumstances, Space>,
-    /// the space looked up last, and what for
-    last: Option<(Circumstances, Space)>,
-    next: u64,
+    /// requests that went nowhere
+    refused: u64,
+    remarks: Remarks,
 }
 
 /// What a router has done so far, and what it keeps.
@@ -105,6 +93,8 @@ pub struct Done {
     /// verdicts that named one shard, and several
     pub direct: u64,
     pub multi: u64,
+    /// verdicts that named none
+    pub refused: u64,
     /// what is kept, and its bytes, about
     pub shapes: u64,
     pub bytes: u64,
@@ -116,7 +106,7 @@ type Route = Result<Where, Box<Refused>>;
 impl Router {
     /// For a database.
     pub fn new(cluster: Arc<Cluster>) -> Router {
-        Router { cluster, texts: Texts::new(SHAPES_BYTES), spaces: Spaces::default(), direct: 0, multi: 0 }
+        Router { cluster, texts: Texts::new(SHAPES_BYTES), spaces: Spaces::default(), direct: 0, multi: 0, refused: 0, remarks: Remarks::default() }
     }
 
     /// What is known of the database now.
@@ -146,6 +136,7 @@ impl Router {
             misses: self.texts.parsed(),
             direct: self.direct,
             multi: self.multi,
+            refused: self.refused,
             shapes: shapes as u64,
             bytes: bytes as u64,
         }
@@ -157,9 +148,26 @@ impl Router {
         match &route {
             Ok(Where::Over(_)) => self.multi += 1,
             Ok(_) => self.direct += 1,
-            Err(_) => {}
+            // Until it is known what there is, nothing is said of the text.
+            Err(_) => self.refused += u64::from(self.cluster.schema().is_ok()),
         }
         route
+    }
+
+    /// The same in a dry run: nothing comes of it, but why a text would go nowhere is kept for the operator.
+    pub fn rehearse(&mut self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>, user: &str) -> Route {
+        let route = self.route(text, bound, says, user);
+        if let Err(refused) = &route
+            && self.cluster.schema().is_ok()
+        {
+            self.remarks.add(text, refused);
+        }
+        route
+    }
+
+    /// What was refused in a dry run.
+    pub fn remarks(&self) -> &[Remark] {
+        self.remarks.all()
     }
 
     fn decide(&mut self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>, user: &str) -> Route {
@@ -177,7 +185,7 @@ impl Router {
         if !(ascii || says.is_utf8()) {
             return by_hand(cluster, says, schema).unwrap_or_else(|| Err(foreign()));
         }
-        let space = spaces.of(says, user);
+        let space = spaces.of((says.standard, says.search_path), user);
         let view = View { schema, topology: &cluster.topology, search_path: says.search_path, user, listed: &cluster.listed };
         let reading = Reading { standard: says.standard, space, limits: CORE };
         let found = if bound.is_some() { texts.read_again(text, reading, &view) } else { texts.read(text, reading, &view) };
@@ -222,36 +230,6 @@ impl Router {
             .map_err(|error| refused(error.sqlstate(), error.message(key.unwrap_or_default()), "Give a value of the sharding key's type."))?;
         within_limit(schema, rule, key)?;
         placed(&known.placement, key)
-    }
-}
-
-impl Spaces {
-    fn forget(&mut self) {
-        self.known.clear();
-        self.last = None;
-        // Numbers are not given again, so that what is left of the cache is never found.
-        self.next += 1;
-    }
-
-    fn of(&mut self, says: &Says<'_>, user: &str) -> Space {
-        if let Some(((standard, path, known), space)) = &self.last
-            && *standard == says.standard
-            && path.as_deref() == says.search_path
-            && **known == *user
-        {
-            return *space;
-        }
-        if self.known.len() >= SPACES_MAX {
-            self.forget();
-        }
-        let circumstances: Circumstances = (says.standard, says.search_path.map(Into::into), user.into());
-        let next = &mut self.next;
-        let space = *self.known.entry(circumstances.clone()).or_insert_with(|| {
-            *next += 1;
-            Space(*next)
-        });
-        self.last = Some((circumstances, space));
-        space
     }
 }
 

@@ -164,7 +164,7 @@ impl Client {
         if name.starts_with(PREFIX) {
             return Ok(self.refuse(header, Refusal::Exists(name.into()), link, out));
         }
-        if self.shards.is_some() {
+        if self.is_routed() {
             return Ok(self.refuse(header, Refusal::Route(not_kept()), link, out));
         }
         if self.names.as_ref().is_some_and(|names| names.get(name).is_some()) {

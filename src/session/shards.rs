@@ -41,6 +41,8 @@ pub struct Shards {
     one_shard: bool,
     /// its EXPLAINs show their route
     explains: bool,
+    /// there is one server, and nothing comes of any route: a dry run
+    dry: bool,
     /// where those of its requests go that any shard can answer
     home: u16,
     /// the shard of the server at hand
@@ -96,6 +98,7 @@ impl Shards {
             user: user.into(),
             one_shard: false,
             explains: false,
+            dry: false,
             home,
             at: home,
             journal: Journal::default(),
@@ -112,6 +115,11 @@ impl Shards {
         self.one_shard = one_shard;
     }
 
+    /// There are none: its requests are looked at as if there were, and go where they went.
+    pub fn rehearse(&mut self) {
+        self.dry = true;
+    }
+
     /// Its EXPLAINs show their route.
     pub fn explain(&mut self, explains: bool) {
         self.explains = explains;
@@ -125,7 +133,8 @@ impl Shards {
     /// The route of a simple query's text, or of a Bind; what any shard can answer goes to `here`.
     pub(super) fn route(&self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>, here: u16) -> Result<Where, Box<Refused>> {
         let says = Says { one_shard: self.one_shard, explains: self.explains.then_some(here), ..*says };
-        self.router.borrow_mut().route(text, bound, &says, &self.user)
+        let mut router = self.router.borrow_mut();
+        if self.dry { router.rehearse(text, bound, &says, &self.user) } else { router.route(text, bound, &says, &self.user) }
     }
 }
 
@@ -276,7 +285,29 @@ impl Client {
         strayed
     }
 
+    /// A dry run: a message is looked at, once it is whole, and goes where it goes.
+    #[cold]
+    fn rehearse(&mut self, shards: &mut Shards, header: frame::Header, rest: &[u8], link: &Exchange) -> Result<Option<Box<Refused>>, Stop> {
+        if !matches!(header.kind, b'Q' | b'P' | b'B') || header.total() > ROUTED_MAX {
+            return Ok(None);
+        }
+        let Some(body) = rest.get(HEADER..header.total()) else {
+            self.needs = header.total();
+            return Err(Stop::More);
+        };
+        match parse_names(body).filter(|_| header.kind == b'P') {
+            Some((b"", text)) => shards.parsed = Some(text.to_vec()),
+            Some(_) => {}
+            // Whatever comes of it.
+            None => _ = self.route_within(shards, header, body, link),
+        }
+        Ok(None)
+    }
+
     fn strays_from(&mut self, shards: &mut Shards, header: frame::Header, rest: &[u8], link: &mut Exchange) -> Result<Option<Box<Refused>>, Stop> {
+        if shards.dry {
+            return self.rehearse(shards, header, rest, link);
+        }
         match header.kind {
             b'F' => return Ok(Some(function_call())),
             b'Q' | b'P' | b'B' | b'D' | b'C' | b'E' => {}
@@ -393,10 +424,15 @@ impl Client {
         }
     }
 
+    /// Its requests go where their routes lead.
+    pub(super) fn is_routed(&self) -> bool {
+        self.shards.as_ref().is_some_and(|shards| !shards.dry)
+    }
+
     /// A text sets by a function where statements go: nobody would read it here.
     #[inline]
     pub(super) fn hides_route(&self, look: &Look<'_>, text: &[u8]) -> Option<Box<Refused>> {
-        let hides = self.shards.is_some() && look.may.meets(May::SETS) && hides_route(text, std::iter::empty());
+        let hides = self.is_routed() && look.may.meets(May::SETS) && hides_route(text, std::iter::empty());
         hides.then(hidden)
     }
 

@@ -1,21 +1,24 @@
-//! What the operator sees of shards, and how soon a changed schema is known: SHOW SHARDS, SHOW SCHEMA DRIFT, SHOW QUERY_CACHE, DDL that passed by and
-//! DDL that did not.
+//! What the operator sees of shards, and how soon a changed schema is known: SHOW SHARDS, SHOW SCHEMA DRIFT, SHOW QUERY_CACHE, `dry_run`,
+//! `pg_dog route`, DDL that passed by and DDL that did not.
 
 use std::collections::HashMap;
 
 use super::shards::{Cluster, SHARDS, on_shard, settings, shards, tags};
 use super::support::raw::{bind, describe, execute, parse, sync};
-use super::support::{Dog, SOON, Version, admin, users, wait_until};
+use super::support::{Dog, Postgres, Raw, SOON, Version, admin, config, users, wait_until};
 use crate::on_both;
 
 on_both!(
     several_shards_can_be_forbidden,
+    several_shards_can_be_forbidden_to_some,
     what_a_client_creates_is_routed_soon,
     what_was_created_elsewhere_is_known_after_reconnect,
     shards_are_shown,
     drift_is_shown,
     answers_of_several_shards_say_the_first_ones_types,
-    plans_are_counted
+    plans_are_counted,
+    statements_are_routed_without_being_run,
+    a_dry_run_counts_and_changes_nothing,
 );
 
 const NOTES: &str = "CREATE TABLE notes (id bigint, user_id bigint NOT NULL, PRIMARY KEY (user_id, id))";
@@ -209,6 +212,24 @@ fn several_shards_can_be_forbidden(version: Version) {
     assert_eq!(client.rows(several).len(), 20);
 }
 
+fn several_shards_can_be_forbidden_to_some(version: Version) {
+    let postgres = shards(version);
+    let plain = settings(&postgres, [0, 1, 2]);
+    let of_database = plain.replace("shard = 1\n", "shard = 1\ncross_shard_disabled = true\n");
+    assert_ne!(plain, of_database);
+    for (settings, user, forbidden) in
+        [(&plain, "cross_shard_disabled = true", true), (&of_database, "", true), (&of_database, "cross_shard_disabled = false", false)]
+    {
+        let dog = Dog::start(settings, &users(&postgres, &[("app", user)]));
+        let mut client = Raw::login(&dog.instead_of(&postgres.login("app")));
+        wait_until("the shards are known", SOON, || tags(&client.query("SELECT 1")).contains('D'));
+        let said = client.query("SELECT name FROM users");
+        assert_eq!(tags(&said).contains('E'), forbidden, "{user}: {said:?}");
+        assert!(!forbidden || said[0].sqlstate() == "58000", "{said:?}");
+        client.rows("SELECT name FROM users WHERE id = 1");
+    }
+}
+
 fn plans_are_counted(version: Version) {
     let cluster = Cluster::new(version);
     let sum = |name: &str| -> u64 {
@@ -229,4 +250,76 @@ fn plans_are_counted(version: Version) {
     // What goes to several shards is looked at when it comes, and again by who coordinates it.
     assert_eq!(grown, [5, 2, 2, 5, 2], "{names:?}");
     assert!(sum("bytes") > 0);
+}
+
+fn statements_are_routed_without_being_run(version: Version) {
+    let cluster = Cluster::new(version);
+    cluster.client().rows("INSERT INTO users VALUES (77, 'x')");
+    let home = (0..SHARDS).find(|shard| !on_shard(&cluster.postgres, *shard).rows("SELECT 1 FROM users").is_empty()).expect("a row");
+    let route = ["route", "--database", "app"];
+    let (code, out, _) = cluster.dog.command(&route, "SELECT * FROM users WHERE id = 77; DELETE FROM users;");
+    let tables = "   tables: users (sharded by id)\n";
+    let expected = format!(
+        "1: SELECT * FROM users WHERE id = 77\n{tables}   keys: id = 77\n   read, shard {home}\n\
+         2: DELETE FROM users\n{tables}   write, shards 0, 1, 2: "
+    );
+    assert!(code == Some(0) && out.starts_with(&expected), "{code:?} {out}");
+    assert_eq!(on_shard(&cluster.postgres, home).rows("SELECT count(*) FROM users"), [["1"]], "nothing was run");
+    let (code, out, _) = cluster.dog.command(&[&route[..], &["SELECT * FROM users ORDER BY name"]].concat(), "");
+    assert!(code == Some(1) && out.contains("refused, 0A000: ") && out.contains("hint: "), "{code:?} {out}");
+    let (code, _, error) = cluster.dog.command(&[&route[..], &["--user", "stranger", "SELECT 1"]].concat(), "");
+    assert!(code == Some(2) && error.contains("no user \"stranger\""), "{error}");
+    let (code, out, error) = cluster.dog.command(&["route", "--database", "nobody", "SELECT 1"], "");
+    assert_eq!((code, out.as_str(), error.contains("\"nobody\": it is not configured")), (Some(2), "", true), "{error}");
+    // Shards that were never told who they are stay so.
+    for shard in 0..SHARDS {
+        on_shard(&cluster.postgres, shard).rows("DROP SCHEMA dog CASCADE");
+    }
+    let (code, out, error) = cluster.dog.command(&[&route[..], &["SELECT * FROM users WHERE id = 77"]].concat(), "");
+    assert!(code == Some(0) && out.ends_with(&format!("shard {home}\n")), "{code:?} {out} {error}");
+    let there = on_shard(&cluster.postgres, 0).rows("SELECT to_regnamespace('dog') IS NULL");
+    assert_eq!(there, [["t"]]);
+}
+
+fn a_dry_run_counts_and_changes_nothing(version: Version) {
+    let postgres = Postgres::start(version);
+    postgres.sql("CREATE TABLE users (id bigint PRIMARY KEY, name text); GRANT ALL ON users TO app");
+    let rules = "[[sharded_tables]]\ndatabase = \"app\"\nname = \"users\"\ncolumn = \"id\"\n";
+    let dog =
+        Dog::start(&config(&postgres, "workers = 1\ndry_run = true", rules).replacen("workers = 2\n", "", 1), &users(&postgres, &[("app", "")]));
+    let mut client = Raw::login(&dog.instead_of(&postgres.login("app")));
+    let shown = || admin(&dog, "SHOW QUERY_CACHE");
+    let numbers = || -> Vec<u64> {
+        let rows = shown();
+        let all = rows.iter().find(|row| row["query"].is_empty());
+        ["direct", "multi", "refused"].map(|name| all.map_or(0, |row| row[name].parse().expect("a number"))).to_vec()
+    };
+    wait_until("the schema is known", SOON, || {
+        client.rows("SELECT 1");
+        numbers()[0] > 0
+    });
+    let before = numbers();
+    client.rows("INSERT INTO users VALUES (1, 'a'), (2, 'b'), (3, 'c')");
+    // On shards this would be refused; here it is as right as without any rule.
+    assert_eq!(client.rows("SELECT name FROM users ORDER BY name LIMIT 2"), [["a"], ["b"]]);
+    assert_eq!(client.rows("SELECT count(*) FROM users WHERE id IN (1, 2)"), [["2"]]);
+    assert_eq!(client.rows("SELECT name FROM users ORDER BY name LIMIT 1"), [["a"]]);
+    assert_eq!(client.rows("/* pgdog_shard: 5 */ SELECT name FROM users WHERE id = 1"), [["a"]]);
+    client.send(&[parse("", "SELECT name FROM users WHERE id = $1", &[20]), bind("", "", &[Some("3")]), execute("", 0), sync()].concat());
+    assert_eq!(tags(&client.read_until_ready()), "12DCZ");
+    client.send(&[parse("all", "SELECT name FROM users", &[]), bind("", "all", &[]), execute("", 0), sync()].concat());
+    assert_eq!(tags(&client.read_until_ready()), "12DDDCZ");
+    let grown: Vec<u64> = numbers().iter().zip(before).map(|(now, before)| now - before).collect();
+    assert_eq!(grown, [2, 2, 3], "{:?}", shown());
+    let refused: Vec<(String, String)> =
+        shown().iter().filter(|row| !row["query"].is_empty()).map(|row| (row["query"].clone(), row["refused"].clone())).collect();
+    assert!(refused.contains(&("SELECT name FROM users ORDER BY name LIMIT 2".to_owned(), "2".to_owned())), "{refused:?}");
+    assert!(shown().iter().any(|row| row["reason"].starts_with("0A000: ")), "{:?}", shown());
+    // Nothing was written to say which shard this is.
+    assert_eq!(client.rows("SELECT to_regnamespace('dog') IS NULL"), [["t"]]);
+    admin(&dog, "SET dry_run TO false");
+    wait_until("it is over", SOON, || {
+        client.rows("SELECT 1");
+        shown().is_empty()
+    });
 }

@@ -87,6 +87,19 @@ impl Dog {
         (status, dog.log())
     }
 
+    /// What one of its commands does with the same files: exit code, standard output and standard error.
+    pub fn command(&self, words: &[&str], input: &str) -> (Option<i32>, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pg_dog"));
+        command.arg("--config").arg(self.folder.0.join("pgdog.toml")).arg("--users").arg(self.folder.0.join("users.toml")).args(words);
+        let piped = || std::process::Stdio::piped();
+        let mut process = command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().expect("pg_dog is built");
+        // It may end without having read it.
+        let _ = std::io::Write::write_all(&mut process.stdin.take().expect("a pipe"), input.as_bytes());
+        let output = process.wait_with_output().expect("it ends");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
     fn spawn(config: &str, users: &str, environment: &[(&str, &str)], wrapper: &[&str]) -> Dog {
         assert!(config.contains("{port}"), "the configuration has no place for the port: write `port = {{port}}`");
         let folder = Folder::new("dog", false);
