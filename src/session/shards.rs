@@ -362,9 +362,7 @@ impl Client {
             };
         }
         shards.routed -= usize::from(decides && shards.routed > 0);
-        if header.kind == b'P'
-            && let Some((b"", text)) = parse_names(body)
-        {
+        if let Some((b"", text)) = (header.kind == b'P').then(|| parse_names(body)).flatten() {
             let mut kept = shards.parsed.take().unwrap_or_default();
             kept.clear();
             kept.extend_from_slice(text);
