@@ -918,6 +918,7 @@ fn a_batch_goes_on_without_a_participant_that_was_lost_in_its_commit() {
         desk.client(&[steps("BEGIN"), write(zero), write(one), write(two), steps("COMMIT"), words(client::sync)].concat());
         let said = desk.hears();
         assert_eq!(said[said.len() - 2..], ["C COMMIT", "Z I"], "{said:?}");
+        assert!(!said.contains(&"N 01000".to_owned()) && desk.doubts.len() == 1, "nothing is left to recovery: {said:?}");
         assert_eq!(desk.outcome(), [Some(true); 3]);
         desk
     });
