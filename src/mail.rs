@@ -18,6 +18,7 @@ use crate::config::snapshot::{ClientSecrets, PoolSpec, Snapshot};
 use crate::pool::ledger::{Gate, Ledger};
 use crate::route::cluster::Cluster;
 use crate::route::commit::Gid;
+use crate::route::large::Question;
 use crate::route::proof::Said;
 use crate::session::greeting::{PasswordInUse, Reported, SaltedKeys, report};
 use crate::session::login::Check;
@@ -351,7 +352,7 @@ pub enum Order {
     Wake,
 }
 
-/// Work for a helper; it takes milliseconds.
+/// Work for a helper; it takes milliseconds, and large texts more.
 pub enum Job {
     /// PBKDF2 for a client's login; the result goes to `cell`
     Verifier { cell: Arc<VerifierCell>, secrets: Arc<ClientSecrets>, salt: [u8; 16] },
@@ -359,6 +360,8 @@ pub enum Job {
     Check(Arc<Check>),
     /// PBKDF2 for our login at a server with one of the pool's passwords; the result goes to `pool.state.server_keys`
     ServerKeys { pool: Arc<SharedPool>, password: usize, salt: Vec<u8>, iterations: u32 },
+    /// to read a text that is too large for a data core; the answer goes into it
+    Read(Arc<Question>),
 }
 
 /// Who waits for a helper.

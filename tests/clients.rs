@@ -38,6 +38,8 @@ mod hostile;
 mod house;
 #[path = "clients/large.rs"]
 mod large;
+#[path = "clients/large_sql.rs"]
+mod large_sql;
 #[path = "clients/leftovers.rs"]
 mod leftovers;
 #[path = "clients/lifetimes.rs"]

@@ -35,7 +35,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             return;
         }
         self.hold_rest(slot, bytes);
-        if self.may_go_on(slot) {
+        // To look at it again before all of it is there would make long messages cost the square of their length.
+        let needs = self.peers[slot as usize].client().map_or(0, |peer| peer.client.needs());
+        if self.links.held(slot) >= needs && self.may_go_on(slot) {
             self.feed_held(slot);
         }
     }
@@ -59,6 +61,9 @@ impl<D: Door, K: Desk> Core<D, K> {
     fn may_go_on(&self, slot: u32) -> bool {
         let Some(Peer::Client(peer)) = self.peers.get(slot as usize) else { return false };
         if self.has_enough(slot, peer.server) {
+            return false;
+        }
+        if peer.unread.is_some() {
             return false;
         }
         match &peer.stage {
@@ -161,6 +166,10 @@ impl<D: Door, K: Desk> Core<D, K> {
                 }
                 Stop::Full => {
                     self.links.pause(slot);
+                    return at;
+                }
+                Stop::Unread => {
+                    self.have_read(slot);
                     return at;
                 }
                 Stop::Large(bytes) if self.refuse_large(slot, bytes) => return at,

@@ -15,6 +15,7 @@ use crate::mail::{Desk, SharedPool, Word};
 use crate::route::commit::Gid;
 use crate::session::client::Client;
 use crate::session::coordinator::{Act, Acts, Coordinator, Halt, Means};
+use crate::session::shards::Shards;
 
 use super::core::Core;
 use super::guard::guard;
@@ -63,6 +64,11 @@ impl Spread {
     /// Its participants' slots.
     pub fn slots(&self) -> impl Iterator<Item = u32> {
         self.seats.iter().map(|(_, slot)| *slot).filter(|slot| *slot != NOBODY)
+    }
+
+    /// What it knows of the shards.
+    pub fn knows(&self) -> &Shards {
+        self.coordinator.shards()
     }
 
     /// The commit at work, and its turn.
@@ -181,6 +187,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                     self.links.pause(slot);
                 }
             }
+            Halt::Unread => self.have_read(slot),
             Halt::More(_) => {}
         }
         consumed

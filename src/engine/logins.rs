@@ -228,6 +228,9 @@ impl<D: Door, K: Desk> Core<D, K> {
             Peer::Sender(_) => return self.sender_keys_made(slot),
             _ => {}
         }
+        if self.was_read(slot) {
+            return;
+        }
         let verifier = cell.and_then(|cell| cell.load_full());
         let random = self.random_18();
         self.login_step(slot, |login, words| login.verifier_made(verifier.as_deref(), &random, words));

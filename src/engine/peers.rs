@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::mail::{Quota, ServerLink, SharedPool};
 use crate::pool::queue::Ticket;
+use crate::route::large::Question;
 use crate::session::client::Client;
 use crate::session::greeting::{CancelKey, Greeting, Reported};
 use crate::session::login::{LONG_KEY, Login};
@@ -80,6 +81,8 @@ pub struct ClientPeer {
     /// its place in the queue
     pub ticket: Option<Ticket>,
     pub waits_since: u64,
+    /// what a helper reads, so that its next request has a route
+    pub unread: Option<Arc<Question>>,
     /// when it last had no server any more, or was greeted
     pub idle_since: u64,
     /// a `Timer::Watch` is armed
@@ -240,6 +243,7 @@ impl ClientPeer {
             server: NOBODY,
             ticket: None,
             waits_since: 0,
+            unread: None,
             idle_since: 0,
             watched: false,
             begun_watched: false,

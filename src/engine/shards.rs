@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use crate::admin::report::QueryCacheRow;
 use crate::config::snapshot::PoolerMode;
 use crate::io::Door;
-use crate::mail::{Desk, Shared, Word};
+use crate::mail::{Asker, Desk, Job, Shared, Word};
 use crate::route::cluster::Cluster;
 use crate::route::request::Refused;
 use crate::route::router::{Done, Router};
@@ -18,6 +18,7 @@ use crate::wire::server::{ErrorFields, error, ready};
 
 use super::core::Core;
 use super::guard::guard;
+use super::peers::{ClientPeer, Stage};
 
 /// The routers of this core, one per database.
 #[derive(Default)]
@@ -79,6 +80,14 @@ impl Routers {
     }
 }
 
+/// What a client knows of its shards, or its coordinator.
+fn shards_of(peer: &ClientPeer) -> Option<&Shards> {
+    match &peer.stage {
+        Stage::Spread(spread) => spread.as_ref().map(|spread| spread.knows()),
+        _ => peer.client.shards(),
+    }
+}
+
 impl<D: Door, K: Desk> Core<D, K> {
     /// A client has joined its pools: its session hears of the shards, if there are some.
     pub(super) fn spread(&mut self, client: u32) {
@@ -134,12 +143,40 @@ impl<D: Door, K: Desk> Core<D, K> {
                 Ok(())
             }
             Goes::More => Err(None),
+            Goes::Unread => {
+                self.have_read(slot);
+                Err(None)
+            }
             Goes::Refused(refused) => self.refuse_route(slot, rest, &refused).map_err(Some),
             Goes::Over => {
                 self.coordinate(slot);
                 Err(None)
             }
         }
+    }
+
+    /// The next text of a client is too large for this core: a helper reads it, and the client waits.
+    #[cold]
+    pub(super) fn have_read(&mut self, slot: u32) {
+        let asker = Asker { core: self.id, slot, generation: self.links.generation(slot) };
+        let Some(peer) = self.peers[slot as usize].client() else { return };
+        let Some(question) = shards_of(peer).and_then(Shards::asks) else { return };
+        peer.unread = Some(question.clone());
+        self.links.pause(slot);
+        self.desk.job(asker, Job::Read(question));
+    }
+
+    /// A helper has read it; true if that is what was made.
+    pub(super) fn was_read(&mut self, slot: u32) -> bool {
+        let Some(peer) = self.peers[slot as usize].client() else { return false };
+        let Some(question) = peer.unread.take() else { return false };
+        if let Some(shards) = shards_of(peer) {
+            shards.answered(question);
+        }
+        // At once: what others have asked would take its place.
+        self.feed_held(slot);
+        self.listen_to(slot);
+        true
     }
 
     /// Whoever has this server may have changed the schema with it: the pool's servers hear of it, and on a database with shards the control core.

@@ -46,6 +46,11 @@ impl Default for Blocks {
     }
 }
 
+/// Room for `needed` bytes of what may grow on: beyond every class half as much again, so that a long message is not copied for each piece that comes.
+pub fn grown(needed: usize) -> usize {
+    if needed > CLASSES[CLASSES.len() - 1] { needed + needed / 2 } else { needed }
+}
+
 impl Blocks {
     /// No blocks yet; each class will keep up to `bound` bytes.
     pub fn new(bound: usize) -> Blocks {

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::buffer::Blocks;
+use super::buffer::{self, Blocks};
 use super::inner::Caught;
 use super::ring::SEGMENTS_MAX;
 use super::socket::Address;
@@ -399,7 +399,7 @@ impl<D: Door> Links<D> {
     fn hold_some(&mut self, index: u32, bytes: &[u8]) {
         let needed = self.slots[index as usize].held.len() + bytes.len();
         if self.slots[index as usize].held.capacity() < needed {
-            let mut larger = self.blocks.take(needed);
+            let mut larger = self.blocks.take(buffer::grown(needed));
             let slot = &mut self.slots[index as usize];
             larger.extend_from_slice(&slot.held);
             let old = std::mem::replace(&mut slot.held, larger);

@@ -33,9 +33,11 @@ pub fn copied(shards: u16, rule: usize, position: usize, format: CopyFormat) -> 
 }
 
 /// An INSERT whose rows go to these shards, one each. `standard` is the session's `standard_conforming_strings`.
-pub fn rows(text: &[u8], standard: bool, shards: &[u16]) -> Route {
+/// `known` are its rows, if somebody has found them before.
+pub fn rows(text: &[u8], standard: bool, known: Option<&Rows>, shards: &[u16]) -> Route {
     let unread = || Refused::unsupported("the rows of this INSERT cannot be told apart", "Send one INSERT for each row.");
-    let rows = Rows::find(text, standard).filter(|rows| rows.count() == shards.len()).ok_or_else(unread)?;
+    let found = if known.is_none() { Rows::find(text, standard) } else { None };
+    let rows = known.or(found.as_ref()).filter(|rows| rows.count() == shards.len()).ok_or_else(unread)?;
     if !rows.even {
         let message = "VALUES lists must all be the same length".to_owned();
         return Err(Box::new(Refused { code: "42601", message, detail: None, hint: None }));
@@ -45,7 +47,7 @@ pub fn rows(text: &[u8], standard: bool, shards: &[u16]) -> Route {
     distinct.dedup();
     let part = |shard: &u16| {
         let (text, parameters) = rows.cut(text, |row| shards[row] == *shard);
-        Part { shard: *shard, cut: Some(Cut { text, parameters }) }
+        Part { shard: *shard, cut: Some(Cut { text: text.into(), parameters }) }
     };
     let place = |shard: &u16| distinct.binary_search(shard).unwrap_or(0) as u16;
     // Whose row is missing nobody can tell.

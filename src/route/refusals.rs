@@ -28,8 +28,13 @@ pub(super) fn forbidden(text: &[u8]) -> Box<Refused> {
     Box::new(Refused { code: "58000", message, detail, hint: Some("Give it a sharding key, or name a shard: /* pgdog_shard: 0 */.") })
 }
 
-pub(super) fn too_large(bytes: usize) -> Box<Refused> {
-    refused("54001", format!("a statement of {bytes} bytes, or so deeply nested, is too large to find its shard"), "Split it, or SET pgdog.shard.")
+pub(super) fn too_large(text: &[u8]) -> Box<Refused> {
+    let message = format!("a statement of {} bytes, or so deeply nested, is too large to find its shard", text.len());
+    refused("54001", message, "Split it, or SET pgdog.shard.")
+}
+
+pub(super) fn lost() -> Box<Refused> {
+    refused("XX000", "the statement could not be read", "This is a bug of pg_dog; please report it. SET pgdog.shard names its shard.")
 }
 
 pub(super) fn foreign() -> Box<Refused> {

@@ -1,5 +1,7 @@
 //! What is asked of a route, and what comes of it.
 
+use std::sync::Arc;
+
 pub use crate::sql::copy::CopyFormat;
 
 /// Which shards a request goes to.
@@ -37,7 +39,7 @@ pub struct Part {
 /// A text made for one shard out of a client's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
-    pub text: Box<[u8]>,
+    pub text: Arc<[u8]>,
     /// of the client's parameters (1 is the first) those that this text's `$1`, `$2`, ... are
     pub parameters: Box<[u16]>,
 }
@@ -84,7 +86,20 @@ pub struct Refused {
     pub hint: Option<&'static str>,
 }
 
+/// SQLSTATE of what is not refused, but not read yet. No client hears of it; if one did, it could try again.
+const UNREAD: &str = "55P03";
+
 impl Refused {
+    /// The text is too large to be read where it was asked about: somebody else reads it first (`large`).
+    pub fn unread() -> Box<Refused> {
+        Box::new(Refused { code: UNREAD, message: "the statement has not been read yet".to_owned(), detail: None, hint: Some("Try again.") })
+    }
+
+    /// Whether it is that.
+    pub fn is_unread(&self) -> bool {
+        self.code == UNREAD
+    }
+
     /// What no shard can do by itself, with the reason.
     pub fn unsupported(message: impl Into<String>, hint: &'static str) -> Box<Refused> {
         Box::new(Refused { code: "0A000", message: message.into(), detail: None, hint: Some(hint) })

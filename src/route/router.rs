@@ -8,27 +8,26 @@
 use std::sync::Arc;
 
 use crate::config::sharded::Home;
-use crate::sql::directive::Directives;
+use crate::sql::directive::{self, Directives};
 use crate::sql::explained::Explained;
-use crate::sql::literal::Literal;
 use crate::sql::outline::Session;
-use crate::sql::plan::{Any, Key as Wanted, Many, Plan, Refusal, Source, Target};
+use crate::sql::plan::{Any, Many, Plan, Target};
 use crate::sql::scan::CORE;
 use crate::sql::texts::{Found, Read, Reading, SHAPES_BYTES, Texts};
 use crate::wire::bind::Values;
 
-use super::array;
 use super::behind;
 use super::cluster::Cluster;
 use super::commit;
 use super::explain::{self, Why};
-use super::key::{self, Format, Key, KeyType, Server};
+use super::key::{self, Format, Server};
+use super::keys::{Ground, Route, keyed, placed, rows, united, within_limit};
+use super::large::{Answer, Larges, Question};
 use super::over;
-use super::refusals::{forbidden, foreign, from_plan, nobody_knows, refused, too_large, unread};
+use super::refusals::{forbidden, foreign, from_plan, lost, nobody_knows, refused, too_large};
 use super::remarks::{Remark, Remarks};
 use super::request::{Refused, Where};
 use super::schema::{Schema, View};
-use super::slots::Placement;
 use super::spaces::Spaces;
 use super::topology::Topology;
 
@@ -76,6 +75,7 @@ pub struct Router {
     cluster: Arc<Cluster>,
     texts: Texts,
     spaces: Spaces,
+    larges: Larges,
     /// requests for one shard, and for several
     direct: u64,
     multi: u64,
@@ -100,13 +100,19 @@ pub struct Done {
     pub bytes: u64,
 }
 
-/// The verdict on one request.
-type Route = Result<Where, Box<Refused>>;
-
 impl Router {
     /// For a database.
     pub fn new(cluster: Arc<Cluster>) -> Router {
-        Router { cluster, texts: Texts::new(SHAPES_BYTES), spaces: Spaces::default(), direct: 0, multi: 0, refused: 0, remarks: Remarks::default() }
+        Router {
+            cluster,
+            texts: Texts::new(SHAPES_BYTES),
+            spaces: Spaces::default(),
+            larges: Larges::default(),
+            direct: 0,
+            multi: 0,
+            refused: 0,
+            remarks: Remarks::default(),
+        }
     }
 
     /// What is known of the database now.
@@ -114,7 +120,18 @@ impl Router {
         if cluster.number != self.cluster.number {
             self.cluster = cluster;
             self.spaces.forget();
+            self.larges.forget();
         }
+    }
+
+    /// A text that a helper has to read, after `Refused::unread`.
+    pub fn asks(&mut self) -> Option<Arc<Question>> {
+        self.larges.take()
+    }
+
+    /// A helper has read it.
+    pub fn answered(&mut self, question: Arc<Question>) {
+        self.larges.keep(question);
     }
 
     /// The database as it is known now.
@@ -149,6 +166,7 @@ impl Router {
             Ok(Where::Over(_)) => self.multi += 1,
             Ok(_) => self.direct += 1,
             // Until it is known what there is, nothing is said of the text.
+            Err(refused) if refused.is_unread() => {}
             Err(_) => self.refused += u64::from(self.cluster.schema().is_ok()),
         }
         route
@@ -158,6 +176,7 @@ impl Router {
     pub fn rehearse(&mut self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>, user: &str) -> Route {
         let route = self.route(text, bound, says, user);
         if let Err(refused) = &route
+            && !refused.is_unread()
             && self.cluster.schema().is_ok()
         {
             self.remarks.add(text, refused);
@@ -171,9 +190,9 @@ impl Router {
     }
 
     fn decide(&mut self, text: &[u8], bound: Option<&Bound<'_>>, says: &Says<'_>, user: &str) -> Route {
-        let Router { cluster, texts, spaces, .. } = self;
+        let Router { cluster: shared, texts, spaces, larges, .. } = self;
         // Counting it would be a write to what all cores read.
-        let cluster = &**cluster;
+        let cluster = &**shared;
         let schema = cluster.schema()?;
         if says.unsure && (text.contains(&b'\\') || schema.depends_on_path()) {
             return Err(Refused::unsupported(
@@ -189,12 +208,27 @@ impl Router {
         let view = View { schema, topology: &cluster.topology, search_path: says.search_path, user, listed: &cluster.listed };
         let reading = Reading { standard: says.standard, space, limits: CORE };
         let found = if bound.is_some() { texts.read_again(text, reading, &view) } else { texts.read(text, reading, &view) };
-        let read = match found {
-            Found::Plans(read) => read,
-            Found::Beyond(size) => return by_hand(cluster, says, schema).unwrap_or_else(|| Err(too_large(size.bytes))),
-            Found::Foreign => return by_hand(cluster, says, schema).unwrap_or_else(|| Err(foreign())),
+        let hand = |otherwise: fn(&[u8]) -> Box<Refused>| by_hand(cluster, says, schema).unwrap_or_else(|| Err(otherwise(text)));
+        let (read, rows, fixed) = match found {
+            Found::Plans(read) => (read, None, None),
+            Found::Foreign => return hand(|_| foreign()),
+            Found::Beyond(_) if (says.shard.is_some() || says.key.is_some()) && !directive::may_be_in(text) => return hand(too_large),
+            Found::Beyond(_) if !larges.find(text, space) => match larges.ask(shared, text, space, says, user) {
+                true => return Err(Refused::unread()),
+                false => return hand(too_large),
+            },
+            Found::Beyond(_) => match larges.found() {
+                Some(Answer::Read(known)) => (
+                    Read { plans: known.plans.clone(), literals: &known.literals, directives: &known.directives },
+                    known.rows.as_ref(),
+                    known.route.as_ref(),
+                ),
+                Some(Answer::Beyond) => return hand(too_large),
+                Some(Answer::Foreign) => return hand(|_| foreign()),
+                Some(Answer::Lost) | None => return hand(|_| lost()),
+            },
         };
-        let ground = Ground { cluster, schema, says, text, literals: read.literals, bound };
+        let ground = Ground { cluster, schema, says, text, literals: read.literals, rows, bound };
         if let Some(route) = prepared(&ground, &read) {
             return route;
         }
@@ -209,9 +243,10 @@ impl Router {
         if let Some(route) = by_hand(cluster, says, schema) {
             return shown(route, Why::Session);
         }
-        let route = match explains {
-            Some((_, explained)) => planned(&ground, &explained.target, read.plans.iter().any(|plan| plan.write)),
-            None => combined(&ground, &read),
+        let route = match (explains, fixed) {
+            (Some((_, explained)), _) => planned(&ground, &explained.target, read.plans.iter().any(|plan| plan.write)),
+            (None, Some(fixed)) => fixed.clone(),
+            (None, None) => combined(&ground, &read),
         };
         match shown(route, Why::Statement)? {
             Where::Over(over) if says.one_shard && over.parts.len() > 1 => Err(forbidden(text)),
@@ -231,16 +266,6 @@ impl Router {
         within_limit(schema, rule, key)?;
         placed(&known.placement, key)
     }
-}
-
-/// All that a plan's keys are looked up in.
-struct Ground<'a> {
-    cluster: &'a Cluster,
-    schema: &'a Schema,
-    says: &'a Says<'a>,
-    text: &'a [u8],
-    literals: &'a [Literal],
-    bound: Option<&'a Bound<'a>>,
 }
 
 /// The names of prepared transactions: ours are not a client's to use, and where one of theirs lies is not known here. None: it is not about that, or
@@ -320,12 +345,6 @@ fn by_key(topology: &Topology, value: &[u8], schema: &Schema) -> Route {
     }
 }
 
-fn placed(placement: &Placement, key: Option<Key<'_>>) -> Result<u16, Box<Refused>> {
-    placement.shard(key).ok_or_else(|| {
-        refused("22023", "no rule leads from this sharding key to a shard", "Add a rule for it, or a default, to the mapping of [[sharded_tables]].")
-    })
-}
-
 /// The one place where all statements of a text go.
 fn combined(ground: &Ground<'_>, read: &Read<'_>) -> Route {
     if let [plan] = &*read.plans {
@@ -357,7 +376,7 @@ fn explained(plans: &[Plan]) -> Option<&Explained> {
     if let [plan] = plans { plan.explained.as_deref().filter(|explained| explained.text) } else { None }
 }
 
-fn planned(ground: &Ground<'_>, target: &Target, write: bool) -> Route {
+pub(super) fn planned(ground: &Ground<'_>, target: &Target, write: bool) -> Route {
     let shards = ground.cluster.topology.shards();
     match target {
         Target::OneKey(key) => keyed(ground, std::slice::from_ref(key), None),
@@ -415,150 +434,6 @@ fn held(place: Where) -> Where {
     if let Where::One(shard) = place { Where::Held(shard) } else { place }
 }
 
-/// The one shard of all keys.
-fn keyed(ground: &Ground<'_>, keys: &[Wanted], refusal: Option<&Refusal>) -> Route {
-    let mut one = None;
-    shards_of(ground, keys, &mut |shard| match *one.get_or_insert(shard) {
-        first if first == shard => Ok(()),
-        first => Err(refusal.map_or_else(
-            || Refused::unsupported(format!("the keys of this statement are on several shards ({first} and {shard})"), "Send one for each key."),
-            from_plan,
-        )),
-    })?;
-    Ok(one.map_or(Where::Any, Where::One))
-}
-
-/// All shards of the keys, each of which answers for its own.
-fn united(ground: &Ground<'_>, keys: &[Wanted], writes: bool) -> Route {
-    let mut one = None;
-    let mut several = Vec::new();
-    shards_of(ground, keys, &mut |shard| {
-        let first = *one.get_or_insert(shard);
-        if shard != first && several.is_empty() {
-            several.push(first);
-        }
-        if shard != first && !several.contains(&shard) {
-            several.push(shard);
-        }
-        Ok(())
-    })?;
-    if several.is_empty() { Ok(one.map_or(Where::Any, Where::One)) } else { Ok(over::union(several, writes)) }
-}
-
-/// Rows to insert, each with one key.
-fn rows(ground: &Ground<'_>, keys: &[Wanted]) -> Route {
-    let shard_of = |key: &Wanted| keyed(ground, std::slice::from_ref(key), None);
-    let mut all = Where::Any;
-    for (at, key) in keys.iter().enumerate() {
-        match shard_of(key)? {
-            Where::One(shard) if at == 0 => all = Where::One(shard),
-            other if other == all => {}
-            Where::One(_) => all = Where::Any,
-            // A parameter that is not there: the server says so.
-            _ => return Ok(Where::Any),
-        }
-    }
-    if all != Where::Any {
-        return Ok(all);
-    }
-    let mut shards = Vec::with_capacity(keys.len());
-    for key in keys {
-        let Where::One(shard) = shard_of(key)? else { return Ok(Where::Any) };
-        shards.push(shard);
-    }
-    over::rows(ground.text, ground.says.standard, &shards)
-}
-
-/// Calls `each` for the shards of all values of all keys.
-fn shards_of(ground: &Ground<'_>, keys: &[Wanted], each: &mut dyn FnMut(u16) -> Result<(), Box<Refused>>) -> Result<(), Box<Refused>> {
-    for wanted in keys {
-        let Some(rule) = ground.cluster.topology.rules().get(wanted.rule as usize) else {
-            return Err(refused("XX000", "a plan names a rule that is not there", "This is a bug of pg_dog; please report it."));
-        };
-        let mut place = |value: Option<Key<'_>>| -> Result<(), Box<Refused>> {
-            within_limit(ground.schema, wanted.rule as usize, value)?;
-            each(placed(&rule.placement, value)?)
-        };
-        value_of(ground, wanted, rule.key_type, &mut place)?;
-    }
-    Ok(())
-}
-
-/// What is called for a value of a key.
-type Each<'a> = dyn FnMut(Option<Key<'_>>) -> Result<(), Box<Refused>> + 'a;
-
-/// Calls `each` for the values of a key. A parameter that is not there is nobody's key: the server says so.
-fn value_of(ground: &Ground<'_>, wanted: &Wanted, key_type: KeyType, each: &mut Each<'_>) -> Result<(), Box<Refused>> {
-    let text = Format::Text(Server::of(ground.schema.major));
-    let mut one = |format: Format, bytes: Option<&[u8]>| match key::parse(key_type, format, bytes) {
-        Ok(key) => each(key),
-        Err(error) => Err(refused(error.sqlstate(), error.message(bytes.unwrap_or_default()), "Give a value of the sharding key's type.")),
-    };
-    let mut spare = Vec::new();
-    let (format, bytes) = match &wanted.source {
-        Source::Null => return each(None),
-        Source::Constant(value) => (text, Some(value.as_bytes())),
-        Source::Literal { number, negative } => {
-            let Some(literal) = ground.literals.get(*number as usize) else { return Err(unread()) };
-            if let Some(number) = literal.integer(ground.text) {
-                if key_type == KeyType::Uuid || key_type == KeyType::Text {
-                    return Err(unread());
-                }
-                return each(Some(Key::Int(if *negative { number.wrapping_neg() } else { number })));
-            }
-            (text, Some(literal.string(ground.text, &mut spare).ok_or_else(unread)?))
-        }
-        Source::Parameter(number) => {
-            let Some(bound) = ground.bound else { return Ok(()) };
-            let Some(value) = bound.values.get(*number as usize) else { return Ok(()) };
-            if !fits(key_type, wanted.array, declared(bound.types, *number as usize)) {
-                return Err(refused("42804", format!("parameter ${number} is not declared as a value of the sharding key's type"), "Declare it so."));
-            }
-            (if value.binary { Format::Binary } else { text }, value.bytes)
-        }
-    };
-    match (wanted.array, bytes) {
-        (false, bytes) => one(format, bytes),
-        // No row has a key that is one of nothing.
-        (true, None) => Ok(()),
-        (true, Some(bytes)) => array::elements(bytes, format == Format::Binary, &mut |element| match element {
-            // Nothing equals NULL.
-            None => Ok(()),
-            some => one(format, some),
-        })
-        .map_err(|error| error.unwrap_or_else(unread)),
-    }
-}
-
-/// A text that is longer than its column allows is no key: what PostgreSQL would store of it is another one.
-fn within_limit(schema: &Schema, rule: usize, value: Option<Key<'_>>) -> Result<(), Box<Refused>> {
-    if let (Some(Key::Text(text)), Some(limit)) = (value, schema.limit(rule))
-        && text.iter().filter(|byte| **byte & 0xc0 != 0x80).count() > limit
-    {
-        return Err(refused("22001", format!("value too long for the sharding key: it has more than {limit} characters"), "Shorten it."));
-    }
-    Ok(())
-}
-
-/// The type that a Parse says for a parameter, 0 if it says none.
-fn declared(types: &[u8], number: usize) -> u32 {
-    let at = number.saturating_sub(1) * 4;
-    types.get(at..at + 4).map_or(0, |oid| u32::from_be_bytes([oid[0], oid[1], oid[2], oid[3]]))
-}
-
-/// Whether a parameter of this type is read as a key (`src/include/catalog/pg_type.dat`). A text goes for a text only.
-fn fits(key_type: KeyType, array: bool, oid: u32) -> bool {
-    match (key_type, array) {
-        (_, _) if oid == 0 => true,
-        (KeyType::Int2 | KeyType::Int4 | KeyType::Int8, false) => matches!(oid, 20 | 21 | 23),
-        (KeyType::Int2 | KeyType::Int4 | KeyType::Int8, true) => matches!(oid, 1005 | 1007 | 1016),
-        (KeyType::Uuid, false) => oid == 2950,
-        (KeyType::Uuid, true) => oid == 2951,
-        (KeyType::Text | KeyType::Bpchar, false) => matches!(oid, 25 | 1043 | 705),
-        (KeyType::Text | KeyType::Bpchar, true) => matches!(oid, 1009 | 1015),
-    }
-}
-
 #[cfg(test)]
 #[path = "router_tests.rs"]
-mod tests;
+pub mod tests;

@@ -38,11 +38,11 @@ fn known(topology: &Topology) -> State {
     State::Known(schema.fitted(topology))
 }
 
-fn router() -> Router {
+pub fn router() -> Router {
     Router::new(cluster(1, known))
 }
 
-const PLAIN: Says<'_> =
+pub const PLAIN: Says<'_> =
     Says { shard: None, key: None, standard: true, search_path: None, encoding: None, unsure: false, one_shard: false, explains: None };
 
 fn route(text: &str) -> Result<Where, String> {

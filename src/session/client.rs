@@ -45,6 +45,8 @@ pub enum Stop {
     Want,
     /// replies must come first: too much is outstanding, or the next message depends on them
     Full,
+    /// a helper has to read the next message's text first (`Shards::asks`)
+    Unread,
     /// the next message is for several shards, or another than its transaction is on
     Over,
     /// a Query or Parse message of so many bytes, above the limit; it is read when `allow_large` was called

@@ -79,6 +79,8 @@ pub struct Coordinator {
     pub(super) copy: Option<Box<super::spread_copy::SpreadCopy>>,
     pub(super) steps: Steps,
     pub(super) commits: u32,
+    /// the message at hand has no route before a helper has read its text
+    pub(super) unread: bool,
     pub requests: u64,
 }
 
@@ -110,6 +112,7 @@ impl Coordinator {
             copy: None,
             steps,
             commits: 0,
+            unread: false,
             requests: 0,
         }
     }
@@ -187,14 +190,23 @@ impl Coordinator {
                 b'F' => self.refuse_query(&super::shards::function_call(), acts),
                 _ => at += self.step(header.kind, body, &rest[header.total()..], home, link, acts),
             }
+            if std::mem::take(&mut self.unread) {
+                return (at - header.total(), Halt::Unread);
+            }
         }
     }
 
     /// A simple query.
     fn query(&mut self, text: &[u8], home: &Client, link: Option<&Exchange>, acts: &mut Acts) {
-        self.requests += 1;
         self.steps.queried();
-        match self.targets(text, home, link) {
+        self.shards.forget_parsed();
+        let targets = self.targets(text, home, link);
+        if matches!(&targets, Err(refused) if refused.is_unread()) {
+            self.unread = true;
+            return;
+        }
+        self.requests += 1;
+        match targets {
             Ok(Target::End { commit }) => self.end(commit, super::turns::Then::Ready, acts),
             Ok(Target::To(over)) => {
                 let utf8 = home.says(link).is_utf8();

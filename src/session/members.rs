@@ -56,6 +56,8 @@ pub enum Halt {
     More(usize),
     /// participants have to answer first
     Wait,
+    /// a helper has to read the next message's text first (`Shards::asks`)
+    Unread,
     Terminate,
     Broken(FrameError),
 }

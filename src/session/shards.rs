@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::config::snapshot::PoolerMode;
 use crate::route::cluster::Cluster;
+use crate::route::large::Question;
 use crate::route::request::{Refused, Where};
 use crate::route::router::{Bound, Router, Says};
 use crate::sql::look::Look;
@@ -68,6 +69,8 @@ pub enum Goes {
     /// more of it must be here first, see `Client::needs`
     More,
     Refused(Box<Refused>),
+    /// a helper has to read its text first (`Shards::asks`)
+    Unread,
     /// to several shards at once
     Over,
 }
@@ -125,6 +128,26 @@ impl Shards {
         self.explains = explains;
     }
 
+    /// The text that a helper has to read before what was asked last has a route.
+    pub fn asks(&self) -> Option<Arc<Question>> {
+        self.router.borrow_mut().asks()
+    }
+
+    /// A helper has read it.
+    pub fn answered(&self, question: Arc<Question>) {
+        self.router.borrow_mut().answered(question);
+    }
+
+    /// The unnamed statement, if its Parse is part of the batch at hand.
+    pub(super) fn parsed(&self, name: &[u8]) -> Option<&[u8]> {
+        self.parsed.as_deref().filter(|_| name.is_empty())
+    }
+
+    /// There is none any more.
+    pub(super) fn forget_parsed(&mut self) {
+        self.parsed = None;
+    }
+
     /// What is known of them.
     pub fn cluster(&self) -> Arc<Cluster> {
         self.router.borrow().cluster()
@@ -151,6 +174,11 @@ impl Client {
         self.shards = shards.map(Box::new);
     }
 
+    /// What it knows of its shards, if it has some and no coordinator has it.
+    pub fn shards(&self) -> Option<&Shards> {
+        self.shards.as_deref()
+    }
+
     /// Where the request at the start of `bytes` goes, no server being at hand.
     pub fn goes(&mut self, bytes: &[u8]) -> Goes {
         let Some(mut shards) = self.shards.take() else { return Goes::Refused(nothing_known()) };
@@ -168,6 +196,7 @@ impl Client {
             }
             // Only a server's replies are waited for.
             Ahead::Wait => Goes::To(shards.home),
+            Ahead::Refused(refused) if refused.is_unread() => Goes::Unread,
             Ahead::Refused(refused) => Goes::Refused(refused),
             // What a session has set is known to its own server alone.
             Ahead::Over if self.mode() == PoolerMode::Session => Goes::Refused(kept(shards.at, None)),
@@ -361,6 +390,9 @@ impl Client {
                 Err(refused) => Some(refused),
             };
         }
+        if refused.as_ref().is_some_and(|refused| refused.is_unread()) {
+            return Err(Stop::Unread);
+        }
         shards.routed -= usize::from(decides && shards.routed > 0);
         if let Some((b"", text)) = (header.kind == b'P').then(|| parse_names(body)).flatten() {
             let mut kept = shards.parsed.take().unwrap_or_default();
@@ -489,6 +521,11 @@ impl Client {
         known.or_else(|| if name.is_empty() { self.unnamed.rest(link).ok().flatten() } else { None })
     }
 
+    /// The text of the statement without a name is not known here any more, so that nobody may say where it goes.
+    pub(super) fn has_forgotten(&self, name: &[u8], link: Option<&Exchange>) -> bool {
+        name.is_empty() && self.unnamed.rest(link).is_err()
+    }
+
     /// Where its session stands, for whoever takes over.
     pub fn standing(&self, link: Option<&Exchange>) -> Standing {
         let unsynced = link.is_some_and(Exchange::is_unsynced);
@@ -543,7 +580,7 @@ fn text_of_query(body: &[u8]) -> &[u8] {
     body.strip_suffix(b"\0").unwrap_or(body)
 }
 
-fn forgotten() -> Box<Refused> {
+pub(super) fn forgotten() -> Box<Refused> {
     Refused::unsupported("the text of the prepared statement is not known here, so that it has no route", "Send its Parse and its Bind in one batch.")
 }
 

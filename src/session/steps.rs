@@ -19,7 +19,7 @@ use super::exchange::Exchange;
 use super::joint::Joint;
 use super::members::{Acts, Member, Owe, aborted};
 use super::numbers;
-use super::shards::hidden;
+use super::shards::{Shards, forgotten, hidden};
 use super::turns::Then;
 
 /// Portals of one transaction over shards.
@@ -122,6 +122,11 @@ pub(super) fn join_in_batch(member: &mut Member, texts: &[Vec<u8>], acts: &mut A
 }
 
 impl Coordinator {
+    /// What it knows of the shards.
+    pub fn shards(&self) -> &Shards {
+        &self.shards
+    }
+
     /// A message of the extended protocol; `following` is what stands behind it. Returns how many bytes of that were taken with it.
     pub(super) fn step(&mut self, kind: u8, body: &[u8], following: &[u8], home: &Client, link: Option<&Exchange>, acts: &mut Acts) -> usize {
         match kind {
@@ -178,6 +183,9 @@ impl Coordinator {
         let name = body.get(1..body.len().saturating_sub(1)).unwrap_or_default();
         if body.first() != Some(&b'P') {
             if kind == b'C' {
+                if name.is_empty() {
+                    self.shards.forget_parsed();
+                }
                 self.steps.parses.retain(|(known, _)| **known != *name);
                 for at in 1..self.members.len() {
                     self.forget_statement(at, name, acts);
@@ -217,14 +225,20 @@ impl Coordinator {
     /// What the statement of a Bind is: text, zero byte, types.
     fn statement(&self, name: &[u8], home: &Client, link: Option<&Exchange>) -> Option<Box<[u8]>> {
         let here = self.steps.parses.iter().find(|(known, _)| **known == *name).map(|(_, rest)| rest.clone());
+        let here = here.or_else(|| self.shards.parsed(name).map(Into::into));
         here.or_else(|| home.statement_rest(name, link).map(Into::into))
     }
 
     fn bind_step(&mut self, body: &[u8], following: &[u8], home: &Client, link: Option<&Exchange>, acts: &mut Acts) -> usize {
         let names = bind_names(body);
         let statement = names.and_then(|(_, name)| self.statement(name, home, link));
+        let statement_is_lost = statement.is_none() && names.is_some_and(|(_, name)| home.has_forgotten(name, link));
         let values = names.and_then(|(portal, name)| Values::read(&body[portal.len() + name.len() + 2..]));
         let (Some((portal, name)), Some(rest), Some(values)) = (names, statement, values) else {
+            if statement_is_lost {
+                self.refuse_step(&forgotten(), acts);
+                return 0;
+            }
             // Malformed, or of a statement that is not there: a server says so in its own words.
             self.one_message(0, b'B', body, acts);
             return 0;
@@ -233,6 +247,10 @@ impl Coordinator {
         let bound = Bound { values, types: rest.get(end + 3..).unwrap_or_default() };
         let does = match self.bound_for(&rest[..end], &bound, home, link) {
             Ok(does) => does,
+            Err(refused) if refused.is_unread() => {
+                self.unread = true;
+                return 0;
+            }
             Err(refused) => {
                 self.refuse_step(&refused, acts);
                 return 0;

@@ -25,6 +25,11 @@ pub struct Directives {
 
 const PREFIX: &[u8] = b"pgdog_";
 
+/// Whether some comment of a text may hold one; cheaper than to look.
+pub fn may_be_in(text: &[u8]) -> bool {
+    find(text, PREFIX).is_some()
+}
+
 impl Directives {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {

@@ -52,6 +52,11 @@ impl Rows {
         Some(Rows { rows, parameters, even, fewer })
     }
 
+    /// Where row `number` stands, with its parentheses.
+    pub fn place(&self, number: usize) -> Range<usize> {
+        self.rows.get(number).cloned().unwrap_or_default()
+    }
+
     /// How many there are: at least two.
     pub fn count(&self) -> usize {
         self.rows.len()

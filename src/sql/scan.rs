@@ -25,8 +25,10 @@ pub struct Limits {
 
 /// On a data core: what keeps its other clients waiting for less than a millisecond.
 pub const CORE: Limits = Limits { bytes: 32 << 10, tokens: 4_000, depth: 250 };
-/// On a helper, whose stack has `HELPER_STACK` bytes; beyond it a text is refused with 54001.
+/// On a helper, whose stack has `HELPER_STACK` bytes, as one tree.
 pub const HELPER: Limits = Limits { bytes: 4 << 20, tokens: 500_000, depth: 5_000 };
+/// On a helper, an INSERT of several rows, which is read some rows at a time; beyond it a text is refused with 54001.
+pub const ROWS: Limits = Limits { bytes: 16 << 20, tokens: 4_000_000, depth: 5_000 };
 /// What a helper needs to parse a text within `HELPER`.
 pub const HELPER_STACK: usize = 64 << 20;
 

@@ -250,7 +250,7 @@ impl House {
                 Stop::Full => return,
                 Stop::Large(bytes) => panic!("there is no limit, and {bytes} bytes are above it"),
                 Stop::Terminate => return self.gone(who),
-                Stop::Over => panic!("there are no shards"),
+                Stop::Over | Stop::Unread => panic!("there are no shards"),
                 Stop::Broken(why) => panic!("a client broke the protocol: {why:?}"),
             }
         }
