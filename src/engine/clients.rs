@@ -164,14 +164,7 @@ impl<D: Door, K: Desk> Core<D, K> {
                     self.coordinate(slot);
                     return at + self.feed_if_spread(slot, bytes.part(at..bytes.view().len()));
                 }
-                Stop::Full => {
-                    self.links.pause(slot);
-                    return at;
-                }
-                Stop::Unread => {
-                    self.have_read(slot);
-                    return at;
-                }
+                Stop::Full | Stop::Unread => return self.waits(slot, at, stop),
                 Stop::Large(bytes) if self.refuse_large(slot, bytes) => return at,
                 Stop::Large(_) => {}
                 // What was asked before is answered first, as PostgreSQL does; who closes its socket does not want to know.
@@ -187,6 +180,15 @@ impl<D: Door, K: Desk> Core<D, K> {
             }
         }
         self.release_if_free(slot);
+        at
+    }
+
+    /// A client that others have to answer first, or a helper; `at` bytes of its were consumed.
+    fn waits(&mut self, slot: u32, at: usize, stop: Stop) -> usize {
+        self.links.pause(slot);
+        if stop == Stop::Unread {
+            self.have_read(slot);
+        }
         at
     }
 

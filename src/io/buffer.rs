@@ -46,7 +46,8 @@ impl Default for Blocks {
     }
 }
 
-/// Room for `needed` bytes of what may grow on: beyond every class half as much again, so that a long message is not copied for each piece that comes.
+/// Room for `needed` bytes of what may grow on: beyond every class half as much again, so that a long message is not copied for each piece of it
+/// that comes.
 pub fn grown(needed: usize) -> usize {
     if needed > CLASSES[CLASSES.len() - 1] { needed + needed / 2 } else { needed }
 }

@@ -9,6 +9,7 @@ use crate::config::sharded::{DataType, Hasher, Sharded, ShardedTable};
 use crate::config::snapshot::PoolerMode;
 use crate::route::cluster::{Commits, State};
 use crate::route::commit;
+use crate::route::request::Where;
 use crate::route::router::{Router, Says};
 use crate::route::schema::Schema;
 use crate::route::topology::Topology;

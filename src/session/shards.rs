@@ -19,13 +19,12 @@ use crate::sql::may::May;
 use crate::sql::transaction::{hides_route, may_control, starts};
 use crate::wire::bind::Values;
 use crate::wire::client::Peek;
-use crate::wire::client::{bind_names, bind_values, statement_of, sync};
+use crate::wire::client::{bind_names, bind_values, statement_of};
 use crate::wire::frame::{self, HEADER};
 
-use super::Verdicts;
-use super::client::{Client, Stop};
+use super::client::Client;
 use super::coordinator::Standing;
-use super::exchange::{Exchange, OUR_SYNC, Status};
+use super::exchange::{Exchange, Status};
 use super::journal::Journal;
 use super::unnamed::Forgotten;
 
@@ -43,7 +42,7 @@ pub struct Shards {
     /// its EXPLAINs show their route
     explains: bool,
     /// there is one server, and nothing comes of any route: a dry run
-    dry: bool,
+    pub(super) dry: bool,
     /// where those of its requests go that any shard can answer
     home: u16,
     /// the shard of the server at hand
@@ -55,11 +54,11 @@ pub struct Shards {
     /// transactions hold one snapshot unless they say otherwise
     pub(super) one_snapshot: bool,
     /// the transaction at hand is kept there by hand
-    held: bool,
+    pub(super) held: bool,
     /// so many of the next Query and Bind messages have been routed, and go there
-    routed: usize,
+    pub(super) routed: usize,
     /// the unnamed statement (text, zero byte, types), if its Parse is part of the batch at hand
-    parsed: Option<Vec<u8>>,
+    pub(super) parsed: Option<Vec<u8>>,
 }
 
 /// Where a request goes.
@@ -76,7 +75,7 @@ pub enum Goes {
 }
 
 /// What the messages up to the next Sync need.
-enum Ahead {
+pub(super) enum Ahead {
     Any,
     One(u16),
     /// so many bytes must be here first
@@ -88,7 +87,7 @@ enum Ahead {
 }
 
 /// The route of one message; None: it has none, and whoever gets it says what is wrong.
-type Route = Result<Option<Where>, Box<Refused>>;
+pub(super) type Route = Result<Option<Where>, Box<Refused>>;
 
 impl Shards {
     /// For a client of this number, which spreads what any shard can answer.
@@ -141,6 +140,16 @@ impl Shards {
     /// The unnamed statement, if its Parse is part of the batch at hand.
     pub(super) fn parsed(&self, name: &[u8]) -> Option<&[u8]> {
         self.parsed.as_deref().filter(|_| name.is_empty())
+    }
+
+    /// A Parse is part of the batch at hand.
+    pub(super) fn keep_parsed(&mut self, body: &[u8]) {
+        if let Some((b"", text)) = parse_names(body) {
+            let mut kept = self.parsed.take().unwrap_or_default();
+            kept.clear();
+            kept.extend_from_slice(text);
+            self.parsed = Some(kept);
+        }
     }
 
     /// There is none any more.
@@ -210,7 +219,7 @@ impl Client {
     }
 
     /// Reads on to the first message that says where the request goes.
-    fn look_ahead(&self, shards: &mut Shards, bytes: &[u8], link: Option<&Exchange>) -> Ahead {
+    pub(super) fn look_ahead(&self, shards: &mut Shards, bytes: &[u8], link: Option<&Exchange>) -> Ahead {
         let mut at = 0;
         let mut parsed: Vec<(&[u8], &[u8])> = Vec::new();
         shards.routed = 0;
@@ -263,7 +272,7 @@ impl Client {
     }
 
     /// The route of a Bind.
-    fn route_of_bind(&self, shards: &Shards, body: &[u8], parsed: &[(&[u8], &[u8])], link: Option<&Exchange>) -> Route {
+    pub(super) fn route_of_bind(&self, shards: &Shards, body: &[u8], parsed: &[(&[u8], &[u8])], link: Option<&Exchange>) -> Route {
         let Some((portal, name)) = bind_names(body) else { return Ok(None) };
         let Some(values) = Values::read(&body[portal.len() + name.len() + 2..]) else { return Ok(None) };
         let here = parsed.iter().rev().find(|(known, _)| *known == name).map(|(_, rest)| *rest);
@@ -302,158 +311,6 @@ impl Client {
         }
     }
 
-    /// Whether a message is for another shard than that of the server at hand, and why it cannot go there. None: it is for this one.
-    #[inline]
-    pub(super) fn strays(&mut self, header: frame::Header, rest: &[u8], link: &mut Exchange) -> Result<Option<Box<Refused>>, Stop> {
-        if self.shards.is_none() || link.is_skipping() {
-            return Ok(None);
-        }
-        let Some(mut shards) = self.shards.take() else { return Ok(None) };
-        let strayed = self.strays_from(&mut shards, header, rest, link);
-        self.shards = Some(shards);
-        strayed
-    }
-
-    /// A dry run: a message is looked at, once it is whole, and goes where it goes.
-    #[cold]
-    fn rehearse(&mut self, shards: &mut Shards, header: frame::Header, rest: &[u8], link: &Exchange) -> Result<Option<Box<Refused>>, Stop> {
-        if !matches!(header.kind, b'Q' | b'P' | b'B') || header.total() > ROUTED_MAX {
-            return Ok(None);
-        }
-        let Some(body) = rest.get(HEADER..header.total()) else {
-            self.needs = header.total();
-            return Err(Stop::More);
-        };
-        match parse_names(body).filter(|_| header.kind == b'P') {
-            Some((b"", text)) => shards.parsed = Some(text.to_vec()),
-            Some(_) => {}
-            // Whatever comes of it.
-            None => _ = self.route_within(shards, header, body, link),
-        }
-        Ok(None)
-    }
-
-    fn strays_from(&mut self, shards: &mut Shards, header: frame::Header, rest: &[u8], link: &mut Exchange) -> Result<Option<Box<Refused>>, Stop> {
-        if shards.dry {
-            return self.rehearse(shards, header, rest, link);
-        }
-        match header.kind {
-            b'F' => return Ok(Some(function_call())),
-            b'Q' | b'P' | b'B' | b'D' | b'C' | b'E' => {}
-            kind => {
-                // A Flush, for one, ends nothing.
-                if kind == b'S' {
-                    shards.parsed = None;
-                }
-                return Ok(None);
-            }
-        }
-        if header.total() > ROUTED_MAX {
-            return Ok(Some(too_large(header.total())));
-        }
-        let Some(body) = rest.get(HEADER..header.total()) else {
-            self.needs = header.total();
-            return Err(Stop::More);
-        };
-        if shards.held && (shards.routed > 0 || !link.is_free()) {
-            shards.routed -= usize::from(shards.routed > 0 && matches!(header.kind, b'Q' | b'B'));
-            return Ok(None);
-        }
-        shards.held = false;
-        let decides = matches!(header.kind, b'Q' | b'B');
-        let mut refused = None;
-        if shards.routed == 0 && !link.is_unsynced() {
-            shards.parsed = None;
-            refused = match self.look_ahead(shards, rest, Some(link)) {
-                Ahead::Any => None,
-                Ahead::One(shard) => self.leaves(shards, Some(shard), link)?,
-                Ahead::Over => self.leaves(shards, None, link)?,
-                Ahead::More(needs) => {
-                    self.needs = needs;
-                    return Err(Stop::More);
-                }
-                Ahead::Wait => return Err(Stop::Full),
-                Ahead::Refused(refused) => Some(refused),
-            };
-        } else if shards.routed == 0 && decides {
-            let unnamed = header.kind == b'B' && matches!(statement_of(header, body), Peek::Statement(b""));
-            if unnamed && shards.parsed.is_none() && link.is_active() {
-                // Which statement it means is known when all is answered.
-                return Err(Stop::Full);
-            }
-            refused = match self.route_within(shards, header, body, link) {
-                // See `waits_or_ends`.
-                Ok(Some(Where::One(shard) | Where::Held(shard))) if shard != shards.at && link.has_only_prepared() => return Err(Stop::Full),
-                Ok(Some(Where::One(shard) | Where::Held(shard))) => self.leaves(shards, Some(shard), link)?,
-                Ok(Some(Where::Over(_))) => self.leaves(shards, None, link)?,
-                Ok(_) => None,
-                Err(refused) => Some(refused),
-            };
-        }
-        if refused.as_ref().is_some_and(|refused| refused.is_unread()) {
-            return Err(Stop::Unread);
-        }
-        shards.routed -= usize::from(decides && shards.routed > 0);
-        if let Some((b"", text)) = (header.kind == b'P').then(|| parse_names(body)).flatten() {
-            let mut kept = shards.parsed.take().unwrap_or_default();
-            kept.clear();
-            kept.extend_from_slice(text);
-            shards.parsed = Some(kept);
-        }
-        match refused {
-            None => Ok(self.note(shards, header.kind, body, link)),
-            refused => Ok(refused),
-        }
-    }
-
-    /// The route of a message that stands behind others of its batch.
-    fn route_within(&self, shards: &mut Shards, header: frame::Header, body: &[u8], link: &Exchange) -> Route {
-        if header.kind == b'Q' {
-            return shards.route(text_of_query(body), None, &self.says(Some(link)), shards.at).map(Some);
-        }
-        let text = shards.parsed.take();
-        let route = self.route_of_bind(shards, body, text.as_deref().map(|text| (&b""[..], text)).as_slice(), Some(link));
-        shards.parsed = text;
-        route
-    }
-
-    /// A message in a batch cannot be routed to the server at hand yet: what was sent is answered first. When it is, the client has been told by any
-    /// shard what its statements are, and binds the first (asyncpg asks so before each statement's first use): a Sync of ours ends the batch here,
-    /// the server goes back, and the batch goes on at the shard that it needs.
-    #[cold]
-    pub(super) fn waits_or_ends(&mut self, link: &mut Exchange, out: &mut Verdicts) -> Stop {
-        if link.is_active() {
-            // What fails of it makes the rest be skipped.
-            return self.wait(link, out);
-        }
-        out.to_server(sync);
-        link.sent(OUR_SYNC);
-        Stop::Full
-    }
-
-    /// A request for `shard` (None: for several), with a server of perhaps another one at hand. Err(`Stop::Over`): whoever can speak to several
-    /// takes over, with this very message.
-    fn leaves(&self, shards: &mut Shards, shard: Option<u16>, link: &mut Exchange) -> Result<Option<Box<Refused>>, Stop> {
-        if shard == Some(shards.at) {
-            return Ok(None);
-        }
-        shards.routed = 0;
-        if link.is_active() || link.has_begun() {
-            // What is at work is answered first; in a batch that takes a Flush.
-            return Err(Stop::Full);
-        }
-        if !link.is_unsynced() && !link.is_quiet_but_for_ours() {
-            return Err(Stop::Full);
-        }
-        let pinned = link.status() == Status::Idle && !link.is_unsynced() && !link.pins.is_empty();
-        match link.status() {
-            // The server refuses it in its own words.
-            Status::Failed => Ok(None),
-            _ if self.mode() == PoolerMode::Session || pinned && shard.is_some() => Ok(Some(kept(shards.at, shard))),
-            _ => Err(Stop::Over),
-        }
-    }
-
     /// Its requests go where their routes lead.
     pub(super) fn is_routed(&self) -> bool {
         self.shards.as_ref().is_some_and(|shards| !shards.dry)
@@ -467,7 +324,7 @@ impl Client {
     }
 
     /// What those would have to be told that join this transaction later; or why the message may not pass.
-    fn note(&self, shards: &mut Shards, kind: u8, body: &[u8], link: &Exchange) -> Option<Box<Refused>> {
+    pub(super) fn note(&self, shards: &mut Shards, kind: u8, body: &[u8], link: &Exchange) -> Option<Box<Refused>> {
         if link.is_free() && matches!(kind, b'Q' | b'P' | b'B') {
             shards.journal.clear();
         }
@@ -564,7 +421,7 @@ pub(super) fn hidden() -> Box<Refused> {
     Refused::unsupported("set_config() of a parameter that decides where statements go", "Use SET pgdog.shard or SET pgdog.sharding_key.")
 }
 
-fn kept(at: u16, shard: Option<u16>) -> Box<Refused> {
+pub(super) fn kept(at: u16, shard: Option<u16>) -> Box<Refused> {
     let needs = shard.map_or("several shards".to_string(), |shard| format!("shard {shard}"));
     Refused::unsupported(
         format!("the session is kept on shard {at}, and this statement needs {needs}"),
@@ -576,7 +433,7 @@ fn nothing_known() -> Box<Refused> {
     Refused::unsupported("nothing is known of the shards of this database", "Look at the log of pg_dog.")
 }
 
-fn text_of_query(body: &[u8]) -> &[u8] {
+pub(super) fn text_of_query(body: &[u8]) -> &[u8] {
     body.strip_suffix(b"\0").unwrap_or(body)
 }
 
@@ -585,7 +442,7 @@ pub(super) fn forgotten() -> Box<Refused> {
 }
 
 /// A Parse's name, and what stands behind it.
-fn parse_names(body: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn parse_names(body: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut parts = body.splitn(2, |byte| *byte == 0);
     Some((parts.next()?, parts.next()?))
 }

@@ -13,13 +13,14 @@ use crate::wire::frame::{self, HEADER};
 use crate::wire::server::{ErrorFields, bind_complete, command_complete, error, error_fields, no_data};
 
 use super::client::Client;
-use super::coordinator::{Coordinator, Target, Work, say_refused};
+use super::coordinator::{Coordinator, Work, say_refused};
 use super::cuts::{cut_bind, limit_in, types_of, whole};
 use super::exchange::Exchange;
 use super::joint::Joint;
 use super::members::{Acts, Member, Owe, aborted};
 use super::numbers;
 use super::shards::{Shards, forgotten, hidden};
+use super::targets::Target;
 use super::turns::Then;
 
 /// Portals of one transaction over shards.

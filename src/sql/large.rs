@@ -1,5 +1,5 @@
-//! Texts that are too large to be read on a data core, read on a helper: as one tree, or, where an INSERT has so many rows that its tree would fill the
-//! memory, some rows at a time.
+//! Texts that are too large to be read on a data core, read on a helper: as one tree, or, where an INSERT has so many rows that its tree would fill
+//! the memory, some rows at a time.
 //!
 //! Invariant: what is read so is what reading the whole would have given. An INSERT with some of its rows is one statement with the same head and the
 //! same end, and each of its rows is planned by itself, so that the plans of the parts are the plan of the whole; a text of which any part is
