@@ -63,6 +63,11 @@ impl Question {
         self.answer.get_or_init(|| self.look());
     }
 
+    /// Whether the database is still what it was when this was asked.
+    pub(super) fn is_about(&self, cluster: &Cluster) -> bool {
+        self.cluster.number == cluster.number
+    }
+
     /// Nobody will read it; does nothing if somebody has.
     pub fn give_up(&self) {
         self.answer.get_or_init(|| Answer::Lost);

@@ -106,3 +106,18 @@ fn answers_are_kept_within_bounds_and_for_their_circumstances() {
     router.answered(lost);
     assert_eq!(router.route(text.as_bytes(), None, &PLAIN, "app").map_err(|refused| refused.code), Err("XX000"), "a helper has failed");
 }
+
+#[test]
+fn an_answer_about_a_database_that_has_changed_is_not_taken() {
+    let mut router = tests::router();
+    let text = insert(2_000);
+    assert!(router.route(text.as_bytes(), None, &PLAIN, "app").is_err_and(|refused| refused.is_unread()));
+    let question = router.asks().expect("a question");
+    router.learn(tests::cluster(2, tests::known));
+    question.read();
+    router.answered(question);
+    let again = router.route(text.as_bytes(), None, &PLAIN, "app");
+    assert!(again.is_err_and(|refused| refused.is_unread()), "it was asked before the change");
+    help(&mut router);
+    assert!(router.route(text.as_bytes(), None, &PLAIN, "app").is_ok());
+}

@@ -129,9 +129,11 @@ impl Router {
         self.larges.take()
     }
 
-    /// A helper has read it.
+    /// A helper has read it. What it found in a database that has changed meanwhile is worth nothing: the text is asked about again.
     pub fn answered(&mut self, question: Arc<Question>) {
-        self.larges.keep(question);
+        if question.is_about(&self.cluster) {
+            self.larges.keep(question);
+        }
     }
 
     /// The database as it is known now.

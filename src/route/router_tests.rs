@@ -18,14 +18,14 @@ fn table(name: &str, column: &str, data_type: DataType) -> ShardedTable {
     ShardedTable { schema: None, table: Some(name.into()), column: column.into(), data_type, hasher: Hasher::Postgres, primary: false, mapping: None }
 }
 
-fn cluster(number: u64, state: impl FnOnce(&Topology) -> State) -> Arc<Cluster> {
+pub fn cluster(number: u64, state: impl FnOnce(&Topology) -> State) -> Arc<Cluster> {
     let tables = vec![table("users", "id", DataType::Bigint), table("words", "key", DataType::Varchar)];
     let sharded = Sharded { database: "app".into(), shards: 3, tables, schemas: Vec::new(), omnisharded: Vec::new() };
     let topology = Topology::first(&sharded).expect("a map");
     Arc::new(Cluster { state: state(&topology), topology, servers: Vec::new(), listed: Vec::new(), commits: Default::default(), number })
 }
 
-fn known(topology: &Topology) -> State {
+pub fn known(topology: &Topology) -> State {
     let columns = [
         row(&["public", "kinds", "r", "id", "23", "-1", "t", "n"]),
         row(&["public", "users", "r", "id", "20", "-1", "t", "n"]),
