@@ -151,7 +151,8 @@ fn tables(statement: &Statement, view: &View<'_>) -> Vec<String> {
             Placement::Omni => "on every shard".to_owned(),
             Placement::One(shard) => format!("on shard {shard}"),
             Placement::System => "a catalog".to_owned(),
-            Placement::View => "a view".to_owned(),
+            Placement::Loose => "a view on every shard".to_owned(),
+            Placement::View(reason) => format!("a view: {reason}"),
             Placement::Unknown => "not known".to_owned(),
         };
         let schema = name.schema.as_ref().map(|schema| format!("{schema}.")).unwrap_or_default();

@@ -28,6 +28,7 @@ use crate::route::identity::{self, Found, IdentityError, Place, READ, Step, UNDO
 use crate::route::schema::{COLUMNS, FUNCTIONS, SETTINGS, Schema, at_home};
 use crate::route::slots::SlotsError;
 use crate::route::topology::Topology;
+use crate::route::views::{self, VIEWS};
 
 use super::cores::Cores;
 use super::line::{Failure, LoggedIn, Rows, log_in, within};
@@ -350,8 +351,13 @@ impl Inquiry {
         for (shard, line) in asked.lines.iter_mut().enumerate().skip(1).filter(|_| topology.has_homes()) {
             columns.extend(at_home(&topology, shard as u16, self.question(line, COLUMNS).await?));
         }
+        let mut views = Vec::new();
+        for line in &mut asked.lines {
+            views.push(self.question(line, VIEWS).await?);
+        }
         let schema = Schema::read(&columns, &functions, &settings);
         let mut schema = schema.map_err(|error| Trouble::unasked(format!("{}: {error}", asked.places[0])))?.fitted(&topology);
+        views::look(&mut schema, &topology, &views);
         schema.drift = Drift::of(&topology, &schema, &self.see(&mut asked).await?);
         for line in asked.lines {
             line.leave().await;

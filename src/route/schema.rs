@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sql::catalog::{self, Catalog, Column, Fill, Placement, Routine, ShardKey};
 use crate::sql::outline::{Family, Name};
+use crate::sql::view::Seen;
 
 use super::drift::Drift;
 use super::key::KeyType;
@@ -42,13 +43,19 @@ const VARCHAR: u32 = 1043;
 const COLUMN_FIELDS: usize = 8;
 const FUNCTION_FIELDS: usize = 5;
 
+/// Why such a view is not read over shards.
+const MATERIALIZED: &str = "it is materialized, and on each shard it holds what that shard had when it was refreshed there";
+const UNSEEN: &str = "its definition is not known";
+
 /// An answer's row; None is NULL.
 pub type Row = Vec<Option<Vec<u8>>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sort {
+pub(super) enum Sort {
     Table,
     View,
+    /// what it shows was made on each shard at its own time
+    Materialized,
     /// a sequence or a foreign table: not for statements
     Else,
 }
@@ -63,18 +70,20 @@ struct Type {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Table {
-    sort: Sort,
-    columns: Vec<Column>,
+pub(super) struct Table {
+    pub(super) sort: Sort,
+    pub(super) columns: Vec<Column>,
     /// the type of each
     types: Vec<Type>,
+    /// of a view, once it was looked into
+    pub(super) seen: Option<Box<Seen>>,
 }
 
 /// What is known of one database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
     /// by schema and name
-    tables: BTreeMap<(Box<str>, Box<str>), Table>,
+    pub(super) tables: BTreeMap<(Box<str>, Box<str>), Table>,
     /// schemas in which there is something of a name
     homes: BTreeMap<Box<str>, Vec<Box<str>>>,
     functions: BTreeMap<Box<str>, BTreeMap<Box<str>, Routine>>,
@@ -131,10 +140,12 @@ impl Schema {
         }
         let sort = match text(sort.as_ref()?)? {
             "r" | "p" => Sort::Table,
-            "v" | "m" => Sort::View,
+            "v" => Sort::View,
+            "m" => Sort::Materialized,
             _ => Sort::Else,
         };
-        let table = self.tables.entry((home.into(), name.into())).or_insert_with(|| Table { sort, columns: Vec::new(), types: Vec::new() });
+        let new = || Table { sort, columns: Vec::new(), types: Vec::new(), seen: None };
+        let table = self.tables.entry((home.into(), name.into())).or_insert_with(new);
         let Some(column) = column else { return Some(()) };
         let oid = text(of_type.as_ref()?)?.parse().ok()?;
         let default = match text(default.as_ref()?)? {
@@ -311,12 +322,15 @@ impl Catalog for View<'_> {
             return Placement::System;
         }
         let Some((home, table)) = self.find(name) else { return Placement::Unknown };
-        match table.sort {
-            Sort::View => return Placement::View,
-            Sort::Else => return Placement::Unknown,
-            Sort::Table => {}
+        let lives = self.topology.home(home);
+        match (table.sort, &table.seen) {
+            (Sort::View, Some(seen)) => return seen.placement(),
+            (Sort::View, None) => return Placement::View(UNSEEN),
+            (Sort::Materialized, _) if !matches!(lives, Some(Home::Shard(_))) => return Placement::View(MATERIALIZED),
+            (Sort::Else, _) => return Placement::Unknown,
+            (Sort::Table | Sort::Materialized, _) => {}
         }
-        match self.topology.home(home) {
+        match lives {
             Some(Home::Shard(shard)) => return Placement::One(shard.into()),
             Some(Home::All) => return Placement::Omni,
             None => {}
@@ -365,6 +379,10 @@ impl Catalog for View<'_> {
                 if all.all(|routine| *routine == first) { first } else { Routine::Hidden }
             }
         }
+    }
+
+    fn barrier(&self, name: &Name, adds: bool) -> Option<&'static str> {
+        self.find(name).and_then(|(_, table)| table.seen.as_ref()?.barrier(adds))
     }
 
     /// One that is not known is listed, or refused anyhow.

@@ -22,6 +22,11 @@ pub trait Catalog {
 
     /// Whether a function that is not PostgreSQL's own may return a set.
     fn returns_sets(&self, name: &Name) -> bool;
+
+    /// Why nothing can be written by this name, which is that of a view; with `adds`, why no row can be added.
+    fn barrier(&self, _name: &Name, _adds: bool) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Where a table's rows live.
@@ -35,8 +40,10 @@ pub enum Placement<'a> {
     One(u32),
     /// a catalog of PostgreSQL
     System,
-    /// a view, whose tables are not looked at
-    View,
+    /// on every shard, but not the same ones each time: a view that depends on the time or on an order
+    Loose,
+    /// a view whose rows cannot be told from those of its tables, and why
+    View(&'a str),
     /// it is not known, or does not exist
     Unknown,
 }

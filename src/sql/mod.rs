@@ -9,7 +9,8 @@
 //! For databases of several shards there is more. `texts` reads a text: `scan` finds its shape, its `literal`s and the `directive`s in its
 //! comments; `shapes` has the plans of shapes seen before, `wholes` those of texts that come again as they are; on a miss PostgreSQL's parser reads
 //! it, `outline` is what its tree says, and `plan` what that means for the route, given a `catalog`. `explained` is what an EXPLAIN shows of that,
-//! `copy` reads the options of a COPY, `rows` cuts the rows of an INSERT apart, `large` reads what is too large for a data core.
+//! `copy` reads the options of a COPY, `rows` cuts the rows of an INSERT apart, `large` reads what is too large for a data core, `view` says what the
+//! definition of a view makes of it.
 
 mod calls;
 pub mod catalog;
@@ -31,6 +32,7 @@ mod own;
 pub mod plan;
 mod plan_bind;
 mod plan_home;
+mod plan_refusals;
 mod plan_spread;
 pub mod rows;
 pub mod scan;
@@ -38,6 +40,7 @@ pub mod shapes;
 mod single;
 pub mod texts;
 pub mod transaction;
+pub mod view;
 mod wholes;
 
 pub use look::{Look, look};

@@ -12,7 +12,9 @@ use super::outline::{Block, Cell, Copy, Input, Kind, Name, Relation, Session, Se
 use super::outline_kind::Fault;
 use super::plan_bind::{Binder, Instance, admits, is_key};
 use super::plan_home;
+use super::plan_refusals::{differs, missing, moves, not_a_key, unplaced};
 use super::plan_spread::{Spread, sets_in_rows, spread};
+use super::view::passes;
 
 /// The plan of one statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,6 +180,8 @@ struct Touches {
     local: bool,
     /// calls what gives another value each time
     moving: bool,
+    /// reads a view that may give other rows on each shard
+    loose: bool,
 }
 
 impl<'a, C: Catalog> Planner<'a, C> {
@@ -196,6 +200,11 @@ impl<'a, C: Catalog> Planner<'a, C> {
         if copy.elsewhere && !matches!(placement, Placement::One(_)) {
             return Err(Refusal::new("COPY with a file or program would use those of one shard's server"));
         }
+        if copy.from
+            && let Some(reason) = self.catalog.barrier(&copy.table, true)
+        {
+            return Err(unplaced(&copy.table, Placement::View(reason)));
+        }
         match placement {
             Placement::Sharded(key) if copy.from => {
                 let position = self.field(copy, key)?;
@@ -211,7 +220,7 @@ impl<'a, C: Catalog> Planner<'a, C> {
             Placement::Omni => Ok(Target::AnyShard(Any::Either)),
             Placement::System => Ok(Target::AnyShard(Any::Sticky)),
             Placement::One(shard) => Ok(Target::Shard(shard)),
-            Placement::View | Placement::Unknown => Err(unknown(&copy.table)),
+            placement @ (Placement::Loose | Placement::View(_) | Placement::Unknown) => Err(unplaced(&copy.table, placement)),
         }
     }
 
@@ -277,13 +286,15 @@ impl<'a, C: Catalog> Planner<'a, C> {
             for (number, source) in block.sources.iter().enumerate() {
                 let Relation::Table(name) = &source.relation else { continue };
                 let written = block.write.is_some() && number == 0;
+                block.write.as_ref().filter(|_| number == 0).map_or(Ok(()), |write| passes(name, write, self.catalog))?;
                 match self.catalog.table(name) {
                     Placement::Sharded(_) => {}
                     Placement::Omni => touches.omni |= written,
                     Placement::One(shard) => touches.one.push(shard),
                     Placement::System if written => return Err(Refusal::new(format!("\"{}\" is a catalog of each shard's own", name.name))),
                     Placement::System => touches.system = true,
-                    Placement::View | Placement::Unknown => return Err(unknown(name)),
+                    Placement::Loose if !written => (touches.loose, touches.moving) = (true, true),
+                    placement => return Err(unplaced(name, placement)),
                 }
             }
         }
@@ -388,6 +399,7 @@ impl<'a, C: Catalog> Planner<'a, C> {
             Many::Refused(refusal) => Err(refusal),
             Many::Union => match spread(self.statement, self.catalog, &binder) {
                 Spread::Union if touches.local => Err(Refusal::new("the statement calls a function that acts on the one shard it runs on")),
+                Spread::Union if touches.loose => Err(Refusal::new("a view of the statement may give other rows on each shard")),
                 Spread::Union if touches.system => Err(Refusal::new("the catalogs of several shards cannot be joined with their rows")),
                 Spread::Union => Ok(()),
                 Spread::Refused(reason) => Err(Refusal::new(reason)),
@@ -501,31 +513,6 @@ impl<'a, C: Catalog> Planner<'a, C> {
         }
         Ok(values)
     }
-}
-
-fn unknown(table: &Name) -> Refusal {
-    let reason = format!("where the rows of \"{}\" are is not known: it is a view, or was made since the schema was read", table.name);
-    Refusal { hint: "RELOAD reads the schema again. /* pgdog_shard: 0 */ names the shard of a statement.", ..Refusal::new(reason) }
-}
-
-fn differs(table: &Name) -> Refusal {
-    let reason = format!("\"{}\" is on every shard, and a default of its columns would give each another value", table.name);
-    Refusal { hint: "Give all columns a value.", ..Refusal::new(reason) }
-}
-
-fn missing(table: &Name, key: ShardKey<'_>) -> Refusal {
-    let reason = format!("rows of \"{}\" need a value for their sharding key \"{}\"", table.name, key.column);
-    Refusal { hint: "Name the column and give it a literal or a parameter.", ..Refusal::new(reason) }
-}
-
-fn not_a_key(key: ShardKey<'_>) -> Refusal {
-    let reason = format!("what is inserted for the sharding key \"{}\" is no literal or parameter of its type", key.column);
-    Refusal { hint: "Give a literal or a parameter.", ..Refusal::new(reason) }
-}
-
-fn moves(key: ShardKey<'_>) -> Refusal {
-    let reason = format!("the sharding key \"{}\" cannot be set: the row might belong to another shard", key.column);
-    Refusal { hint: "DELETE the row and INSERT it anew.", ..Refusal::new(reason) }
 }
 
 /// The keys of a statement's tables, each set of them once.

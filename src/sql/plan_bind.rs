@@ -92,6 +92,14 @@ impl<'a, C: Catalog> Binder<'a, C> {
         if own && table { self.bound[node] } else { None }
     }
 
+    /// The table whose sharding key a column of block `at` is, if the rows of the block are given by its rows.
+    pub fn key_shown(&mut self, at: usize, column: &'a Column) -> Option<Instance<'a>> {
+        let node = self.resolve_own(at, column)?;
+        let instance = *self.instances.iter().find(|instance| instance.node == Some(node) && instance.block == at)?;
+        let nullable = self.statement.blocks[at].sources[instance.source].nullable;
+        (!nullable && self.together(&instance)).then_some(instance)
+    }
+
     /// Whether all instances hold the key of `anchor` wherever they matter, whatever that is.
     pub fn together(&self, anchor: &Instance<'_>) -> bool {
         let Some(start) = anchor.node else { return self.instances.len() == 1 };

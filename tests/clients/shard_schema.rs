@@ -13,6 +13,8 @@ on_both!(
     several_shards_can_be_forbidden_to_some,
     what_a_client_creates_is_routed_soon,
     what_was_created_elsewhere_is_known_after_reconnect,
+    views_are_routed_by_the_key_they_show,
+    views_that_need_more_are_refused,
     shards_are_shown,
     drift_is_shown,
     answers_of_several_shards_say_the_first_ones_types,
@@ -76,6 +78,77 @@ fn what_was_created_elsewhere_is_known_after_reconnect(version: Version) {
     assert_eq!(cluster.client().query("INSERT INTO notes VALUES (1, 1)")[0].sqlstate(), "0A000");
     admin(&cluster.dog, "RECONNECT app");
     works(&cluster);
+}
+
+/// The answer's message of an error, or nothing.
+fn complaint(client: &mut Raw, text: &str) -> String {
+    let answer = client.query(text);
+    let error = answer.iter().find(|message| message.tag == b'E');
+    error.map(|error| format!("{} {}", error.sqlstate(), error.fields()[&'M'])).unwrap_or_default()
+}
+
+fn sorted(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    rows.sort();
+    rows
+}
+
+fn views_are_routed_by_the_key_they_show(version: Version) {
+    let cluster = Cluster::new(version);
+    let mut client = cluster.client();
+    for user in 1..30 {
+        client.rows(&format!("INSERT INTO users VALUES ({user}, '{}')", ["seen", "hidden"][usize::from(user % 5 == 0)]));
+    }
+    client.rows("CREATE VIEW people AS SELECT name, id AS person FROM users WHERE name <> 'hidden'");
+    client.rows("CREATE VIEW persons AS SELECT person AS number, name FROM people");
+    client.rows("CREATE VIEW sorts AS SELECT name, id FROM kinds");
+    wait_until("the views are known", SOON, || complaint(&mut client, "SELECT * FROM persons").is_empty());
+    for user in 1..30 {
+        let table = client.rows(&format!("SELECT name, id FROM users WHERE name <> 'hidden' AND id = {user}"));
+        assert_eq!(table.len(), usize::from(user % 5 != 0));
+        assert_eq!(client.rows(&format!("SELECT * FROM people WHERE person = {user}")), table);
+        assert_eq!(client.rows(&format!("SELECT name, number FROM persons WHERE number = {user}")), table);
+    }
+    let all = sorted(client.rows("SELECT name, id FROM users WHERE name <> 'hidden'"));
+    assert_eq!(sorted(client.rows("SELECT * FROM people")), all);
+    assert_eq!(sorted(client.rows("SELECT p.name, s.number FROM people p JOIN persons s ON s.number = p.person")), all);
+    assert_eq!(sorted(client.rows("SELECT name FROM sorts")), [["picture"], ["text"]]);
+    // What is written through a view is where the table's rows are looked for.
+    let rows: Vec<String> = (100..130).map(|user| format!("('new', {user})")).collect();
+    client.rows(&format!("INSERT INTO people VALUES {}", rows.join(", ")));
+    for user in 100..130 {
+        assert_eq!(client.rows(&format!("SELECT name FROM users WHERE id = {user}")), [["new"]]);
+        client.rows(&format!("UPDATE persons SET name = 'newer' WHERE number = {user}"));
+        assert_eq!(client.rows(&format!("SELECT name FROM users WHERE id = {user}")), [["newer"]]);
+    }
+    client.rows("DELETE FROM people WHERE person = 100");
+    client.rows("DELETE FROM persons WHERE name = 'newer'");
+    assert_eq!(client.rows("SELECT id FROM users WHERE id >= 100").len(), 0);
+}
+
+fn views_that_need_more_are_refused(version: Version) {
+    let cluster = Cluster::new(version);
+    let mut client = cluster.client();
+    client.rows("INSERT INTO users VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')");
+    client.rows("CREATE VIEW people AS SELECT id, name FROM users");
+    wait_until("the view is known", SOON, || complaint(&mut client, "SELECT * FROM people").is_empty());
+    client.rows("CREATE OR REPLACE VIEW people AS SELECT id, max(name) AS name FROM users GROUP BY id");
+    wait_until("the change is known", SOON, || !complaint(&mut client, "SELECT * FROM people").is_empty());
+    let refused = complaint(&mut client, "SELECT * FROM people");
+    assert!(refused.starts_with("0A000 ") && refused.contains("\"people\"") && refused.contains("GROUP BY"), "{refused}");
+    let pinned: usize = (0..SHARDS).map(|shard| client.rows(&format!("/* pgdog_shard: {shard} */ SELECT * FROM people")).len()).sum();
+    assert_eq!(pinned, 4);
+    // Of one shard only, a definition is no definition.
+    client.rows("CREATE OR REPLACE VIEW people AS SELECT id, name FROM users");
+    wait_until("the change is known", SOON, || complaint(&mut client, "SELECT * FROM people").is_empty());
+    on_shard(&cluster.postgres, 1).rows("CREATE OR REPLACE VIEW people AS SELECT id, name FROM users WHERE id > 1");
+    admin(&cluster.dog, "RECONNECT");
+    wait_until("the difference is known", SOON, || complaint(&mut client, "SELECT * FROM people").contains("not defined alike"));
+    client.rows("DROP VIEW people");
+    for shard in 0..SHARDS {
+        on_shard(&cluster.postgres, shard).rows("CREATE MATERIALIZED VIEW people AS SELECT id, name FROM users");
+    }
+    admin(&cluster.dog, "RECONNECT");
+    wait_until("it is materialized", SOON, || complaint(&mut client, "SELECT * FROM people").contains("it is materialized"));
 }
 
 fn column<'a>(rows: &'a [HashMap<String, String>], name: &str) -> Vec<&'a str> {

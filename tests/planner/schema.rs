@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use pg_dog::sql::catalog::{self, Catalog, Column, Fill, Placement, Routine, ShardKey};
 use pg_dog::sql::outline::{Family, Name};
+use pg_dog::sql::view::{Definition, Seen};
 
 /// Where a table of the corpus is.
 #[derive(Clone, Copy)]
@@ -11,12 +12,12 @@ enum Home {
     Sharded { column: &'static str, family: Family, rule: u32, group: u32 },
     Omni,
     One(u32),
-    View,
 }
 
 /// Tables by name, or by `schema.name`.
 pub struct Schema {
     tables: HashMap<&'static str, (Home, Option<Vec<Column>>)>,
+    views: HashMap<&'static str, (Seen, Vec<Column>)>,
 }
 
 const BIGINT: Family = Family::Integer;
@@ -73,7 +74,48 @@ const TABLES: &[(&str, Home, &str)] = &[
     ("audit.log", Home::One(1), "id:i! what:t"),
     ("audit.tags", Home::One(1), "id:i what:t"),
     ("archive.log", Home::One(0), "id:i! what:t"),
-    ("active_accounts", Home::View, ""),
+];
+
+/// Views: name, columns, definition. One whose name ends in `ruled` has triggers of its own.
+#[rustfmt::skip]
+const VIEWS: &[(&str, &str, &str)] = &[
+    ("active_accounts", "tenant_id:i id:i name:t", "SELECT tenant_id, id, name FROM accounts WHERE balance > 0"),
+    ("renamed", "t:i what:t", "SELECT o.tenant_id AS t, o.note AS what FROM public.orders o"),
+    ("of_a_view", "tenant:i name:t", "SELECT tenant_id AS tenant, name FROM active_accounts"),
+    ("joined", "tenant_id:i sku:t note:t",
+        "SELECT o.tenant_id, i.sku, o.note FROM orders o JOIN items i ON i.tenant_id = o.tenant_id AND i.order_id = o.id"),
+    ("with_country", "tenant_id:i name:t", "SELECT o.tenant_id, c.name FROM orders o LEFT JOIN countries c ON c.code = o.note"),
+    ("recent", "tenant_id:i id:i", "SELECT tenant_id, id FROM accounts WHERE created_at > now()"),
+    ("one_tenant", "tenant_id:i note:t", "SELECT tenant_id, note FROM orders WHERE tenant_id = 5"),
+    ("twice_the_key", "a:i b:i", "SELECT tenant_id AS a, tenant_id AS b FROM orders"),
+    ("made_key", "id:i v:t", "SELECT id, v FROM serial_key"),
+    ("ruled", "tenant_id:i id:i", "SELECT tenant_id, id FROM orders"),
+    ("through_it", "tenant_id:i id:i", "SELECT tenant_id, id FROM ruled"),
+    ("counted", "tenant_id:i n:i", "SELECT tenant_id, count(*) AS n FROM orders GROUP BY tenant_id"),
+    ("totals", "tenant_id:i", "SELECT max(tenant_id) AS tenant_id FROM orders"),
+    ("of_counted", "tenant_id:i", "SELECT tenant_id FROM counted"),
+    ("distinct_notes", "tenant_id:i note:t", "SELECT DISTINCT tenant_id, note FROM orders"),
+    ("newest", "tenant_id:i id:i", "SELECT tenant_id, id FROM orders LIMIT 10"),
+    ("sorted", "tenant_id:i id:i", "SELECT tenant_id, id FROM orders ORDER BY id"),
+    ("everyone", "id:i", "SELECT id FROM users UNION ALL SELECT tenant_id FROM accounts"),
+    ("ranked", "tenant_id:i r:i", "SELECT tenant_id, rank() OVER (ORDER BY id) AS r FROM orders"),
+    ("some_orders", "tenant_id:i", "SELECT tenant_id FROM orders WHERE random() < 0.5"),
+    ("hidden_call", "tenant_id:i", "SELECT tenant_id FROM orders WHERE not_known(id)"),
+    ("keyless", "id:i note:t", "SELECT id, note FROM orders"),
+    ("computed_key", "tenant_id:i", "SELECT tenant_id + 1 AS tenant_id FROM orders"),
+    ("other_side", "tenant_id:i", "SELECT i.tenant_id FROM orders o LEFT JOIN items i ON i.tenant_id = o.tenant_id"),
+    ("apart", "tenant_id:i sku:t", "SELECT o.tenant_id, i.sku FROM orders o JOIN items i ON i.order_id = o.id"),
+    ("rows_of_rows", "tenant_id:i at", "SELECT tenant_id, ctid AS at FROM orders"),
+    ("nations", "code:t name:t", "SELECT code, name FROM countries"),
+    ("nation_counts", "n:i", "SELECT count(*) AS n FROM countries GROUP BY name"),
+    ("fresh", "code:t", "SELECT code FROM countries WHERE now() > '2020-01-01'"),
+    ("some_nation", "code:t", "SELECT code FROM countries LIMIT 1"),
+    ("setting_keys", "key:t value:t", "SELECT key, value FROM settings"),
+    ("five", "n:i", "SELECT generate_series(1, 5) AS n"),
+    ("next_number", "n:i", "SELECT nextval('s') AS n"),
+    ("audited", "id:i what:t", "SELECT id, what FROM audit.log"),
+    ("relations", "relname", "SELECT relname FROM pg_class"),
+    ("unreadable", "a", "SELECT FROM WHERE"),
 ];
 
 const fn sharded(column: &'static str, family: Family, rule: u32) -> Home {
@@ -86,7 +128,21 @@ impl Schema {
         // Its columns could not be read.
         tables.insert("mystery", (sharded("id", BIGINT, 30), None));
         tables.insert("mystery_omni", (Home::Omni, None));
-        Schema { tables }
+        let mut schema = Schema { tables, views: HashMap::new() };
+        for (name, text, definition) in VIEWS {
+            let mut columns = columns(text);
+            let seen = match Definition::read(definition) {
+                Ok(definition) => definition.judge(columns.len(), name.ends_with("ruled"), &schema),
+                Err(reason) => Seen::hidden(reason),
+            };
+            columns.iter_mut().zip(&seen.fills).for_each(|(column, fill)| column.default = *fill);
+            schema.views.insert(name, (seen, columns));
+        }
+        schema
+    }
+
+    fn view(&self, name: &Name) -> Option<&(Seen, Vec<Column>)> {
+        name.schema.as_deref().is_none_or(|schema| schema == "public").then(|| self.views.get(&*name.name)).flatten()
     }
 
     fn find(&self, name: &Name) -> Option<&(Home, Option<Vec<Column>>)> {
@@ -110,13 +166,19 @@ impl Catalog for Schema {
             }
             Some((Home::Omni, _)) => Placement::Omni,
             Some((Home::One(shard), _)) => Placement::One(*shard),
-            Some((Home::View, _)) => Placement::View,
-            None => Placement::Unknown,
+            None => self.view(name).map_or(Placement::Unknown, |(seen, _)| seen.placement()),
         }
     }
 
     fn columns(&self, name: &Name) -> Option<&[Column]> {
-        self.find(name)?.1.as_deref()
+        match self.view(name) {
+            Some((_, columns)) => Some(columns),
+            None => self.find(name)?.1.as_deref(),
+        }
+    }
+
+    fn barrier(&self, name: &Name, adds: bool) -> Option<&'static str> {
+        self.view(name).and_then(|(seen, _)| seen.barrier(adds))
     }
 
     fn function(&self, name: &Name) -> Routine {
