@@ -21,7 +21,7 @@ fn topology() -> Topology {
         primary: false,
         mapping: None,
     };
-    let schemas = vec![ShardedSchema { schema: Some("audit".into()), home: Home::Shard(1) }];
+    let schemas = vec![ShardedSchema { name: Some("audit".into()), home: Home::Shard(1) }];
     Topology::first(&Sharded { database: "app".into(), shards: 2, tables: vec![table], schemas, omnisharded: Vec::new() }).expect("a map")
 }
 

@@ -10,6 +10,9 @@ pub fn unplaced(table: &Name, placement: Placement<'_>) -> Refusal {
     if let Placement::View(reason) = placement {
         return Refusal::new(format!("the view \"{}\" cannot be used over shards: {reason}", table.name));
     }
+    if placement == Placement::Loose {
+        return Refusal::new(format!("the view \"{}\" may give other rows on each shard, and what is written to them would differ", table.name));
+    }
     let reason = format!("where the rows of \"{}\" are is not known: it was made since the schema was read, or is no table or view", table.name);
     Refusal { hint: "RELOAD reads the schema again. /* pgdog_shard: 0 */ names the shard of a statement.", ..Refusal::new(reason) }
 }

@@ -113,7 +113,7 @@ SELECT * FROM orders WHERE tenant_id = 5 HAVING true
 SELECT * FROM orders WHERE tenant_id = 5 AND xmax = 0
    => read one 5 (11) [orders]
 SELECT * FROM other.tags WHERE slug = 'x'
-   => read refused 0A000: where the rows of "tags" are is not known: it is a view, or was made since the schema was read [other.tags]
+   => read refused 0A000: where the rows of "tags" are is not known: it was made since the schema was read, or is no table or view [other.tags]
 SELECT * FROM audit.tags WHERE id = 5
    => read shard 1 [audit.tags]
 SELECT * FROM db.public.orders WHERE tenant_id = 5
@@ -153,7 +153,7 @@ INSERT INTO orders (tenant_id[1]) VALUES (5)
 INSERT INTO orders (tenant_id.x) VALUES (5)
    => write one 5 (11) [write orders]
 WITH t AS (SELECT 1) DELETE FROM t
-   => write refused 0A000: where the rows of "t" are is not known: it is a view, or was made since the schema was read [write t]
+   => write refused 0A000: where the rows of "t" are is not known: it was made since the schema was read, or is no table or view [write t]
 WITH orders AS (SELECT 1) DELETE FROM orders WHERE tenant_id = 5
    => write one 5 (11) [write orders]
 WITH orders AS (SELECT 1) INSERT INTO orders (tenant_id) VALUES (5)

@@ -28,7 +28,7 @@ SELECT "orders"."id" FROM "orders" WHERE UPPER("orders"."note"::text) LIKE UPPER
 SAVEPOINT "s140_x1"
    => read session Transaction
 SELECT "django_migrations"."id" FROM "django_migrations"
-   => read refused 0A000: where the rows of "django_migrations" are is not known: it is a view, or was made since the schema was read [django_migrations]
+   => read refused 0A000: where the rows of "django_migrations" are is not known: it was made since the schema was read, or is no table or view [django_migrations]
 SELECT c.relname, CASE WHEN c.relispartition THEN 'p' WHEN c.relkind IN ('m', 'v') THEN 'v' ELSE 't' END, obj_description(c.oid, 'pg_class') FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('f', 'm', 'p', 'r', 'v') AND n.nspname NOT IN ('pg_catalog', 'pg_toast') AND pg_catalog.pg_table_is_visible(c.oid)
    => read any, sticky [pg_catalog.pg_class, pg_catalog.pg_namespace]
 -- ActiveRecord.

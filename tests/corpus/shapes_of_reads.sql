@@ -220,19 +220,19 @@ INSERT INTO countries SELECT what, what FROM audit.log
    => write refused 0A000: the statement joins a table of one shard with tables that are on several [write countries, audit.log]
 -- Tables nobody knows, and views.
 SELECT * FROM nowhere
-   => read refused 0A000: where the rows of "nowhere" are is not known: it is a view, or was made since the schema was read [nowhere]
+   => read refused 0A000: where the rows of "nowhere" are is not known: it was made since the schema was read, or is no table or view [nowhere]
 SELECT * FROM nowhere WHERE tenant_id = 5
-   => read refused 0A000: where the rows of "nowhere" are is not known: it is a view, or was made since the schema was read [nowhere]
+   => read refused 0A000: where the rows of "nowhere" are is not known: it was made since the schema was read, or is no table or view [nowhere]
 SELECT * FROM active_accounts
-   => read refused 0A000: where the rows of "active_accounts" are is not known: it is a view, or was made since the schema was read [active_accounts]
+   => read all shards [active_accounts]
 SELECT * FROM active_accounts WHERE tenant_id = 5
-   => read refused 0A000: where the rows of "active_accounts" are is not known: it is a view, or was made since the schema was read [active_accounts]
+   => read one 5 (10) [active_accounts]
 SELECT * FROM other.orders WHERE tenant_id = 5
-   => read refused 0A000: where the rows of "orders" are is not known: it is a view, or was made since the schema was read [other.orders]
+   => read refused 0A000: where the rows of "orders" are is not known: it was made since the schema was read, or is no table or view [other.orders]
 SELECT * FROM orders o JOIN nowhere n ON n.id = o.id WHERE o.tenant_id = 5
-   => read refused 0A000: where the rows of "nowhere" are is not known: it is a view, or was made since the schema was read [orders, nowhere]
+   => read refused 0A000: where the rows of "nowhere" are is not known: it was made since the schema was read, or is no table or view [orders, nowhere]
 SELECT * FROM pg_temp.t
-   => read refused 0A000: where the rows of "t" are is not known: it is a view, or was made since the schema was read [pg_temp.t]
+   => read refused 0A000: where the rows of "t" are is not known: it was made since the schema was read, or is no table or view [pg_temp.t]
 -- Functions nobody sees into.
 SELECT my_function(5)
    => write refused 0A000: the function "my_function" may read or write rows of any shard

@@ -174,7 +174,7 @@ SELECT a.name FROM accounts a JOIN (SELECT 5 AS tenant_id) s ON s.tenant_id = a.
    => read all shards [accounts]
 -- Set operations.
 SELECT id FROM orders WHERE tenant_id = 5 UNION SELECT id FROM items_x WHERE tenant_id = 5
-   => read refused 0A000: where the rows of "items_x" are is not known: it is a view, or was made since the schema was read [orders, items_x]
+   => read refused 0A000: where the rows of "items_x" are is not known: it was made since the schema was read, or is no table or view [orders, items_x]
 SELECT id FROM orders WHERE tenant_id = 5 UNION SELECT id FROM accounts WHERE tenant_id = 5
    => read shard of 5 (11), 5 (10) or refused: UNION, INTERSECT and EXCEPT need one place to compare the rows [orders, accounts]
 SELECT id FROM orders WHERE tenant_id = 5 UNION ALL SELECT id FROM accounts WHERE tenant_id = 5 ORDER BY 1 LIMIT 3
@@ -188,7 +188,7 @@ SELECT id FROM orders WHERE tenant_id = $1 UNION SELECT id FROM orders WHERE ten
 SELECT id FROM orders WHERE tenant_id = 5 EXCEPT SELECT id FROM orders WHERE tenant_id = 5 AND total > 1
    => read shard of 5 (11), 5 (11) or refused: UNION, INTERSECT and EXCEPT need one place to compare the rows [orders, orders]
 SELECT id FROM orders WHERE tenant_id = 5 INTERSECT SELECT id FROM countries_x
-   => read refused 0A000: where the rows of "countries_x" are is not known: it is a view, or was made since the schema was read [orders, countries_x]
+   => read refused 0A000: where the rows of "countries_x" are is not known: it was made since the schema was read, or is no table or view [orders, countries_x]
 SELECT name FROM accounts WHERE tenant_id = 5 INTERSECT SELECT name FROM countries
    => read one 5 (10) [accounts, countries]
 SELECT id FROM orders UNION ALL SELECT id FROM accounts
@@ -231,7 +231,7 @@ WITH orders AS (SELECT * FROM orders) SELECT * FROM public.orders WHERE tenant_i
 WITH a AS (SELECT * FROM accounts WHERE tenant_id = 5), b AS (SELECT * FROM a) SELECT * FROM b
    => read one 5 (10) [accounts]
 WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a
-   => read refused 0A000: where the rows of "b" are is not known: it is a view, or was made since the schema was read [b]
+   => read refused 0A000: where the rows of "b" are is not known: it was made since the schema was read, or is no table or view [b]
 WITH a AS (SELECT * FROM accounts WHERE tenant_id = 5) SELECT * FROM orders o JOIN a ON a.tenant_id = o.tenant_id
    => read one 5 (11) [orders, accounts]
 WITH a AS (SELECT * FROM accounts WHERE tenant_id = 5) SELECT * FROM orders o JOIN a ON a.id = o.account_id

@@ -324,7 +324,7 @@ COPY audit.log FROM STDIN
 COPY audit.log TO '/tmp/x'
    => read shard 1 (not kept)
 COPY nowhere FROM STDIN
-   => write refused 0A000: where the rows of "nowhere" are is not known: it is a view, or was made since the schema was read
+   => write refused 0A000: where the rows of "nowhere" are is not known: it was made since the schema was read, or is no table or view
 COPY pg_class TO STDOUT
    => read any, sticky
 -- Several statements.

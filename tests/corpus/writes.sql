@@ -362,8 +362,8 @@ DELETE FROM countries WHERE code IN (SELECT code FROM countries ORDER BY name LI
 INSERT INTO pg_class (relname) VALUES ('x')
    => write refused 0A000: "pg_class" is a catalog of each shard's own [write pg_class]
 INSERT INTO nowhere VALUES (5)
-   => write refused 0A000: where the rows of "nowhere" are is not known: it is a view, or was made since the schema was read [write nowhere]
+   => write refused 0A000: where the rows of "nowhere" are is not known: it was made since the schema was read, or is no table or view [write nowhere]
 INSERT INTO active_accounts VALUES (5)
-   => write refused 0A000: where the rows of "active_accounts" are is not known: it is a view, or was made since the schema was read [write active_accounts]
+   => write one 5 (10) [write active_accounts]
 UPDATE active_accounts SET name = 'x'
-   => write refused 0A000: where the rows of "active_accounts" are is not known: it is a view, or was made since the schema was read [write active_accounts]
+   => write all shards [write active_accounts]
