@@ -90,6 +90,8 @@ mod rust_driver;
 mod settings;
 #[path = "clients/shard_explain.rs"]
 mod shard_explain;
+#[path = "clients/shard_prepared.rs"]
+mod shard_prepared;
 #[path = "clients/shard_schema.rs"]
 mod shard_schema;
 #[path = "clients/shard_servers.rs"]

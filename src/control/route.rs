@@ -165,8 +165,17 @@ fn tables(statement: &Statement, view: &View<'_>) -> Vec<String> {
 }
 
 /// A session that has said nothing.
-const PLAIN: Says<'_> =
-    Says { shard: None, key: None, standard: true, search_path: None, encoding: None, unsure: false, one_shard: false, explains: None };
+const PLAIN: Says<'_> = Says {
+    shard: None,
+    key: None,
+    standard: true,
+    search_path: None,
+    encoding: None,
+    unsure: false,
+    one_shard: false,
+    prepares: false,
+    explains: None,
+};
 
 #[derive(Default)]
 struct Look {

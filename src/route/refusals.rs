@@ -41,6 +41,14 @@ pub(super) fn foreign() -> Box<Refused> {
     Refused::unsupported("a statement that is not UTF-8 has no route", "Use client_encoding = UTF8, or SET pgdog.shard.")
 }
 
+/// What SQL prepares would be known to one server of one shard only.
+pub(super) fn not_carried() -> Box<Refused> {
+    Refused::unsupported(
+        "PREPARE on a database of several shards",
+        "Set prepared_statements = \"full\", so that what SQL prepares goes with its client; or prepare it by the protocol.",
+    )
+}
+
 pub(super) fn nobody_knows() -> Box<Refused> {
     Refused::unsupported("it is not known which shard has the prepared transaction", "Name the shard: /* pgdog_shard: 0 */.")
 }

@@ -24,7 +24,7 @@ use super::key::{self, Format, Server};
 use super::keys::{Ground, Route, keyed, placed, rows, united, within_limit};
 use super::large::{Answer, Larges, Question};
 use super::over;
-use super::refusals::{forbidden, foreign, from_plan, lost, nobody_knows, refused, too_large};
+use super::refusals::{forbidden, foreign, from_plan, lost, nobody_knows, not_carried, refused, too_large};
 use super::remarks::{Remark, Remarks};
 use super::request::{Refused, Where};
 use super::schema::{Schema, View};
@@ -48,6 +48,8 @@ pub struct Says<'a> {
     pub encoding: Option<&'a str>,
     /// parameters may have changed in this transaction
     pub unsure: bool,
+    /// what SQL prepares goes with its session from server to server
+    pub prepares: bool,
     /// its requests go to one shard each: `cross_shard_disabled`
     pub one_shard: bool,
     /// EXPLAIN shows its route, `expanded_explain`: the shard that what any shard can answer goes to
@@ -390,6 +392,7 @@ pub(super) fn planned(ground: &Ground<'_>, target: &Target, write: bool) -> Rout
         Target::Shard(shard) => numbered(&ground.cluster.topology, u64::from(*shard)),
         // A notification reaches who listens on its own shard.
         Target::Session(Session::Listen | Session::Notify) => Ok(Where::One(0)),
+        Target::Session(Session::Prepare) if !ground.says.prepares => Err(not_carried()),
         Target::Session(Session::Set) => setting(ground),
         Target::Session(Session::Transaction) if ends_prepared(ground) => Err(nobody_knows()),
         Target::Session(_) => Ok(Where::Any),

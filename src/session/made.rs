@@ -257,8 +257,11 @@ impl Client {
         }
         let Named { prepared, deallocated } = named(text);
         if !(prepared.is_empty() && deallocated.is_empty()) {
+            let carries = self.carries_prepared();
             let names = self.names.get_or_insert_default();
-            names.preparing.extend(prepared.into_iter().take(BRINGS_MAX).map(|name| name.name().as_ref().into()));
+            let kept = |name: &[u8]| (carries && text.len() <= MADE_MAX && replayable(name, text)).then(|| text.into());
+            let made = prepared.into_iter().take(BRINGS_MAX).map(|name| (name.name().as_ref().into(), kept(&name.name())));
+            names.preparing.extend(made);
             names.deallocating.extend(deallocated.into_iter().take(BRINGS_MAX).map(|name| name.name().as_ref().into()));
             link.barrier = true;
         }
@@ -371,7 +374,7 @@ impl Client {
     /// What a text does; what EXECUTE runs is known if its statement is.
     pub(super) fn traits_of(&self, look: &Look<'_>, text: &[u8], cut: bool) -> Traits {
         let known = match &look.statement {
-            Text::Execute { name } if !cut => self.names.as_deref().and_then(|names| names.made(&name.name())),
+            Text::Execute { name } if !cut => self.names.as_deref().and_then(|names| names.prepared(&name.name())),
             _ => None,
         };
         known.map_or_else(|| traits(look, text, cut), |made| Traits { may: look.may | made.traits.may, ..made.traits.clone() })

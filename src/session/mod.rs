@@ -17,6 +17,7 @@ pub mod control;
 pub mod coordinator;
 mod cuts;
 pub mod exchange;
+mod executed;
 pub mod greeting;
 pub mod inquiry;
 mod joint;

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashMap;
 
 use super::bounds::may_bound;
 use super::exchange::{Dropped, Exchange, Outcome};
@@ -64,10 +64,10 @@ pub struct Names {
     bounds: bool,
     /// those that a text at work deallocates, in its order
     pub deallocating: VecDeque<Box<[u8]>>,
-    /// those that it prepares
-    pub preparing: VecDeque<Box<[u8]>>,
+    /// those that it prepares, each with its PREPARE if that is kept
+    pub preparing: VecDeque<(Box<[u8]>, Option<Arc<[u8]>>)>,
     /// those that have been prepared at the server at hand, of which it has not told yet
-    fresh: AHashSet<Box<[u8]>>,
+    fresh: AHashMap<Box<[u8]>, Option<Prepared>>,
     /// the one that the unnamed statement deallocates each time
     pub unnamed_drops: Option<Box<[u8]>>,
 }
@@ -84,10 +84,25 @@ impl Names {
         self.made.get(key(name))
     }
 
+    /// The same, and what has been prepared since; None also if that is not kept.
+    pub fn prepared(&self, name: &[u8]) -> Option<&Prepared> {
+        let name = key(name);
+        self.fresh.get(name).map_or_else(|| self.made.get(name), Option::as_ref)
+    }
+
+    /// What a session on another shard has of them.
+    pub fn carried(&self) -> Option<Names> {
+        (!self.made.is_empty()).then(|| Names { made: self.made.clone(), bytes: self.made_bytes(), ..Names::default() })
+    }
+
+    fn made_bytes(&self) -> usize {
+        self.made.iter().map(|(name, made)| name.len() + made.text.len()).sum()
+    }
+
     /// Something of this name is there.
     pub fn exists(&self, name: &[u8]) -> bool {
         let name = key(name);
-        self.known.contains_key(name) || self.made.contains_key(name) || self.fresh.contains(name)
+        self.known.contains_key(name) || self.made.contains_key(name) || self.fresh.contains_key(name)
     }
 
     /// A Close goes to the server, of what SQL may have made.
@@ -205,7 +220,7 @@ impl Names {
                 continue;
             }
             if outcome == Outcome::Prepared {
-                self.fresh.extend(self.preparing.pop_front().map(|name| key(&name).into()));
+                self.fresh.extend(self.preparing.pop_front().map(|(name, text)| (key(&name).into(), text.map(prepared))));
                 continue;
             }
             let Some(change) = self.pending.pop_front() else { break };
@@ -225,7 +240,7 @@ impl Names {
             self.learn(news);
         }
         if std::mem::take(&mut link.made.told) {
-            self.fresh.retain(|name| link.made.holds(name));
+            self.fresh.retain(|name, _| link.made.holds(name));
         }
     }
 

@@ -26,6 +26,7 @@ use super::client::Client;
 use super::coordinator::Standing;
 use super::exchange::{Exchange, Status};
 use super::journal::Journal;
+use super::names::Names;
 use super::unnamed::Forgotten;
 
 /// A message that decides about the route is waited for as a whole up to this size.
@@ -236,7 +237,8 @@ impl Client {
             }
             let Some(body) = bytes[at..].get(HEADER..header.total()) else { return Ahead::More(at + header.total()) };
             let route = match header.kind {
-                b'Q' => shards.route(text_of_query(body), None, &self.says(link), shards.here(link)).map(Some),
+                b'Q' if self.awaits_names(text_of_query(body), link) => return Ahead::Wait,
+                b'Q' => self.route(shards, text_of_query(body), None, link, shards.here(link)).map(Some),
                 b'P' => {
                     parsed.extend(parse_names(body));
                     Ok(None)
@@ -291,7 +293,7 @@ impl Client {
         let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
         // Behind the text and the number of types.
         let bound = Bound { values, types: rest.get(end + 3..).unwrap_or_default() };
-        shards.route(&rest[..end], Some(&bound), &self.says(link), shards.here(link)).map(Some)
+        self.route(shards, &rest[..end], Some(&bound), link, shards.here(link)).map(Some)
     }
 
     /// What the session's parameters say about its route, and how its texts are read.
@@ -305,6 +307,7 @@ impl Client {
             search_path: said("search_path"),
             encoding: said("client_encoding"),
             unsure: link.is_some_and(|link| link.suspicion.parameters()),
+            prepares: self.carries_prepared(),
             // Its shards know.
             one_shard: false,
             explains: None,
@@ -402,13 +405,15 @@ impl Client {
         self.shards = Some(shards);
     }
 
-    /// A session of the same client for another shard: it wants the same parameters and shares its statements the same way.
+    /// A session of the same client for another shard: it wants the same parameters, shares its statements the same way, and has what SQL has
+    /// prepared.
     pub fn sibling(&self) -> Client {
         let mut sibling = Client::new(self.mode(), self.number);
         sibling.caching = self.caching;
         sibling.front.clone_from(&self.front);
         sibling.profile.clone_from(&self.profile);
         sibling.startup.clone_from(&self.startup);
+        sibling.names = self.names.as_deref().and_then(Names::carried).map(Box::new);
         sibling
     }
 }

@@ -315,9 +315,9 @@ impl Coordinator {
             Some(Target::To(over)) => return Ok(Err(over)),
             None => {}
         }
-        let place = self.shards.route(text, Some(bound), &home.says(link), self.members[0].shard)?;
+        let place = home.route(&self.shards, text, Some(bound), link, self.members[0].shard)?;
         let over = self.over(place, control);
-        self.at_home(text, &over)?;
+        self.at_home(text, &over, home)?;
         if over.join.is_copy() || over.alone {
             let hint = "Send it as a simple query.";
             return Err(Refused::unsupported("COPY over shards, and what cannot run in a transaction, by the extended protocol", hint));

@@ -118,7 +118,7 @@ impl Client {
     /// The route of a message that stands behind others of its batch.
     fn route_within(&self, shards: &mut Shards, header: frame::Header, body: &[u8], link: &Exchange) -> Route {
         if header.kind == b'Q' {
-            return shards.route(text_of_query(body), None, &self.says(Some(link)), shards.at).map(Some);
+            return self.route(shards, text_of_query(body), None, Some(link), shards.at).map(Some);
         }
         let text = shards.parsed.take();
         let route = self.route_of_bind(shards, body, text.as_deref().map(|text| (&b""[..], text)).as_slice(), Some(link));

@@ -4,7 +4,6 @@
 //! Invariant: what it comes to is decided once; whoever carries it out asks nothing of the text again.
 
 use crate::route::request::{Join, Over, Part, Refused, Where};
-use crate::sql::look::look;
 use crate::sql::may::May;
 use crate::sql::transaction::{Control, control, declares, hides_route, names_ours};
 
@@ -38,9 +37,9 @@ impl Coordinator {
         if let Some(target) = self.controls(text, control, true)? {
             return Ok(target);
         }
-        let place = self.shards.route(text, None, &home.says(link), self.members[0].shard)?;
+        let place = home.route(&self.shards, text, None, link, self.members[0].shard)?;
         let over = self.over(place, control);
-        self.at_home(text, &over)?;
+        self.at_home(text, &over, home)?;
         Ok(Target::To(over))
     }
 
@@ -70,7 +69,7 @@ impl Coordinator {
     }
 
     /// A cursor is opened where those are that were opened before the transaction came to a second shard: by its name alone it is found there.
-    pub(super) fn at_home(&self, text: &[u8], over: &Over) -> Result<(), Box<Refused>> {
+    pub(super) fn at_home(&self, text: &[u8], over: &Over, client: &Client) -> Result<(), Box<Refused>> {
         let home = self.members[0].shard;
         if over.parts.iter().all(|part| part.shard == home) {
             return Ok(());
@@ -79,8 +78,8 @@ impl Coordinator {
             return Err(Refused::unsupported("DECLARE CURSOR on another shard than the first of its transaction", "Declare it first."));
         }
         // Only the first shard's session outlives the transaction.
-        if over.parts.len() == 1 && look(text).may.meets(May::LOCKS.with(May::TEMPORARY).with(May::HOLDS).with(May::PREPARES)) {
-            let message = "a lock or table that stays in the session, on another shard than the first of its transaction";
+        if over.parts.len() == 1 && client.may_leave(text).meets(May::LOCKS.with(May::TEMPORARY).with(May::HOLDS).with(May::PREPARES)) {
+            let message = "a lock, table or prepared statement that stays in the session, on another shard than the first of its transaction";
             return Err(Refused::unsupported(message, "Take it in a transaction of its own, or use pg_advisory_xact_lock."));
         }
         Ok(())

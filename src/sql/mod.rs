@@ -9,13 +9,14 @@
 //! For databases of several shards there is more. `texts` reads a text: `scan` finds its shape, its `literal`s and the `directive`s in its
 //! comments; `shapes` has the plans of shapes seen before, `wholes` those of texts that come again as they are; on a miss PostgreSQL's parser reads
 //! it, `outline` is what its tree says, and `plan` what that means for the route, given a `catalog`. `explained` is what an EXPLAIN shows of that,
-//! `copy` reads the options of a COPY, `rows` cuts the rows of an INSERT apart, `large` reads what is too large for a data core, `view` says what the
-//! definition of a view makes of it.
+//! `executes` reads PREPARE and EXECUTE, `copy` the options of a COPY, `rows` cuts the rows of an INSERT apart, `large` reads what is too large for
+//! a data core, `view` says what the definition of a view makes of it.
 
 mod calls;
 pub mod catalog;
 pub mod copy;
 pub mod directive;
+pub mod executes;
 pub mod explained;
 pub mod large;
 mod lex;

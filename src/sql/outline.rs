@@ -86,6 +86,8 @@ pub enum Session {
     Discard,
     Listen,
     Notify,
+    /// PREPARE
+    Prepare,
     /// DEALLOCATE
     Deallocate,
     /// FETCH, MOVE, CLOSE: where the cursor is
