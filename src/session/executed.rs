@@ -108,6 +108,9 @@ impl Client {
                 refused("its sharding key is no constant", "Give it a plain number or string, with no cast but to the key's type.")
             }
             Ok(Where::Over(over)) if others || !is_alike(&over) => refused("its statement goes to several shards", INSTEAD),
+            Ok(place) if place != Where::Any && place != Where::One(here) && names.is_some_and(|names| names.is_fresh(name)) => {
+                refused("it was prepared in this transaction, at another shard's server", "Prepare it before the transaction.")
+            }
             route => route,
         }
     }

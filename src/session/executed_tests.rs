@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::route::router::tests::router;
+use crate::session::exchange::Outcome;
 use crate::session::made::Told;
 
 /// A client with `prepared_statements = "full"` that has prepared these by the names `a`, `b`, ...
@@ -61,13 +62,14 @@ fn what_has_no_route_is_refused() {
         "EXECUTE a(2 + 3, 'x')",
         "EXECUTE a('5'::numeric, 'x')",
         "EXECUTE a(5, f(1))",
-        "EXECUTE b(5)",
         "EXECUTE c",
         "EXECUTE d('1MB')",
         "EXECUTE a(5, 'x'); SELECT 1",
     ] {
         assert_eq!(at(&client, None, text), Err("0A000"), "{text}");
     }
+    // What is no key by its type says so itself.
+    assert_eq!(at(&client, None, "EXECUTE b(5)"), Err("42804"));
     assert_eq!(at(&client, None, "EXECUTE nobody(5)"), Err("26000"));
     assert_eq!(at(&client, None, "EXECUTE a('x', 'x')"), Err("22P02"));
 }
@@ -85,6 +87,23 @@ fn nothing_is_routed_by_a_name_that_may_have_changed() {
     assert_eq!(at(&client, Some(&link), text), Err("0A000"));
     client.names.get_or_insert_default().deallocating.push_back(b"a"[..].into());
     assert_eq!(at(&client, None, text), Err("0A000"));
+}
+
+#[test]
+fn what_one_server_alone_has_is_executed_there_only() {
+    let mut client = client(&[BY_KEY]);
+    let names = client.names.get_or_insert_default();
+    let mut link = Exchange::default();
+    link.barrier = true;
+    names.preparing.push_back((b"x"[..].into(), Some(b"PREPARE x(int) AS SELECT * FROM users WHERE id = $1"[..].into())));
+    names.preparing.push_back((b"y"[..].into(), None));
+    link.outcomes.extend([Outcome::Prepared, Outcome::Prepared]);
+    names.settle(&mut link);
+    let Ok(Where::One(there)) = at(&client, Some(&link), "EXECUTE a(5, 'x')") else { panic!("a route") };
+    let route = |here| client.route(&shards(), b"EXECUTE x(5)", None, Some(&link), here).map_err(|refused| refused.code);
+    assert_eq!(route(there), Ok(Where::One(there)));
+    assert_eq!(route(there + 1), Err("0A000"));
+    assert_eq!(at(&client, Some(&link), "EXECUTE y"), Err("0A000"));
 }
 
 #[test]

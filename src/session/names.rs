@@ -90,6 +90,13 @@ impl Names {
         self.fresh.get(name).map_or_else(|| self.made.get(name), Option::as_ref)
     }
 
+    /// It has been prepared at the server at hand, and no other session of the client's knows of it yet.
+    pub fn is_fresh(&self, name: &[u8]) -> bool {
+        let name = key(name);
+        let text = |known: Option<&Prepared>| known.map(|known| known.text.clone());
+        self.fresh.get(name).is_some_and(|known| known.is_none() || text(known.as_ref()) != text(self.made.get(name)))
+    }
+
     /// What a session on another shard has of them.
     pub fn carried(&self) -> Option<Names> {
         (!self.made.is_empty()).then(|| Names { made: self.made.clone(), bytes: self.made_bytes(), ..Names::default() })

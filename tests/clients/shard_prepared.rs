@@ -84,11 +84,13 @@ fn transactions_execute_on_several_shards(version: Version) {
         assert_eq!((0..SHARDS).map(named).collect::<Vec<_>>(), [count; SHARDS], "{end}");
     }
     client.rows("BEGIN");
+    client.rows(&format!("EXECUTE name({}, 'done')", ids[1]));
     client.rows("PREPARE fresh(bigint) AS SELECT name FROM users WHERE id = $1");
     for _ in 0..2 {
         assert_eq!(client.rows(&format!("EXECUTE fresh({})", ids[1])), [["done"]]);
     }
-    client.rows("COMMIT");
+    assert_eq!(refused(&client.query(&format!("EXECUTE fresh({})", ids[2]))).0, "0A000");
+    client.rows("ROLLBACK");
     for id in &ids {
         assert_eq!(client.rows(&format!("EXECUTE fresh({id})")), [["done"]]);
     }
