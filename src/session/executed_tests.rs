@@ -83,7 +83,7 @@ fn nothing_is_routed_by_a_name_that_may_have_changed() {
     link.suspicion.may = May::CALLS;
     assert_eq!(at(&client, Some(&link), text), Err("0A000"));
     let mut link = Exchange::default();
-    link.pins = Pins::PREPARED;
+    link.pins = link.pins.with(Pins::PREPARED);
     assert_eq!(at(&client, Some(&link), text), Err("0A000"));
     client.names.get_or_insert_default().deallocating.push_back(b"a"[..].into());
     assert_eq!(at(&client, None, text), Err("0A000"));
@@ -94,7 +94,7 @@ fn what_one_server_alone_has_is_executed_there_only() {
     let mut client = client(&[BY_KEY]);
     let names = client.names.get_or_insert_default();
     let mut link = Exchange::default();
-    link.barrier = true;
+    link.barrier |= true;
     names.preparing.push_back((b"x"[..].into(), Some(b"PREPARE x(int) AS SELECT * FROM users WHERE id = $1"[..].into())));
     names.preparing.push_back((b"y"[..].into(), None));
     link.outcomes.extend([Outcome::Prepared, Outcome::Prepared]);

@@ -52,6 +52,9 @@ struct Change {
     id: u64,
 }
 
+/// A name, and its PREPARE if that is kept.
+type Preparing = (Box<[u8]>, Option<Arc<[u8]>>);
+
 /// A client's statements.
 #[derive(Debug, Default)]
 pub struct Names {
@@ -65,7 +68,7 @@ pub struct Names {
     /// those that a text at work deallocates, in its order
     pub deallocating: VecDeque<Box<[u8]>>,
     /// those that it prepares, each with its PREPARE if that is kept
-    pub preparing: VecDeque<(Box<[u8]>, Option<Arc<[u8]>>)>,
+    pub preparing: VecDeque<Preparing>,
     /// those that have been prepared at the server at hand, of which it has not told yet
     fresh: AHashMap<Box<[u8]>, Option<Prepared>>,
     /// the one that the unnamed statement deallocates each time
