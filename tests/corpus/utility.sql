@@ -200,7 +200,7 @@ CALL p(5)
 DO $$ BEGIN DELETE FROM orders; END $$
    => write refused 0A000: DO cannot be run on a database of several shards
 PREPARE a AS SELECT * FROM orders WHERE tenant_id = $1
-   => write refused 0A000: PREPARE cannot be run on a database of several shards
+   => read session Prepare
 EXECUTE a(5)
    => write refused 0A000: EXECUTE cannot be run on a database of several shards
 LOAD 'x'
