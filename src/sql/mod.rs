@@ -32,6 +32,7 @@ mod outline_read;
 mod own;
 pub mod plan;
 mod plan_bind;
+mod plan_fill;
 mod plan_home;
 mod plan_refusals;
 mod plan_spread;

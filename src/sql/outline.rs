@@ -319,6 +319,8 @@ pub enum Shown {
     Value(Value),
     /// `*`: any number of columns
     Star,
+    /// DEFAULT, in SET, or what may be that
+    Default,
     Other,
 }
 

@@ -402,6 +402,7 @@ fn shown(node: Option<&Node>) -> Shown {
     match (&node.node, column(node)) {
         (_, Some(column)) => Shown::Column(column),
         (Some(NodeEnum::ColumnRef(_)), None) => Shown::Star,
+        (Some(NodeEnum::SetToDefault(_) | NodeEnum::MultiAssignRef(_)), None) => Shown::Default,
         _ => Shown::Other,
     }
 }

@@ -11,6 +11,7 @@ use super::literal::{Kind as LiteralKind, Literal};
 use super::outline::{Block, Cell, Copy, Input, Kind, Name, Relation, Session, Set, Shown, Statement, Term, Value, Values, Write};
 use super::outline_kind::Fault;
 use super::plan_bind::{Binder, Instance, admits, is_key};
+use super::plan_fill;
 use super::plan_home;
 use super::plan_refusals::{differs, missing, moves, not_a_key, unplaced};
 use super::plan_spread::{Spread, sets_in_rows, spread};
@@ -332,13 +333,10 @@ impl<'a, C: Catalog> Planner<'a, C> {
             return Err(Refusal { hint, ..Refusal::new(reason) });
         }
         for block in &self.statement.blocks {
-            if let (Some(Write::Insert { columns, input, .. }), Some(Relation::Table(name))) =
-                (&block.write, block.sources.first().map(|source| &source.relation))
+            if let (Some(write), Some(Relation::Table(name))) = (&block.write, block.sources.first().map(|source| &source.relation))
+                && self.catalog.columns(name).is_none_or(|known| plan_fill::moves(&self.statement.blocks, write, known))
             {
-                let given = if *input == Input::Defaults { Some(&[][..]) } else { columns.as_deref() };
-                if self.moving_default(name, given) {
-                    return Err(differs(name));
-                }
+                return Err(differs(name));
             }
         }
         Ok(Target::AllWrite { alone: false })

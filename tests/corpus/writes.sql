@@ -367,3 +367,39 @@ INSERT INTO active_accounts VALUES (5)
    => write one 5 (10) [write active_accounts]
 UPDATE active_accounts SET name = 'x'
    => write all shards [write active_accounts]
+INSERT INTO counters VALUES (DEFAULT, 5)
+   => write refused 0A000: "counters" is on every shard, and a default of its columns would give each another value [write counters]
+INSERT INTO counters (id, n) VALUES (1, 5), (DEFAULT, 6)
+   => write refused 0A000: "counters" is on every shard, and a default of its columns would give each another value [write counters]
+INSERT INTO counters (n, id) VALUES (5, DEFAULT)
+   => write refused 0A000: "counters" is on every shard, and a default of its columns would give each another value [write counters]
+INSERT INTO counters (n, id) VALUES (DEFAULT, 5)
+   => write all alike [write counters]
+INSERT INTO settings VALUES ('a', 'b')
+   => write refused 0A000: "settings" is on every shard, and a default of its columns would give each another value [write settings]
+INSERT INTO settings VALUES ('a', 'b', '2024-01-01')
+   => write all alike [write settings]
+INSERT INTO settings VALUES ('a', 'b', '2024-01-01'), ('c', 'd', DEFAULT)
+   => write refused 0A000: "settings" is on every shard, and a default of its columns would give each another value [write settings]
+INSERT INTO settings SELECT 'a', name FROM countries
+   => write refused 0A000: "settings" is on every shard, and a default of its columns would give each another value [write settings, countries]
+INSERT INTO settings SELECT 'a', name, '2024-01-01' FROM countries
+   => write all alike [write settings, countries]
+INSERT INTO settings SELECT * FROM settings
+   => write refused 0A000: "settings" is on every shard, and a default of its columns would give each another value [write settings, settings]
+INSERT INTO settings (key, value, updated_at) SELECT * FROM settings
+   => write all alike [write settings, settings]
+INSERT INTO settings (key, value, updated_at) VALUES ('a', 'b', '2024-01-01') ON CONFLICT (key) DO UPDATE SET updated_at = DEFAULT
+   => write refused 0A000: "settings" is on every shard, and a default of its columns would give each another value [write settings]
+INSERT INTO settings (key, value, updated_at) VALUES ('a', 'b', '2024-01-01') ON CONFLICT (key) DO UPDATE SET value = DEFAULT
+   => write all alike [write settings]
+UPDATE settings SET updated_at = DEFAULT
+   => write refused 0A000: "settings" is on every shard, and a default of its columns would give each another value [write settings]
+UPDATE settings SET value = DEFAULT
+   => write all alike [write settings]
+UPDATE settings SET (value, updated_at) = ('x', DEFAULT)
+   => write refused 0A000: "settings" is on every shard, and a default of its columns would give each another value [write settings]
+MERGE INTO settings s USING countries c ON s.key = c.code WHEN NOT MATCHED THEN INSERT (key) VALUES (c.code)
+   => write refused 0A000: "settings" is on every shard, and a default of its columns would give each another value [write settings, countries]
+MERGE INTO countries s USING countries c ON s.code = c.code WHEN MATCHED THEN DELETE
+   => write all alike [write countries, countries]
