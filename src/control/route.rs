@@ -165,17 +165,7 @@ fn tables(statement: &Statement, view: &View<'_>) -> Vec<String> {
 }
 
 /// A session that has said nothing.
-const PLAIN: Says<'_> = Says {
-    shard: None,
-    key: None,
-    standard: true,
-    search_path: None,
-    encoding: None,
-    unsure: false,
-    one_shard: false,
-    prepares: false,
-    explains: None,
-};
+const PLAIN: Says<'_> = Says::NOTHING;
 
 #[derive(Default)]
 struct Look {

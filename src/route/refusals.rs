@@ -2,7 +2,7 @@
 
 use crate::sql::plan::Refusal;
 
-use super::request::Refused;
+use super::request::{CARRY, Refused};
 
 /// Characters of a text that an error repeats.
 const SHOWN_TEXT: usize = 1_000;
@@ -43,10 +43,7 @@ pub(super) fn foreign() -> Box<Refused> {
 
 /// What SQL prepares would be known to one server of one shard only.
 pub(super) fn not_carried() -> Box<Refused> {
-    Refused::unsupported(
-        "PREPARE on a database of several shards",
-        "Set prepared_statements = \"full\", so that what SQL prepares goes with its client; or prepare it by the protocol.",
-    )
+    Refused::unsupported("PREPARE on a database of several shards", CARRY)
 }
 
 pub(super) fn nobody_knows() -> Box<Refused> {

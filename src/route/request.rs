@@ -86,6 +86,9 @@ pub struct Refused {
     pub hint: Option<&'static str>,
 }
 
+/// What to do where something prepared in SQL would be known to one server alone.
+pub const CARRY: &str = "Set prepared_statements = \"full\", so that what SQL prepares goes with its client; or prepare it by the protocol.";
+
 /// SQLSTATE of what is not refused, but not read yet. No client hears of it; if one did, it could try again.
 const UNREAD: &str = "55P03";
 

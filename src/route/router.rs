@@ -57,6 +57,19 @@ pub struct Says<'a> {
 }
 
 impl Says<'_> {
+    /// Of a session that has said nothing.
+    pub const NOTHING: Says<'static> = Says {
+        shard: None,
+        key: None,
+        standard: true,
+        search_path: None,
+        encoding: None,
+        unsure: false,
+        one_shard: false,
+        prepares: false,
+        explains: None,
+    };
+
     /// Whether its texts come as the servers keep them. Another encoding is another hash.
     pub fn is_utf8(&self) -> bool {
         self.encoding.is_none_or(|name| ["utf8", "utf-8", "unicode"].iter().any(|known| name.trim().eq_ignore_ascii_case(known)))

@@ -42,17 +42,7 @@ pub fn router() -> Router {
     Router::new(cluster(1, known))
 }
 
-pub const PLAIN: Says<'_> = Says {
-    shard: None,
-    key: None,
-    standard: true,
-    search_path: None,
-    encoding: None,
-    unsure: false,
-    one_shard: false,
-    prepares: false,
-    explains: None,
-};
+pub const PLAIN: Says<'_> = Says::NOTHING;
 
 fn route(text: &str) -> Result<Where, String> {
     router().route(text.as_bytes(), None, &PLAIN, "app").map_err(|refused| refused.code.to_owned())

@@ -5,7 +5,7 @@
 //! have prepared another one under its name that no text has shown), it is refused.
 
 use crate::config::snapshot::{PoolerMode, PreparedStatements};
-use crate::route::request::{Join, Over, Refused, Where};
+use crate::route::request::{CARRY, Join, Over, Refused, Where};
 use crate::route::router::{Bound, Says};
 use crate::sql::directive::may_be_in;
 use crate::sql::executes::{Argument, STRANGE, arguments, is_either, prepare};
@@ -73,7 +73,7 @@ impl Client {
             return Ok(Where::Any);
         }
         if !self.carries_prepared() {
-            return refused("what was prepared stays at its server", FULL);
+            return refused("what was prepared stays at its server", CARRY);
         }
         let names = self.names.as_deref();
         let changing = names.is_some_and(|names| !names.preparing.is_empty() || !names.deallocating.is_empty());
@@ -119,8 +119,6 @@ impl Client {
 /// The verdict on one request.
 type Verdict = Result<Where, Box<Refused>>;
 
-/// What has to be set.
-pub(super) const FULL: &str = "Set prepared_statements = \"full\", so that what SQL prepares goes with its client; or prepare it by the protocol.";
 /// SQLSTATE of a parameter that is no key for its type.
 const STRANGE_TYPE: &str = "42804";
 
