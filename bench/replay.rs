@@ -380,6 +380,12 @@ impl Door for ScriptDoor {
         panic!("nobody leaves, {fd} neither");
     }
 
+    // if src/io/mod.rs has fn unread:
+    fn unread(&self, _: i32) -> pg_dog::io::Unread {
+        panic!("servers stay where they are")
+    }
+    // end if
+
     // if src/io/mod.rs has fn finish:
     fn finish(&mut self, fd: Fd) {
         panic!("nobody leaves, {fd} neither");

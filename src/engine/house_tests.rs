@@ -13,10 +13,12 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::admin::report::{Report, Wants};
 use crate::config::sharded::{DataType, Hasher, Sharded, ShardedTable};
 use crate::config::snapshot::{Admin, AuthType, Cores, General, NEVER, PoolSpec, PoolerMode, Snapshot, Tcp};
+use crate::engine::peers::Peer;
 use crate::engine::{Core, Parts, mailboxes};
 use crate::io::sim::{Answer, Dice, Faults, Limits, PeerId, PeerRead, SimDoor, World};
-use crate::mail::{Asker, Desk, Job, Mail, Order, PoolState, Poster, Published, Shared, SharedPool, Word};
+use crate::mail::{Asker, Desk, Job, Mail, Moved, Order, PoolState, Poster, Published, Shared, SharedPool, Word};
 use crate::pool::ledger::Ledger;
+use crate::pool::verdict::Take;
 use crate::route::cluster::{Cluster, Commits, State};
 use crate::route::schema::Schema;
 use crate::route::topology::Topology;
@@ -283,6 +285,23 @@ impl House {
         if self.outside.post(0, mail) {
             self.world.wake(0);
         }
+    }
+
+    /// The one idle server leaves for another core, which nobody has: it is given back by `Mail::Hand`, and nobody hears it until then.
+    pub fn depart(&mut self) -> Moved {
+        let found = self.core.peers.iter().position(|peer| matches!(peer, Peer::Server(_))).expect("there is a server");
+        let Peer::Server(peer) = &self.core.peers[found] else { unreachable!("just looked at") };
+        let (slot, pool) = (found as u32, peer.pool);
+        assert!(self.ledger().line(0).idle.take(), "it is idle");
+        let slice = &mut self.core.pools[pool as usize].as_mut().expect("it is in use").slice;
+        let taken = slice.take();
+        slice.expect_one();
+        assert!(matches!(taken, Take::Hand(link) if link == slot), "{taken:?}");
+        self.core.links.pause(slot);
+        self.settle();
+        assert!(self.core.may_leave(slot));
+        let Peer::Server(peer) = std::mem::take(&mut self.core.peers[found]) else { unreachable!("it is idle") };
+        Moved { pool, fd: self.core.links.give_away(slot), server: peer.link }
     }
 
     /// One turn of the core; true when it has something left to do.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::admin::counts::Tally;
 use crate::config::snapshot::NEVER;
-use crate::io::{Door, Group};
+use crate::io::{Door, Group, Unread};
 use crate::mail::{Desk, Mail, Moved, SharedPool};
 use crate::pool::queue::Ticket;
 use crate::pool::slice::Slice;
@@ -361,11 +361,21 @@ impl<D: Door, K: Desk> Core<D, K> {
     /// A server comes from another core.
     pub(super) fn handed(&mut self, moved: Moved) {
         let slot = self.links.adopt(moved.fd, Group::Servers);
+        let unread = self.links.door.unread(moved.fd);
         let shared = moved.server.pool.clone();
         self.seat(slot, Peer::Server(ServerPeer::new(moved.server, moved.pool, ServerStage::Idle)));
         self.links.resume(slot);
         self.pool(&shared);
         self.check_in(slot, |slice, now| slice.handed(slot, now));
+        // It ended where nobody listened to it, between that core's recv and ours: who has been given it gets another one.
+        if matches!(&self.peers[slot as usize], Peer::Server(peer) if !matches!(peer.stage, ServerStage::Leaving)) {
+            match unread {
+                Unread::End => return self.server_ended(slot),
+                // Its farewell; PostgreSQL counts it until it is gone.
+                Unread::Byte(b'E') => return self.server_lost(slot, false, "08006", "the server closed the connection unexpectedly"),
+                Unread::Byte(_) | Unread::Nothing => {}
+            }
+        }
         self.replace_arrived(slot);
         self.prove_late(slot);
     }
@@ -469,3 +479,7 @@ impl ServerPeer {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "lend_tests.rs"]
+mod tests;

@@ -134,6 +134,16 @@ pub struct Segment {
     pub len: usize,
 }
 
+/// What the other side of a socket has said or done that nobody has read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    Nothing,
+    /// the first byte of it
+    Byte(u8),
+    /// nothing, and nothing will come
+    End,
+}
+
 /// What the machine has been asked so far, and how it went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -167,6 +177,8 @@ pub trait Door {
     fn send(&mut self, fd: Fd, segments: &[Segment], token: Token);
     /// Sends, waiting for room.
     fn send_wait(&mut self, fd: Fd, segment: Segment, token: Token);
+    /// What the other side of a socket without a recv has said that nobody has read, right now. A system call: for what happens seldom.
+    fn unread(&self, fd: Fd) -> Unread;
     /// Ends both directions of a socket at once, without closing it.
     fn shutdown(&mut self, fd: Fd);
     /// Ends our direction of a socket at once: the other side reads what was sent, then the end. What it says can still be received.

@@ -16,7 +16,7 @@ use io_uring::{IoUring, cqueue, opcode};
 use super::clock;
 use super::provided::Provided;
 use super::socket::{self, Address, SocketOptions};
-use super::{BufferId, Completion, Door, Fd, Figures, Group, Op, Segment, Token};
+use super::{BufferId, Completion, Door, Fd, Figures, Group, Op, Segment, Token, Unread};
 
 /// Sizes of one core's ring.
 #[derive(Clone, Debug)]
@@ -273,6 +273,10 @@ impl Door for RingDoor {
 
     fn shutdown(&mut self, fd: Fd) {
         socket::shutdown(fd, std::net::Shutdown::Both);
+    }
+
+    fn unread(&self, fd: Fd) -> Unread {
+        socket::unread(fd)
     }
 
     fn finish(&mut self, fd: Fd) {

@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 
 use super::super::socket::Address;
-use super::super::{BufferId, Completion, Door, Fd, Figures, Group, Op, Segment, Token};
+use super::super::{BufferId, Completion, Door, Fd, Figures, Group, Op, Segment, Token, Unread};
 use super::kernel::{Submission, Work};
 use super::memory::gather;
 use super::pipe::End;
@@ -166,6 +166,17 @@ impl Door for SimDoor {
         let connection = &mut state.connections[index];
         connection.shut = true;
         connection.to_peer.finish(at, End::Fin);
+    }
+
+    fn unread(&self, fd: Fd) -> Unread {
+        let mut state = self.state.borrow_mut();
+        let index = state.socket(self.core, fd, "unread");
+        let (pipe, now) = (&state.connections[index].to_proxy, state.now);
+        match (pipe.first(now), pipe.ended(now)) {
+            (Some(byte), _) => Unread::Byte(byte),
+            (None, Some(_)) => Unread::End,
+            (None, None) => Unread::Nothing,
+        }
     }
 
     fn finish(&mut self, fd: Fd) {

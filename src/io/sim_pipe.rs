@@ -71,6 +71,11 @@ impl Pipe {
         Pipe { bytes: VecDeque::new(), arrivals: VecDeque::new(), capacity: capacity.max(1), end: None, stalled_until: 0 }
     }
 
+    /// The byte that a reader would get first at `now`.
+    pub(super) fn first(&self, now: u64) -> Option<u8> {
+        (self.readable(now) > 0).then(|| self.bytes.front().copied()).flatten()
+    }
+
     /// How many bytes can enter now.
     pub(super) fn room(&self) -> usize {
         self.capacity - self.bytes.len()

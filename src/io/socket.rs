@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::Fd;
+use super::{Fd, Unread};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,6 +194,20 @@ pub fn shutdown(fd: Fd, how: std::net::Shutdown) {
     let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
     // An error means that the peer is gone already, which is what we want.
     let _ = SockRef::from(&borrowed).shutdown(how);
+}
+
+/// What the other side has said or done that nobody has read yet; the bytes stay where they are.
+pub fn unread(fd: Fd) -> Unread {
+    // SAFETY: only borrowed for this call; the caller owns the descriptor and has not closed it.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+    let mut first = [std::mem::MaybeUninit::uninit()];
+    match SockRef::from(&borrowed).recv_with_flags(&mut first, libc::MSG_PEEK | libc::MSG_DONTWAIT) {
+        Ok(0) => Unread::End,
+        // SAFETY: one byte has been received into it.
+        Ok(_) => Unread::Byte(unsafe { first[0].assume_init() }),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Unread::Nothing,
+        Err(_) => Unread::End,
+    }
 }
 
 /// Address of the other end, for what people read.

@@ -877,3 +877,10 @@ fn the_steady_state_takes_no_more_memory() {
     }
     assert_eq!(size(slice), before);
 }
+
+impl Slice {
+    /// As though this core had asked another one for a server.
+    pub fn expect_one(&mut self) {
+        self.asked += 1;
+    }
+}
