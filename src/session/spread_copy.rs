@@ -8,10 +8,13 @@ use std::rc::Rc;
 
 use crate::route::request::{CopyFormat, Join, Refused, Split};
 use crate::route::router::Router;
+use crate::wire::client::{copy_fail, flush};
 use crate::wire::copy::{Fault, Format, Row, Rows};
 
+use super::coordinator::{Coordinator, Work};
 use super::cuts::whole;
 use super::members::Acts;
+use super::turns::worded;
 
 /// A COPY over shards.
 #[derive(Debug)]
@@ -88,6 +91,58 @@ impl SpreadCopy {
         for (shard, rows) in self.pending.iter_mut().filter(|(_, rows)| !rows.is_empty()) {
             acts.tell(*shard, |words| whole(words, b'd', rows));
             rows.clear();
+        }
+    }
+}
+
+impl Coordinator {
+    /// A COPY that has failed on one shard fails on the others.
+    pub(super) fn give_up_copies(&mut self, acts: &mut Acts) {
+        let (Work::Query(joint) | Work::Step(joint)) = &mut self.work else { return };
+        if joint.error.is_none() || joint.copying.is_empty() {
+            return;
+        }
+        self.copying = false;
+        for shard in std::mem::take(&mut joint.copying) {
+            if self.members.iter().any(|member| member.shard == shard && !member.owes.is_empty()) {
+                // Fixed and short.
+                acts.tell(shard, |words| _ = copy_fail(words, "it has failed on another shard"));
+            }
+        }
+    }
+
+    /// A message of a COPY from the client; outside of one PostgreSQL ignores them.
+    pub(super) fn copy_message(&mut self, kind: u8, body: &[u8], acts: &mut Acts) {
+        let stepwise = matches!(self.work, Work::Step(_));
+        let (Work::Query(joint) | Work::Step(joint)) = &mut self.work else { return };
+        if !self.copying {
+            return;
+        }
+        if kind != b'd' {
+            self.copying = false;
+        }
+        if kind != b'f'
+            && let Some(copy) = &mut self.copy
+        {
+            let taken = if kind == b'd' { copy.push(body, acts) } else { copy.end(acts) };
+            if let Err(refused) = taken {
+                joint.error = Some(worded(&refused));
+                return self.give_up_copies(acts);
+            }
+            if kind == b'd' {
+                return;
+            }
+        }
+        for shard in std::mem::take(&mut joint.copying) {
+            acts.tell(shard, |words| {
+                whole(words, kind, body);
+                if stepwise && kind != b'd' {
+                    flush(words);
+                }
+            });
+            if kind == b'd' {
+                joint.copying.push(shard);
+            }
         }
     }
 }

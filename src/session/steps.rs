@@ -8,7 +8,7 @@ use crate::route::request::{Join, Over, Part, Refused};
 use crate::route::router::Bound;
 use crate::sql::transaction::{Control, control, hides_route};
 use crate::wire::bind::Values;
-use crate::wire::client::{bind_again, bind_names, close_statement, copy_fail, execute, flush, parse, parse_again, sync};
+use crate::wire::client::{bind_again, bind_names, close_statement, execute, flush, parse, parse_again, sync};
 use crate::wire::frame::{self, HEADER};
 use crate::wire::server::{ErrorFields, bind_complete, command_complete, error, error_fields, no_data};
 
@@ -20,6 +20,7 @@ use super::joint::Joint;
 use super::members::{Acts, Member, Owe, aborted};
 use super::numbers;
 use super::shards::{Shards, forgotten, hidden};
+use super::spread_copy::SpreadCopy;
 use super::targets::Target;
 use super::turns::Then;
 
@@ -134,7 +135,7 @@ impl Coordinator {
             b'P' => self.parse_step(body, acts),
             b'B' => return self.bind_step(body, following, home, link, acts),
             b'D' | b'C' => self.aside(kind, body, acts),
-            b'E' => self.execute_step(body, acts),
+            b'E' => self.execute_step(body, home.says(link).is_utf8(), acts),
             // Every step is flushed.
             _ => {}
         }
@@ -281,7 +282,7 @@ impl Coordinator {
         self.steps.portals.push(Portal { name: portal.into(), does, spoiled: false });
         let group = Group::read(portal, following);
         if group.execute.is_some()
-            && let Err(refused) = self.executes(&over, acts)
+            && let Err(refused) = self.executes(&over, home.says(link).is_utf8(), acts)
         {
             self.refuse_step(&refused, acts);
             return group.bytes;
@@ -318,15 +319,19 @@ impl Coordinator {
         let place = home.route(&self.shards, text, Some(bound), link, self.members[0].shard)?;
         let over = self.over(place, control);
         self.at_home(text, &over, home)?;
-        if over.join.is_copy() || over.alone {
-            let hint = "Send it as a simple query.";
-            return Err(Refused::unsupported("COPY over shards, and what cannot run in a transaction, by the extended protocol", hint));
+        if over.alone {
+            return Err(Refused::unsupported(
+                "what cannot run in a transaction, on several shards by the extended protocol",
+                "Send it as a simple query.",
+            ));
         }
         Ok(Err(over))
     }
 
-    /// Something is executed on these shards: they stand in one transaction by then, if there is more than one.
-    fn executes(&mut self, over: &Over, acts: &mut Acts) -> Result<(), Box<Refused>> {
+    /// Something is executed on these shards: they stand in one transaction by then, if there is more than one. `utf8`: the client speaks as they do.
+    fn executes(&mut self, over: &Over, utf8: bool, acts: &mut Acts) -> Result<(), Box<Refused>> {
+        let shards: Vec<u16> = over.parts.iter().map(|part| part.shard).collect();
+        let copy = SpreadCopy::new(&over.join, &shards, self.shards.router.clone(), utf8)?;
         let elsewhere = over.parts.iter().any(|part| !self.steps.touched.contains(&part.shard));
         if !self.began && !self.auto && elsewhere && !self.steps.touched.is_empty() {
             // The batch was on other shards so far.
@@ -341,8 +346,9 @@ impl Coordinator {
             self.enlist(&Over { parts: touched, join: Join::Same, writes: true, alone: false }, acts)?;
         }
         self.enlist(over, acts)?;
-        let fresh: Vec<u16> = over.parts.iter().map(|part| part.shard).filter(|shard| !self.steps.touched.contains(shard)).collect();
+        let fresh: Vec<u16> = shards.into_iter().filter(|shard| !self.steps.touched.contains(shard)).collect();
         self.steps.touched.extend(fresh);
+        self.copy = copy;
         Ok(())
     }
 
@@ -379,7 +385,7 @@ impl Coordinator {
         member.unsynced = true;
     }
 
-    fn execute_step(&mut self, body: &[u8], acts: &mut Acts) {
+    fn execute_step(&mut self, body: &[u8], utf8: bool, acts: &mut Acts) {
         let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
         let Some(at) = self.steps.portal(name) else {
             return if self.failed { self.refuse_step(&aborted(), acts) } else { self.one_message(0, b'E', body, acts) };
@@ -399,7 +405,7 @@ impl Coordinator {
             Does::Runs { shards, join, writes } => (shards, join, writes),
         };
         let parts = shards.iter().map(|shard| Part { shard: *shard, cut: None }).collect();
-        if let Err(refused) = self.executes(&Over { parts, join: join.clone(), writes, alone: false }, acts) {
+        if let Err(refused) = self.executes(&Over { parts, join: join.clone(), writes, alone: false }, utf8, acts) {
             return self.refuse_step(&refused, acts);
         }
         for shard in &shards {
@@ -439,7 +445,7 @@ impl Coordinator {
     }
 
     pub(super) fn step_done(&mut self, mut joint: Joint, acts: &mut Acts) {
-        self.copying = false;
+        (self.copying, self.copy) = (false, None);
         if let Some(error) = joint.error.take() {
             acts.say(|words| words.extend_from_slice(&error));
             self.steps.skipping = true;
@@ -490,50 +496,6 @@ impl Coordinator {
             said = true;
         }
         said
-    }
-
-    /// A COPY that has failed on one shard fails on the others.
-    pub(super) fn give_up_copies(&mut self, acts: &mut Acts) {
-        let (Work::Query(joint) | Work::Step(joint)) = &mut self.work else { return };
-        if joint.error.is_none() || joint.copying.is_empty() {
-            return;
-        }
-        self.copying = false;
-        for shard in std::mem::take(&mut joint.copying) {
-            if self.members.iter().any(|member| member.shard == shard && !member.owes.is_empty()) {
-                // Fixed and short.
-                acts.tell(shard, |words| _ = copy_fail(words, "it has failed on another shard"));
-            }
-        }
-    }
-
-    /// A message of a COPY from the client; outside of one PostgreSQL ignores them.
-    pub(super) fn copy_message(&mut self, kind: u8, body: &[u8], acts: &mut Acts) {
-        let (Work::Query(joint) | Work::Step(joint)) = &mut self.work else { return };
-        if !self.copying {
-            return;
-        }
-        if kind != b'd' {
-            self.copying = false;
-        }
-        if kind != b'f'
-            && let Some(copy) = &mut self.copy
-        {
-            let taken = if kind == b'd' { copy.push(body, acts) } else { copy.end(acts) };
-            if let Err(refused) = taken {
-                joint.error = Some(super::turns::worded(&refused));
-                return self.give_up_copies(acts);
-            }
-            if kind == b'd' {
-                return;
-            }
-        }
-        for shard in std::mem::take(&mut joint.copying) {
-            acts.tell(shard, |words| whole(words, kind, body));
-            if kind == b'd' {
-                joint.copying.push(shard);
-            }
-        }
     }
 }
 

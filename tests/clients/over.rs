@@ -1,8 +1,9 @@
 //! Requests and transactions over several shards: the same script on one PostgreSQL and through pg_dog over three, compared message by message.
 //! Rows that no ORDER BY sorts are compared as a set.
 
+use super::house::extended;
 use super::shards::{Cluster, SHARDS, TABLES, on_shard, tags};
-use super::support::raw::{Message, bind, close, copy_data, copy_done, copy_fail, describe, execute, parse, query, sync};
+use super::support::raw::{Message, bind, close, copy_data, copy_done, copy_fail, describe, execute, flush, parse, query, sync};
 use super::support::{Login, Raw, SOON, Version, wait_until};
 use crate::on_both;
 
@@ -19,6 +20,7 @@ on_both!(
     who_goes_leaves_nothing,
     a_hundred_transactions_at_once,
     copies_over_shards,
+    copies_by_the_extended_protocol,
 );
 
 /// One PostgreSQL beside the cluster, with the same tables and rows.
@@ -454,6 +456,43 @@ fn copies_over_shards(version: Version) {
         query("BEGIN"),
         copy("COPY users FROM STDIN", &[b"710\ta\n711\tb\n712\tc\n713\td\n"], copy_done()),
         query("COMMIT"),
+        query("SELECT * FROM users WHERE id > 99"),
+    ]);
+    assert_eq!(twins.cluster.misplaced("users", "id", "by_number").0, 0);
+}
+
+/// As drivers do it that prepare everything: the Sync behind the Execute belongs to the COPY, which ignores it.
+fn copies_by_the_extended_protocol(version: Version) {
+    let mut twins = Twins::new(version);
+    let data = |parts: &[&[u8]]| parts.iter().flat_map(|part| copy_data(part)).collect::<Vec<u8>>();
+    let begun = |sql: &str| [parse("", sql, &[]), bind("", "", &[]), describe(b'P', ""), execute("", 0)].concat();
+    let copy = |sql: &str, parts: &[&[u8]], end: Vec<u8>| [begun(sql), sync(), data(parts), end, sync()].concat();
+    let later = [parse("s", "COPY users FROM STDIN", &[]), bind("p", "s", &[]), flush(), execute("p", 0)].concat();
+    twins.alike(&[
+        copy("COPY users FROM STDIN", &[b"100\ta\n101\tb\n10", b"2\tc\n103\td\n"], copy_done()),
+        copy("COPY users (name, id) FROM STDIN (FORMAT csv)", &[b"\"a\nb\",14", b"50\nc,1451\n,1452\n"], copy_done()),
+        // Nothing remains, and what stands behind is heard.
+        copy("COPY users FROM STDIN", &[b"600\ta\n601\tb\nx\tc\n", b"602\td\n"], copy_done()),
+        copy("COPY users FROM STDIN", &[b"610\ta\n611\tb\n", b"1\ttwice\n"], copy_done()),
+        copy("COPY users FROM STDIN", &[b"620\ta\n621\tb\n"], copy_fail("enough")),
+        copy("COPY users FROM STDIN", &[], copy_done()),
+        query("SELECT * FROM users WHERE id = 610"),
+        [&later[..], &data(&[b"630\ta\n631\tb\n632\tc\n"]), &copy_done(), &sync()].concat(),
+        // In the middle of a batch: all of it is one transaction.
+        [extended("INSERT INTO users VALUES (640, 'a')", &[]), begun("COPY users FROM STDIN"), data(&[b"641\tb\n642\tc\n"]), copy_done(), sync()]
+            .concat(),
+        [
+            &extended("INSERT INTO users VALUES (650, 'a')", &[])[..],
+            &begun("COPY users FROM STDIN"),
+            &data(&[b"651\tb\n652\tc\n"]),
+            &copy_done(),
+            &extended("INSERT INTO users VALUES (1, 'twice')", &[]),
+            &sync(),
+        ]
+        .concat(),
+        query("BEGIN"),
+        copy("COPY users FROM STDIN", &[b"700\ta\n701\tb\n702\tc\n703\td\n"], copy_done()),
+        query("ROLLBACK"),
         query("SELECT * FROM users WHERE id > 99"),
     ]);
     assert_eq!(twins.cluster.misplaced("users", "id", "by_number").0, 0);
