@@ -3,6 +3,7 @@
 use crate::route::request::Cut;
 use crate::wire::bind::Values;
 use crate::wire::client::{bind_again, parse};
+use crate::wire::frame::{self, HEADER};
 
 /// The number of rows behind the name in an Execute; 0 = all.
 pub fn limit_in(bytes: &[u8]) -> Option<u32> {
@@ -52,4 +53,53 @@ pub fn cut_bind(words: &mut Vec<u8>, cut: &Cut, (portal, made): (&[u8], &[u8]), 
     rest.extend_from_slice(all.behind());
     bind_again(words, portal, made, rest.len());
     words.extend_from_slice(&rest);
+}
+
+/// What stands right behind a Bind about its portal.
+#[derive(Default)]
+pub struct Group {
+    /// the messages
+    pub words: Vec<u8>,
+    pub kinds: Vec<u8>,
+    pub bytes: usize,
+    /// it is executed, for so many rows; 0 = all
+    pub execute: Option<u32>,
+    /// where in the messages that stands
+    execute_at: usize,
+}
+
+impl Group {
+    /// What a shard is told; `bound`: without the Execute.
+    pub fn said_to(&self, bound: bool) -> (&[u8], &[u8]) {
+        match (bound, &self.kinds[..]) {
+            (true, [kinds @ .., b'E']) => (&self.words[..self.execute_at], kinds),
+            (_, kinds) => (&self.words, kinds),
+        }
+    }
+
+    /// What `following` begins with about this portal.
+    pub fn read(portal: &[u8], following: &[u8]) -> Group {
+        let mut group = Group::default();
+        while let Ok(Some(header)) = frame::client_header(&following[group.bytes..]) {
+            let Some(message) = following[group.bytes..].get(..header.total()) else { break };
+            let body = &message[HEADER..];
+            let about = match header.kind {
+                b'D' if group.kinds.is_empty() => body.strip_prefix(b"P").and_then(|name| name.strip_suffix(b"\0")) == Some(portal),
+                b'E' => body.strip_prefix(portal).is_some_and(|rest| rest.len() == 5 && rest[0] == 0),
+                _ => false,
+            };
+            if !about {
+                break;
+            }
+            group.execute_at = group.bytes;
+            group.bytes += message.len();
+            group.words.extend_from_slice(message);
+            group.kinds.push(header.kind);
+            if header.kind == b'E' {
+                group.execute = limit_in(&body[portal.len() + 1..]);
+                break;
+            }
+        }
+        group
+    }
 }

@@ -53,8 +53,18 @@ pub struct Joint {
     suspended: bool,
     /// rows came that the client does not want yet, and are gone
     pub left_out: bool,
+    /// its rows are read shard by shard
+    pub reading: Option<Reading>,
     /// what is known of the shards, if some type has another number on each of them
     pub numbers: Option<Arc<Cluster>>,
+}
+
+/// A portal whose rows the client wants in parts.
+#[derive(Debug)]
+pub struct Reading {
+    pub portal: Box<[u8]>,
+    /// which of its shards is read
+    pub at: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +99,7 @@ impl Joint {
             tags,
             tags_told: 0,
             held: VecDeque::new(),
+            reading: None,
             numbers: None,
             error: None,
             failed: None,
@@ -106,6 +117,20 @@ impl Joint {
     /// The client wants so many rows; 0: all.
     pub fn limit(&mut self, rows: u32) {
         self.limit = rows;
+    }
+
+    /// A shard has given what it was asked for: which one is read now, and for how many rows (0: all) if it has to be asked. None: nothing is read
+    /// so. A shard that has said that it has more is gone on with when the client wants more.
+    pub fn reads_on(&mut self) -> Option<(u16, &Reading, Option<u32>)> {
+        let reading = self.reading.as_mut()?;
+        let mut asks = None;
+        if !self.suspended && reading.at + 1 < self.shards.len() {
+            reading.at += 1;
+            // PostgreSQL says that a portal has more as soon as it has given what was wanted, so that something is left to be wanted here.
+            self.suspended = self.limit > 0 && self.rows_told >= self.limit;
+            asks = (!self.suspended).then(|| self.limit.saturating_sub(self.rows_told));
+        }
+        Some((self.shards[reading.at], reading, asks))
     }
 
     /// Whose answers they are.

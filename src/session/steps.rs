@@ -9,14 +9,14 @@ use crate::route::router::Bound;
 use crate::sql::transaction::{Control, control, hides_route};
 use crate::wire::bind::Values;
 use crate::wire::client::{bind_again, bind_names, close_statement, execute, flush, parse, parse_again, sync};
-use crate::wire::frame::{self, HEADER};
+use crate::wire::frame::HEADER;
 use crate::wire::server::{ErrorFields, bind_complete, command_complete, error, error_fields, no_data};
 
 use super::client::Client;
 use super::coordinator::{Coordinator, Work, say_refused};
-use super::cuts::{cut_bind, limit_in, types_of, whole};
+use super::cuts::{Group, cut_bind, limit_in, types_of, whole};
 use super::exchange::Exchange;
-use super::joint::Joint;
+use super::joint::{Joint, Reading};
 use super::members::{Acts, Member, Owe, aborted};
 use super::numbers;
 use super::shards::{Shards, forgotten, hidden};
@@ -57,6 +57,14 @@ struct Portal {
     does: Does,
     /// some of its rows were left out because the client wanted fewer: it cannot go on
     spoiled: bool,
+    /// the client wants its rows in parts, and they come shard by shard: which of the shards is being read
+    reads: Option<usize>,
+}
+
+impl Portal {
+    fn new(name: &[u8], does: Does) -> Portal {
+        Portal { name: name.into(), does, spoiled: false, reads: None }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -265,7 +273,7 @@ impl Coordinator {
         }
         let over = match does {
             Ok(does) => {
-                self.steps.portals.push(Portal { name: portal.into(), does, spoiled: false });
+                self.steps.portals.push(Portal::new(portal, does));
                 acts.say(bind_complete);
                 return 0;
             }
@@ -279,7 +287,7 @@ impl Coordinator {
         }
         let shards: Vec<u16> = over.parts.iter().map(|part| part.shard).collect();
         let does = Does::Runs { shards: shards.clone(), join: over.join.clone(), writes: over.writes };
-        self.steps.portals.push(Portal { name: portal.into(), does, spoiled: false });
+        self.steps.portals.push(Portal::new(portal, does));
         let group = Group::read(portal, following);
         if group.execute.is_some()
             && let Err(refused) = self.executes(&over, home.says(link).is_utf8(), acts)
@@ -287,11 +295,13 @@ impl Coordinator {
             self.refuse_step(&refused, acts);
             return group.bytes;
         }
-        for part in &over.parts {
-            self.bind_part(part, (portal, name), body, &rest, &group, acts);
+        let in_parts = in_parts(&over.join, over.writes, shards.len(), group.execute.unwrap_or(0));
+        for (number, part) in over.parts.iter().enumerate() {
+            self.bind_part(part, (portal, name), body, &rest, group.said_to(in_parts && number > 0), acts);
         }
         let mut joint = self.joint(over.join, shards);
         joint.limit(group.execute.unwrap_or(0));
+        joint.reading = in_parts.then(|| Reading { portal: portal.into(), at: 0 });
         self.work = Work::Step(joint);
         group.bytes
     }
@@ -352,8 +362,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// One shard's part of a Bind, and what stands behind it.
-    fn bind_part(&mut self, part: &Part, names: (&[u8], &[u8]), body: &[u8], rest: &[u8], group: &Group, acts: &mut Acts) {
+    /// One shard's part of a Bind, and what stands `behind` it: messages, and their kinds.
+    fn bind_part(&mut self, part: &Part, names: (&[u8], &[u8]), body: &[u8], rest: &[u8], behind: (&[u8], &[u8]), acts: &mut Acts) {
         let (portal, name) = names;
         let at = self.member(part.shard);
         let member = &mut self.members[at];
@@ -378,10 +388,10 @@ impl Coordinator {
         }
         member.owes.push_back(Owe::Step { kind: b'B', shown: true });
         acts.tell(part.shard, |words| {
-            words.extend_from_slice(&group.words);
+            words.extend_from_slice(behind.0);
             flush(words);
         });
-        member.owes.extend(group.kinds.iter().map(|kind| Owe::Step { kind: *kind, shown: true }));
+        member.owes.extend(behind.1.iter().map(|kind| Owe::Step { kind: *kind, shown: true }));
         member.unsynced = true;
     }
 
@@ -404,23 +414,43 @@ impl Coordinator {
             Does::Runs { .. } if self.failed => return self.refuse_step(&aborted(), acts),
             Does::Runs { shards, join, writes } => (shards, join, writes),
         };
+        let limit = body.get(name.len() + 1..).and_then(limit_in).unwrap_or(0);
+        let from = self.steps.portals[at].reads.or_else(|| in_parts(&join, writes, shards.len(), limit).then_some(0));
         let parts = shards.iter().map(|shard| Part { shard: *shard, cut: None }).collect();
         if let Err(refused) = self.executes(&Over { parts, join: join.clone(), writes, alone: false }, utf8, acts) {
             return self.refuse_step(&refused, acts);
         }
-        for shard in &shards {
-            let at = self.member(*shard);
-            let member = &mut self.members[at];
-            acts.tell(*shard, |words| {
-                whole(words, b'E', body);
-                flush(words);
-            });
-            member.owes.push_back(Owe::Step { kind: b'E', shown: true });
-            member.unsynced = true;
+        let asked = if let Some(at) = from { &shards[at..=at] } else { &shards[..] };
+        for shard in asked {
+            self.execute_on(*shard, body, acts);
         }
         let mut joint = self.joint(join, shards);
-        joint.limit(body.get(name.len() + 1..).and_then(limit_in).unwrap_or(0));
+        joint.limit(limit);
+        joint.reading = from.map(|at| Reading { portal: name.into(), at });
         self.work = Work::Step(joint);
+    }
+
+    fn execute_on(&mut self, shard: u16, body: &[u8], acts: &mut Acts) {
+        let at = self.member(shard);
+        let member = &mut self.members[at];
+        acts.tell(shard, |words| {
+            whole(words, b'E', body);
+            flush(words);
+        });
+        member.owes.push_back(Owe::Step { kind: b'E', shown: true });
+        member.unsynced = true;
+    }
+
+    /// Of rows that are read in parts, the next shard's: as many as the client still wants. False: it has enough, or there are no more.
+    fn read_on(&mut self, joint: &mut Joint, acts: &mut Acts) -> bool {
+        let Some((shard, reading, wanted)) = joint.reads_on() else { return false };
+        let (name, at) = (reading.portal.clone(), reading.at);
+        if let Some(portal) = self.steps.portal(&name) {
+            self.steps.portals[portal].reads = Some(at);
+        }
+        let Some(wanted) = wanted else { return false };
+        self.execute_on(shard, &[&name[..], &[0], &wanted.to_be_bytes()].concat(), acts);
+        true
     }
 
     /// A participant's answer to a step.
@@ -445,6 +475,10 @@ impl Coordinator {
     }
 
     pub(super) fn step_done(&mut self, mut joint: Joint, acts: &mut Acts) {
+        if joint.error.is_none() && self.read_on(&mut joint, acts) {
+            self.work = Work::Step(joint);
+            return;
+        }
         (self.copying, self.copy) = (false, None);
         if let Some(error) = joint.error.take() {
             acts.say(|words| words.extend_from_slice(&error));
@@ -456,6 +490,7 @@ impl Coordinator {
         joint.finish(&mut words);
         acts.say(|all| all.extend_from_slice(&words));
         if joint.left_out
+            && joint.reading.is_none()
             && let Some(portal) =
                 self.steps.portals.iter_mut().rev().find(|portal| matches!(&portal.does, Does::Runs { shards, .. } if *shards == joint.shards()))
         {
@@ -511,41 +546,9 @@ impl Member {
     }
 }
 
-/// What stands right behind a Bind about its portal.
-#[derive(Default)]
-struct Group {
-    /// the messages
-    words: Vec<u8>,
-    kinds: Vec<u8>,
-    bytes: usize,
-    /// it is executed, for so many rows; 0 = all
-    execute: Option<u32>,
-}
-
-impl Group {
-    fn read(portal: &[u8], following: &[u8]) -> Group {
-        let mut group = Group::default();
-        while let Ok(Some(header)) = frame::client_header(&following[group.bytes..]) {
-            let Some(message) = following[group.bytes..].get(..header.total()) else { break };
-            let body = &message[HEADER..];
-            let about = match header.kind {
-                b'D' if group.kinds.is_empty() => body.strip_prefix(b"P").and_then(|name| name.strip_suffix(b"\0")) == Some(portal),
-                b'E' => body.strip_prefix(portal).is_some_and(|rest| rest.len() == 5 && rest[0] == 0),
-                _ => false,
-            };
-            if !about {
-                break;
-            }
-            group.bytes += message.len();
-            group.words.extend_from_slice(message);
-            group.kinds.push(header.kind);
-            if header.kind == b'E' {
-                group.execute = limit_in(&body[portal.len() + 1..]);
-                break;
-            }
-        }
-        group
-    }
+/// Whether rows come shard by shard because the client wants them in parts. What writes has to be done everywhere at once.
+fn in_parts(join: &Join, writes: bool, shards: usize, limit: u32) -> bool {
+    limit > 0 && shards > 1 && *join == Join::Union && !writes
 }
 
 fn too_many_portals() -> Box<Refused> {

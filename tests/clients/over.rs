@@ -21,6 +21,7 @@ on_both!(
     a_hundred_transactions_at_once,
     copies_over_shards,
     copies_by_the_extended_protocol,
+    rows_in_parts,
 );
 
 /// One PostgreSQL beside the cluster, with the same tables and rows.
@@ -496,4 +497,61 @@ fn copies_by_the_extended_protocol(version: Version) {
         query("SELECT * FROM users WHERE id > 99"),
     ]);
     assert_eq!(twins.cluster.misplaced("users", "id", "by_number").0, 0);
+}
+
+/// As drivers read with a fetch size: so many rows per Execute, from one shard after the other. No order is promised, so that only what is told when,
+/// and all rows together, are compared.
+fn rows_in_parts(version: Version) {
+    let mut twins = Twins::new(version);
+    let insert: Vec<String> = (100..160).map(|id| format!("({id}, 'name {id}')")).collect();
+    twins.alike_sql(&[&format!("INSERT INTO users VALUES {}", insert.join(", ")), "BEGIN"]);
+    let begun = |rows: u32, first: bool| {
+        let described = if first { describe(b'P', "p") } else { Vec::new() };
+        [parse("", "SELECT id FROM users WHERE id >= 100", &[]), bind("p", "", &[]), described, execute("p", rows), sync()].concat()
+    };
+    let on = |rows: u32| [execute("p", rows), sync()].concat();
+    for script in [
+        // Sixty rows: in the end there is nothing left, which is only known when more is wanted.
+        vec![begun(25, true), on(25), on(10), on(5), on(5)],
+        vec![begun(1, false), on(1), on(30), on(0), on(0)],
+        vec![begun(7, true), [execute("p", 7), execute("p", 7), execute("p", 100), sync()].concat()],
+        vec![begun(60, true), on(1), on(1)],
+        vec![begun(61, true), on(1)],
+        vec![begun(20, true), close(b'P', "p"), sync()],
+        // Bound first, executed later; and two at once.
+        vec![[parse("", "SELECT id FROM users WHERE id >= 100", &[]), bind("p", "", &[]), sync()].concat(), on(59), on(2), on(3)],
+    ] {
+        let (mut kinds, mut rows) = ([String::new(), String::new()], [Vec::new(), Vec::new()]);
+        let script = script.concat();
+        let syncs = script_syncs(&script);
+        for (at, link) in [&mut twins.one, &mut twins.over].into_iter().enumerate() {
+            link.send(&script);
+            for message in (0..syncs).flat_map(|_| link.read_until_ready()) {
+                match message.tag {
+                    b'D' => rows[at].push(message.text()),
+                    b'C' => kinds[at].push_str(&format!("[{}]", message.text())),
+                    _ => {}
+                }
+                kinds[at].push(char::from(message.tag));
+            }
+            rows[at].sort();
+        }
+        assert_eq!(kinds[1], kinds[0]);
+        assert_eq!(rows[1].len(), rows[0].len());
+        if kinds[0].contains("[SELECT 0]") {
+            assert_eq!(rows[1], rows[0]);
+        }
+    }
+    twins.alike(&[query("COMMIT")]);
+}
+
+/// How many Syncs a script has.
+fn script_syncs(mut script: &[u8]) -> usize {
+    let mut syncs = 0;
+    while let Some((&kind, rest)) = script.split_first() {
+        syncs += usize::from(kind == b'S');
+        let size = rest.first_chunk().map_or(rest.len(), |size| u32::from_be_bytes(*size) as usize);
+        script = &rest[size..];
+    }
+    syncs
 }
