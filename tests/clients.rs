@@ -60,6 +60,8 @@ mod operate;
 mod outage;
 #[path = "clients/over.rs"]
 mod over;
+#[path = "clients/over_cursors.rs"]
+mod over_cursors;
 #[path = "clients/over_limits.rs"]
 mod over_limits;
 #[path = "clients/placement.rs"]

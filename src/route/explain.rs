@@ -54,6 +54,7 @@ fn reason(topology: &Topology, why: Why, target: &Target) -> String {
         (Why::Comment, _) => "a comment names it",
         (Why::Session, _) => "the session names it (pgdog.shard or pgdog.sharding_key)",
         (_, Target::AnyShard(Any::First)) => "what acts on one server does so on the first shard",
+        (_, Target::AnyShard(Any::Cursor)) => "the cursor that it names decides",
         (_, Target::AnyShard(_)) => "every shard has all that it asks for",
         (_, Target::Shard(_)) => "its tables are there only",
         (_, Target::AllShards) => "no sharding key says which rows are meant",

@@ -400,7 +400,7 @@ pub(super) fn planned(ground: &Ground<'_>, target: &Target, write: bool) -> Rout
         Target::Keys { keys, many: Many::Union } => united(ground, keys, write),
         Target::Keys { keys, many: Many::Refused(refusal) } => keyed(ground, keys, Some(refusal)),
         Target::Rows(keys) => rows(ground, keys),
-        Target::AnyShard(Any::Either | Any::Sticky) => Ok(Where::Any),
+        Target::AnyShard(Any::Either | Any::Sticky | Any::Cursor) => Ok(Where::Any),
         Target::AnyShard(Any::First) => Ok(Where::One(0)),
         Target::Shard(shard) => numbered(&ground.cluster.topology, u64::from(*shard)),
         // A notification reaches who listens on its own shard.

@@ -95,6 +95,7 @@ impl Coordinator {
         {
             shards.journal.begins(text);
         }
+        home.fixed = shards.journal.holds();
         let level = settled.profile.get("default_transaction_isolation");
         shards.one_snapshot = level.is_some_and(|level| level.contains("serializable") || level.contains("repeatable"));
         let steps = Steps::begin(if standing.unsynced { vec![shards.at] } else { Vec::new() });

@@ -1,4 +1,5 @@
-//! Messages of the extended protocol made of a client's: as they were, or for the part of a statement that one shard gets.
+//! Messages of the extended protocol made of a client's: as they were, those about one portal together, or for the part of a statement that one
+//! shard gets.
 
 use crate::route::request::Cut;
 use crate::wire::bind::Values;

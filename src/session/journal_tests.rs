@@ -47,3 +47,45 @@ fn one_snapshot() {
     assert!(needs(&["begin", "set transaction isolation level serializable"]));
     assert!(!needs(&["begin isolation level read committed"]));
 }
+
+#[test]
+fn cursors_are_where_they_were_opened() {
+    let mut journal = Journal::default();
+    journal.note(b"begin", true);
+    journal.note_cursors(b"declare A cursor for select 1; declare \"B\" cursor with hold for select 2", 0);
+    assert_eq!((journal.cursor(b"a"), journal.cursor(b"B"), journal.cursor(b"b"), journal.holds()), (Some(0), Some(0), None, true));
+    journal.note(b"savepoint s", true);
+    journal.note_cursors(b"declare c cursor for select 1", 2);
+    journal.note(b"savepoint t", true);
+    journal.note_cursors(b"declare d cursor for select 1", 1);
+    journal.note(b"release t", true);
+    assert_eq!((journal.cursor(b"d"), journal.has_cursors_beside(0), journal.open_cursors()), (Some(1), true, 4));
+    // Others are told nothing of them.
+    assert_eq!(journal.replay().unwrap(), [&b"begin"[..], b"SAVEPOINT \"s\""]);
+    journal.close(b"a");
+    journal.note(b"rollback to s", true);
+    assert_eq!((journal.cursor(b"a"), journal.cursor(b"c"), journal.cursor(b"d"), journal.open_cursors()), (None, None, None, 1));
+    journal.note(b"commit and chain", true);
+    assert!(journal.holds());
+    journal.note_cursors(b"close all", 0);
+    assert!(!journal.holds());
+    journal.note_cursors(&[&b"declare "[..], &[b'x'; 70], b" cursor for select 1"].concat(), 1);
+    assert_eq!((journal.cursor(&[b'x'; 64]), journal.cursor(&[b'x'; 62])), (Some(1), None));
+    journal.note(b"commit", true);
+    assert_eq!(journal.open_cursors(), 0);
+}
+
+#[test]
+fn too_many_cursors_are_not_joined() {
+    let mut journal = Journal::default();
+    journal.note(b"begin", true);
+    (0..CURSORS_MAX).for_each(|number| journal.note_cursors(format!("declare c{number} cursor for select 1").as_bytes(), 0));
+    assert!(journal.replay().is_ok());
+    journal.note_cursors(b"declare more cursor for select 1", 0);
+    assert!(journal.replay().is_err());
+    assert_eq!(journal.open_cursors(), CURSORS_MAX);
+    let mut journal = Journal::default();
+    journal.note(b"begin", true);
+    journal.note_cursors(b"select '\\'; declare more cursor for select 1", 0);
+    assert!(journal.replay().is_err(), "it cannot be read");
+}

@@ -14,6 +14,7 @@ use crate::route::cluster::Cluster;
 use crate::route::large::Question;
 use crate::route::request::{Refused, Where};
 use crate::route::router::{Bound, Router, Says};
+use crate::sql::cursors::may_open;
 use crate::sql::look::Look;
 use crate::sql::may::May;
 use crate::sql::transaction::{hides_route, may_control, starts};
@@ -50,7 +51,7 @@ pub struct Shards {
     pub(super) at: u16,
     /// what the transaction at hand consists of, for those that join it late
     pub(super) journal: Journal,
-    /// statements that may bound transactions or set parameters, by their names; `None`: too many to be listed
+    /// statements that may bound transactions, set parameters or open cursors, by their names; `None`: too many to be listed
     telling: Option<Vec<Box<[u8]>>>,
     /// transactions hold one snapshot unless they say otherwise
     pub(super) one_snapshot: bool,
@@ -338,13 +339,16 @@ impl Client {
                 if (starts(text) || !link.is_free()) && may_control(text) {
                     shards.journal.note(text, true);
                 }
+                if !link.is_free() && may_open(text) {
+                    shards.journal.note_cursors(text, shards.at);
+                }
             }
             b'P' => {
                 let (name, rest) = parse_names(body)?;
                 let text = rest.split(|byte| *byte == 0).next().unwrap_or_default();
                 if let Some(telling) = &mut shards.telling {
                     telling.retain(|known| **known != *name);
-                    match (may_control(text), telling.len() < TELLING_MAX) {
+                    match (may_control(text) || may_open(text), telling.len() < TELLING_MAX) {
                         (false, _) => {}
                         (true, true) => telling.push(name.into()),
                         (true, false) => shards.telling = None,
@@ -355,12 +359,15 @@ impl Client {
                 let (portal, name) = bind_names(body)?;
                 let tells = shards.telling.as_ref().is_none_or(|telling| telling.iter().any(|known| **known == *name));
                 let text = if tells { self.text_bound(shards, name, link) } else { None };
-                if let Some(text) = text.filter(|text| may_control(text)) {
+                if let Some(text) = text.filter(|text| may_control(text) || may_open(text)) {
                     if hides_route(&text, bind_values(body)) {
                         return Some(hidden());
                     }
                     let values = Values::read(&body[portal.len() + name.len() + 2..]);
                     shards.journal.note(&text, values.is_some_and(|values| values.is_empty()));
+                    if may_open(&text) {
+                        shards.journal.note_cursors(&text, shards.at);
+                    }
                 }
             }
             _ => {}

@@ -84,6 +84,14 @@ impl Steps {
         self.portals.iter().position(|portal| *portal.name == *name)
     }
 
+    /// The shards of a portal.
+    pub fn shards_of_portal(&self, name: &[u8]) -> Option<&[u16]> {
+        match &self.portals[self.portal(name)?].does {
+            Does::Runs { shards, .. } => Some(shards),
+            _ => None,
+        }
+    }
+
     /// All portals end with their transaction.
     pub fn forget_portals(&mut self) {
         self.portals.clear();
@@ -203,7 +211,13 @@ impl Coordinator {
             }
             return self.one_message(0, kind, body, acts);
         }
-        let Some(portal) = self.steps.portal(name) else { return self.one_message(0, kind, body, acts) };
+        let Some(portal) = self.steps.portal(name) else {
+            let at = self.at_cursor(name);
+            if kind == b'C' {
+                self.shards.journal.close(name);
+            }
+            return self.one_message(at, kind, body, acts);
+        };
         let (first, others) = match &self.steps.portals[portal].does {
             Does::Runs { shards, .. } => (shards[0], shards[1..].to_vec()),
             _ if kind == b'D' => return acts.say(no_data),
@@ -221,6 +235,12 @@ impl Coordinator {
         }
         let at = self.member(first);
         self.one_message(at, kind, body, acts);
+    }
+
+    /// Who has the cursor that a message names as its portal, or is asked where nobody has.
+    fn at_cursor(&self, name: &[u8]) -> usize {
+        let shard = self.shards.journal.cursor(name);
+        self.members.iter().position(|member| member.joined && Some(member.shard) == shard).unwrap_or(0)
     }
 
     fn forget_statement(&mut self, at: usize, name: &[u8], acts: &mut Acts) {
@@ -286,6 +306,10 @@ impl Coordinator {
             return 0;
         }
         let shards: Vec<u16> = over.parts.iter().map(|part| part.shard).collect();
+        if self.shards.journal.cursor(portal).is_some_and(|shard| !portal.is_empty() && shards != [shard]) {
+            self.refuse_step(&super::cursors::duplicate(portal), acts);
+            return 0;
+        }
         let does = Does::Runs { shards: shards.clone(), join: over.join.clone(), writes: over.writes };
         self.steps.portals.push(Portal::new(portal, does));
         let group = Group::read(portal, following);
@@ -327,6 +351,7 @@ impl Coordinator {
             None => {}
         }
         let place = home.route(&self.shards, text, Some(bound), link, self.members[0].shard)?;
+        let place = self.by_cursors(text, place, link)?;
         let over = self.over(place, control);
         self.at_home(text, &over, home)?;
         if over.alone {
@@ -398,7 +423,7 @@ impl Coordinator {
     fn execute_step(&mut self, body: &[u8], utf8: bool, acts: &mut Acts) {
         let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
         let Some(at) = self.steps.portal(name) else {
-            return if self.failed { self.refuse_step(&aborted(), acts) } else { self.one_message(0, b'E', body, acts) };
+            return if self.failed { self.refuse_step(&aborted(), acts) } else { self.one_message(self.at_cursor(name), b'E', body, acts) };
         };
         if self.steps.portals[at].spoiled {
             let hint = "Read all rows at once, or from one shard.";

@@ -5,7 +5,7 @@
 
 use crate::route::request::{Join, Over, Part, Refused, Where};
 use crate::sql::may::May;
-use crate::sql::transaction::{Control, control, declares, hides_route, names_ours};
+use crate::sql::transaction::{Control, control, hides_route, names_ours};
 
 use super::client::Client;
 use super::coordinator::Coordinator;
@@ -38,6 +38,7 @@ impl Coordinator {
             return Ok(target);
         }
         let place = home.route(&self.shards, text, None, link, self.members[0].shard)?;
+        let place = self.by_cursors(text, place, link)?;
         let over = self.over(place, control);
         self.at_home(text, &over, home)?;
         Ok(Target::To(over))
@@ -68,14 +69,11 @@ impl Coordinator {
         Ok(None)
     }
 
-    /// A cursor is opened where those are that were opened before the transaction came to a second shard: by its name alone it is found there.
+    /// What stays in a session is done where the session stays.
     pub(super) fn at_home(&self, text: &[u8], over: &Over, client: &Client) -> Result<(), Box<Refused>> {
         let home = self.members[0].shard;
         if over.parts.iter().all(|part| part.shard == home) {
             return Ok(());
-        }
-        if declares(text) {
-            return Err(Refused::unsupported("DECLARE CURSOR on another shard than the first of its transaction", "Declare it first."));
         }
         // Only the first shard's session outlives the transaction.
         if over.parts.len() == 1 && client.may_leave(text).meets(May::LOCKS.with(May::TEMPORARY).with(May::HOLDS).with(May::PREPARES)) {
@@ -86,7 +84,7 @@ impl Coordinator {
     }
 
     /// A request that every shard of the transaction does alike.
-    fn all_joined(&self) -> Over {
+    pub(super) fn all_joined(&self) -> Over {
         let mut shards: Vec<u16> = self.members.iter().filter(|member| member.joined && !member.lost).map(|member| member.shard).collect();
         if shards.is_empty() {
             shards.push(self.members[0].shard);

@@ -333,8 +333,8 @@ impl Coordinator {
             return refused("0A000", message, "It is rolled back. Set two_phase_commit = true, or write to one shard per transaction.");
         }
         if fixed.len() > 1 {
-            let message = "NOTIFY on several shards cannot be committed atomically".into();
-            return refused("0A000", message, "It is rolled back. Send the NOTIFY in a transaction of its own.");
+            let message = "NOTIFY, or cursors WITH HOLD, on several shards cannot be committed atomically".into();
+            return refused("0A000", message, "It is rolled back. Send the NOTIFY, or declare the cursor, in a transaction of its own.");
         }
         None
     }

@@ -3,8 +3,8 @@
 //!
 //! `look` says what a text may do to the session that runs it; `lex` cuts it into tokens, `single` reads the one statement a session has to know,
 //! `calls` says whether a `name (` calls a function that is not PostgreSQL's own, `own` knows those, `may` is the set of suspicions, `mention` finds
-//! the words that may be names, `transaction` says what a text does to the transaction it stands in. What is done about a suspicion is left to
-//! `session`.
+//! the words that may be names, `transaction` says what a text does to the transaction it stands in, `cursors` what it does with cursors. What is
+//! done about a suspicion is left to `session`.
 //!
 //! For databases of several shards there is more. `texts` reads a text: `scan` finds its shape, its `literal`s and the `directive`s in its
 //! comments; `shapes` has the plans of shapes seen before, `wholes` those of texts that come again as they are; on a miss PostgreSQL's parser reads
@@ -15,6 +15,7 @@
 mod calls;
 pub mod catalog;
 pub mod copy;
+pub mod cursors;
 pub mod directive;
 pub mod executes;
 pub mod explained;
@@ -32,6 +33,7 @@ mod outline_read;
 mod own;
 pub mod plan;
 mod plan_bind;
+mod plan_cursor;
 mod plan_fill;
 mod plan_home;
 mod plan_refusals;

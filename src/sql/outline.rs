@@ -109,6 +109,8 @@ pub struct Marks {
     pub limits: bool,
     /// INSERT, UPDATE, DELETE or MERGE in some block
     pub writes: bool,
+    /// WHERE CURRENT OF a cursor
+    pub current: bool,
     /// something that `read` does not know
     pub strange: bool,
     /// a temporary table is made

@@ -62,6 +62,7 @@ impl Reader {
                     let last = reference.fields.last().and_then(string);
                     self.marks.system |= last.is_some_and(|name| SYSTEM_COLUMNS.contains(&name));
                 }
+                Some(NodeEnum::CurrentOfExpr(_)) => self.marks.current = true,
                 Some(NodeEnum::SqlvalueFunction(function)) => self.marks.clock |= is_clock(function.op),
                 Some(node) if inner(node, &mut todo) => {}
                 Some(node) if json(node, &mut todo) => self.json_aggregate(at, node, &mut todo),

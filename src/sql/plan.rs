@@ -11,6 +11,7 @@ use super::literal::{Kind as LiteralKind, Literal};
 use super::outline::{Block, Cell, Copy, Input, Kind, Name, Relation, Session, Set, Shown, Statement, Term, Value, Values, Write};
 use super::outline_kind::Fault;
 use super::plan_bind::{Binder, Instance, admits, is_key};
+use super::plan_cursor;
 use super::plan_fill;
 use super::plan_home;
 use super::plan_refusals::{differs, missing, moves, not_a_key, unplaced};
@@ -79,6 +80,8 @@ pub enum Any {
     Sticky,
     /// always the first: sequences, locks and the like are there
     First,
+    /// that of the cursor which the statement names
+    Cursor,
 }
 
 /// A key of a statement: where its value is, and whose it is.
@@ -248,6 +251,9 @@ impl<'a, C: Catalog> Planner<'a, C> {
             return Err(Refusal::new("the statement holds something that the planner does not know"));
         }
         let touches = self.touches()?;
+        if self.statement.marks.current {
+            return plan_cursor::current(self.statement, self.catalog);
+        }
         let binder = Binder::new(self.statement, self.catalog);
         if !touches.one.is_empty() {
             return self.one(&touches, &binder);

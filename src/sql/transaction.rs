@@ -112,13 +112,6 @@ pub fn names_ours(text: &[u8]) -> bool {
     text.windows(OURS.len()).any(|part| part.eq_ignore_ascii_case(OURS))
 }
 
-/// Whether a statement opens a cursor by its name.
-pub fn declares(text: &[u8]) -> bool {
-    let mut lexer = Lexer::new(text, 0);
-    let token = lexer.token();
-    token.kind == Kind::Word && is_one(lexer.bytes(token), &["declare"])
-}
-
 /// What the names of our parameters of routes begin with.
 const OURS: &[u8] = b"pgdog.";
 

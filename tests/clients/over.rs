@@ -25,17 +25,17 @@ on_both!(
 );
 
 /// One PostgreSQL beside the cluster, with the same tables and rows.
-struct Twins {
-    cluster: Cluster,
-    one: Raw,
-    over: Raw,
+pub(super) struct Twins {
+    pub(super) cluster: Cluster,
+    pub(super) one: Raw,
+    pub(super) over: Raw,
 }
 
 /// Users of all three shards.
 const USERS: &str = "INSERT INTO users SELECT n, 'u' || n FROM generate_series(1, 30) n";
 
 impl Twins {
-    fn new(version: Version) -> Twins {
+    pub(super) fn new(version: Version) -> Twins {
         let cluster = Cluster::new(version);
         cluster.postgres.psql(&["-c", "CREATE DATABASE one OWNER app"]).expect_success();
         let mut one = Raw::login(&Login { database: "one".into(), ..cluster.postgres.login("app") });
@@ -49,7 +49,7 @@ impl Twins {
     }
 
     /// What both answer to each of these, until ReadyForQuery, is the same.
-    fn alike(&mut self, script: &[Vec<u8>]) {
+    pub(super) fn alike(&mut self, script: &[Vec<u8>]) {
         for (number, bytes) in script.iter().enumerate() {
             self.one.send(bytes);
             // Cut somewhere else each time.
@@ -62,7 +62,7 @@ impl Twins {
         self.same_rows();
     }
 
-    fn alike_sql(&mut self, script: &[&str]) {
+    pub(super) fn alike_sql(&mut self, script: &[&str]) {
         self.alike(&script.iter().map(|sql| query(sql)).collect::<Vec<_>>());
     }
 

@@ -125,7 +125,7 @@ fn what_cannot_be_one_transaction_is_refused(version: Version) {
         client.rows(&format!("UPDATE users SET name = 'half' WHERE id = {}", ids[0]));
         client.rows(&format!("UPDATE users SET name = 'half' WHERE id = {}", ids[1]));
     };
-    let other = format!("DECLARE c CURSOR FOR SELECT * FROM users WHERE id = {}", ids[0]);
+    let other = format!("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM users WHERE id = {}", ids[0]);
     for text in [
         "PREPARE TRANSACTION 'mine'",
         "COMMIT AND CHAIN",

@@ -247,7 +247,21 @@ UPDATE orders SET total = 5 WHERE ctid = '(0,1)'
 UPDATE orders SET total = 5 WHERE ctid = '(0,1)' AND tenant_id = 5
    => write one 5 (11) [write orders]
 UPDATE orders SET total = 5 WHERE CURRENT OF c
-   => write refused 0A000: the statement holds something that the planner does not know [write orders]
+   => write where the cursor is [write orders]
+UPDATE orders SET note = c.name FROM countries c WHERE CURRENT OF c
+   => write refused 0A000: WHERE CURRENT OF beside other tables or queries [write orders, countries]
+UPDATE orders SET tenant_id = 5 WHERE CURRENT OF c
+   => write refused 0A000: the sharding key "tenant_id" cannot be set: the row might belong to another shard [write orders]
+UPDATE countries SET name = 'x' WHERE CURRENT OF c
+   => write refused 0A000: WHERE CURRENT OF would change a table that is on every shard on the cursor's shard alone [write countries]
+DELETE FROM orders WHERE CURRENT OF c RETURNING *
+   => write where the cursor is [write orders]
+EXPLAIN DELETE FROM orders WHERE CURRENT OF c
+   => write refused 0A000: WHERE CURRENT OF beside other tables or queries [write orders]
+WITH gone AS (DELETE FROM orders WHERE CURRENT OF c RETURNING *) SELECT * FROM gone
+   => write refused 0A000: WHERE CURRENT OF beside other tables or queries [write orders]
+UPDATE orders SET total = 5 WHERE tenant_id = 5 AND total IN (SELECT current FROM of)
+   => write refused 0A000: where the rows of "of" are is not known: it was made since the schema was read, or is no table or view [write orders]
 UPDATE orders SET total = nextval('s') WHERE tenant_id = 5
    => write one 5 (11) [write orders]
 UPDATE orders SET total = nextval('s')

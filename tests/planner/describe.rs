@@ -37,6 +37,7 @@ fn one(plan: &Plan, read: &Read<'_>, text: &str) -> String {
         Target::AnyShard(Any::Either) => "any".to_string(),
         Target::AnyShard(Any::Sticky) => "any, sticky".to_string(),
         Target::AnyShard(Any::First) => "the first".to_string(),
+        Target::AnyShard(Any::Cursor) => "where the cursor is".to_string(),
         Target::AllWrite { alone: false } => "all alike".to_string(),
         Target::AllWrite { alone: true } => "all alike, alone".to_string(),
         Target::Shard(shard) => format!("shard {shard}"),
