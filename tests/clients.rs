@@ -90,6 +90,8 @@ mod replication;
 mod rust_driver;
 #[path = "clients/settings.rs"]
 mod settings;
+#[path = "clients/shard_equality.rs"]
+mod shard_equality;
 #[path = "clients/shard_explain.rs"]
 mod shard_explain;
 #[path = "clients/shard_prepared.rs"]

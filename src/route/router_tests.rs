@@ -32,6 +32,11 @@ pub fn known(topology: &Topology) -> State {
         row(&["public", "users", "r", "name", "25", "-1", "t", "n"]),
         row(&["other", "kinds", "r", "id", "23", "-1", "t", "n"]),
         row(&["public", "words", "r", "key", "1043", "14", "t", "n"]),
+        row(&["public", "labels", "r", "plain", "25", "-1", "t", "n"]),
+        row(&["public", "labels", "r", "caseless", "25", "-1", "f", "n"]),
+        row(&["public", "labels", "r", "fixed", "1042", "9", "t", "n"]),
+        row(&["public", "labels", "r", "of_a_domain", "16999", "-1", "t", "n"]),
+        row(&["public", "labels", "r", "number", "1700", "-1", "t", "n"]),
         row(&["pg_catalog", "pg_class", "r", "oid", "26", "-1", "t", "n"]),
     ];
     let schema = Schema::read(&columns, &[], &[row(&["\"$user\", public", "150015", "UTF8"])]).expect("an answer");
@@ -294,6 +299,32 @@ fn set_config_is_a_set_wherever_it_stands() {
     assert_eq!(route("SELECT set_config('jit', 'off', false); SELECT * FROM kinds"), Ok(Where::One(0)));
     assert_eq!(route("SELECT 'set_config(search_path)'; SELECT * FROM kinds"), Ok(Where::Any));
     assert_eq!(route("SELECT set_config('search_path', 'other', false)"), Ok(Where::One(0)));
+}
+
+#[test]
+fn a_key_comes_through_no_column_that_is_equal_otherwise() {
+    let all = route("SELECT * FROM words").expect("all of them");
+    let text = |column: &str| format!("SELECT * FROM labels l JOIN words w ON l.{column} = w.key WHERE l.{column} = 'x'");
+    let within = |column: &str| format!("SELECT * FROM words WHERE key IN (SELECT {column} FROM labels WHERE {column} = 'x')");
+    let using = |column: &str| format!("SELECT * FROM (SELECT {column} AS key FROM labels) l JOIN words USING (key) WHERE key = 'x'");
+    for text in [text, within, using] as [fn(&str) -> String; 3] {
+        assert_eq!(route(&text("plain")), route("SELECT * FROM words WHERE key = 'x'"), "{}", text("plain"));
+        for column in ["caseless", "fixed", "of_a_domain"] {
+            assert_eq!(route(&text(column)), Ok(all.clone()), "{}", text(column));
+        }
+    }
+    assert_eq!(route("SELECT * FROM labels l JOIN users u ON l.number = u.id WHERE l.number = 7"), Ok(all.clone()));
+    for text in [
+        "SELECT * FROM words WHERE key = 'x' COLLATE \"caseless\"",
+        "SELECT * FROM words WHERE key COLLATE \"caseless\" IN ('x', 'y')",
+        "SELECT * FROM words WHERE key = ANY (ARRAY['x' COLLATE \"caseless\"])",
+        "SELECT * FROM words WHERE key = 'x'::character(3)",
+        "SELECT * FROM (SELECT key COLLATE \"caseless\" AS key FROM words) w WHERE key = 'x'",
+        "SELECT * FROM users WHERE id = 1.0",
+        "SELECT * FROM users WHERE id IN (1, 2.0)",
+    ] {
+        assert_eq!(route(text), Ok(all.clone()), "{text}");
+    }
 }
 
 #[test]

@@ -69,6 +69,18 @@ struct Type {
     deterministic: bool,
 }
 
+impl Type {
+    /// By its number alone.
+    fn family(self) -> Option<Family> {
+        match self.oid {
+            20 | 21 | 23 => Some(Family::Integer),
+            2950 => Some(Family::Uuid),
+            25 | VARCHAR => Some(Family::Text),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Table {
     pub(super) sort: Sort,
@@ -154,9 +166,10 @@ impl Schema {
             "g" => Fill::Computed,
             _ => Fill::Moving,
         };
-        table.columns.push(Column { name: text(column)?.into(), family: family_of(oid), default });
         let modifier = text(modifier.as_ref()?)?.parse().ok()?;
-        table.types.push(Type { oid, modifier, deterministic: deterministic.as_deref() == Some(b"t") });
+        let of_type = Type { oid, modifier, deterministic: deterministic.as_deref() == Some(b"t") };
+        table.columns.push(Column { name: text(column)?.into(), family: family_of(of_type), default });
+        table.types.push(of_type);
         Some(())
     }
 
@@ -219,14 +232,10 @@ fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// The types of which equality is that of their hash (`src/include/catalog/pg_type.dat`).
-fn family_of(oid: u32) -> Option<Family> {
-    match oid {
-        20 | 21 | 23 => Some(Family::Integer),
-        2950 => Some(Family::Uuid),
-        25 | 1043 => Some(Family::Text),
-        _ => None,
-    }
+/// The types of which equality is that of their hash (`src/include/catalog/pg_type.dat`). Under a nondeterministic collation texts are equal that
+/// have different hashes, so that the key which equals such a column's value may be any of them.
+fn family_of(of_type: Type) -> Option<Family> {
+    of_type.family().filter(|_| of_type.deterministic)
 }
 
 fn family(key_type: KeyType) -> Option<Family> {
@@ -244,8 +253,9 @@ fn rule_of(topology: &Topology, home: &str, name: &str, table: &Table) -> Result
     let Some(rule) = topology.key(home, name, |wanted| column(wanted).is_some()).map_err(|error| error.to_string())? else { return Ok(None) };
     let sharding = &topology.rules()[rule];
     let at = column(&sharding.column).unwrap_or(usize::MAX);
-    let fits = table.columns.get(at).is_some_and(|column| column.family.is_some() && column.family == family(sharding.key_type));
-    let deterministic = table.types.get(at).is_some_and(|of_type| of_type.deterministic);
+    let of_type = table.types.get(at).copied();
+    let fits = of_type.and_then(Type::family).is_some_and(|of_type| Some(of_type) == family(sharding.key_type));
+    let deterministic = of_type.is_some_and(|of_type| of_type.deterministic);
     match (fits, deterministic) {
         (true, true) => Ok(Some(rule)),
         (false, _) => Err(format!(
