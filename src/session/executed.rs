@@ -98,12 +98,13 @@ impl Client {
             return refused("it cannot be read", INSTEAD);
         };
         let others = arguments.contains(&Argument::Other);
-        if others && look.may.contains(May::CALLS) {
-            return refused("its arguments call functions that may read rows of any shard", "Compute the values first.");
+        if others && look.may.meets(May::CALLS.with(May::SETS)) {
+            return refused("its arguments call functions that may read rows of any shard, or set parameters", "Compute the values first.");
         }
         let (values, types) = bind(&arguments, &inside.types);
         let Some(values) = Values::read(&values) else { return refused("it has too many arguments", INSTEAD) };
-        match shards.route(inside.query, Some(&Bound { values, types: &types }), says, here) {
+        let route = shards.route(inside.query, Some(&Bound { values, types: &types }), says, here);
+        match route.map(|place| if place == Where::Any && others && may_call(text) { FIRST } else { place }) {
             Err(refusal) if others && refusal.code == STRANGE_TYPE => {
                 refused("its sharding key is no constant", "Give it a plain number or string, with no cast but to the key's type.")
             }
@@ -133,6 +134,14 @@ fn prepares(shards: &Shards, text: &[u8], bound: Option<&Bound<'_>>, says: &Says
         // Why it has no route is said when it is executed.
         _ => Ok(whole),
     }
+}
+
+/// Where sequences and locks are, if any shard could answer.
+const FIRST: Where = Where::One(0);
+
+/// An argument may call a function: then there is a parenthesis besides that of the arguments.
+fn may_call(text: &[u8]) -> bool {
+    text.iter().filter(|byte| **byte == b'(').count() > 1
 }
 
 /// All shards do it alike, in the same words.

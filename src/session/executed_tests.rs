@@ -47,6 +47,10 @@ fn an_execute_goes_where_its_statement_would_go() {
     }
     assert_eq!(at(&client, None, "EXECUTE b"), at(&client, None, "SELECT * FROM users WHERE id = 5"));
     assert_eq!(at(&client, None, "EXECUTE c('x')"), Ok(Where::Any));
+    // Sequences and locks are on the first shard, whoever asks for them.
+    for text in ["EXECUTE c(nextval('s'))", "EXECUTE c(pg_try_advisory_xact_lock(1)::text)"] {
+        assert_eq!(client.route(&shards(), text.as_bytes(), None, None, 2).map_err(|refused| refused.code), Ok(Where::One(0)), "{text}");
+    }
     assert_eq!(at(&client, None, "/* pgdog_shard: 1 */ EXECUTE d"), Ok(Where::One(1)));
 }
 
@@ -62,6 +66,7 @@ fn what_has_no_route_is_refused() {
         "EXECUTE a(2 + 3, 'x')",
         "EXECUTE a('5'::numeric, 'x')",
         "EXECUTE a(5, f(1))",
+        "EXECUTE a(5, set_config('search_path', 'other', false))",
         "EXECUTE c",
         "EXECUTE d('1MB')",
         "EXECUTE a(5, 'x'); SELECT 1",
