@@ -46,7 +46,7 @@ fn seen(views: &[(&str, &str, &str)], other: Option<&[(&str, &str, &str)]>, aske
         match view.table(&name) {
             Placement::Sharded(key) => format!("by {}{}", key.column, if moving { ", which moves" } else { "" }),
             Placement::View(reason) => reason.to_owned(),
-            other => format!("{other:?}"),
+            other => format!("{other:?}{}", if view.barrier(&name, false).is_some() { ", closed" } else { "" }),
         }
     };
     asked.iter().map(told).collect()
@@ -67,7 +67,7 @@ fn a_view_is_what_its_tables_are() {
     ];
     let found = seen(&views, None, &["a", "b", "c", "d", "e", "kept"]);
     let kept = "it is materialized, and on each shard it holds what that shard had when it was refreshed there";
-    assert_eq!(found, ["by id, which moves", "by id, which moves", "Omni", "One(1)", "One(1)", kept]);
+    assert_eq!(found, ["by id, which moves", "by id, which moves", "Omni", "One(1)", "One(1), closed", kept]);
     let found = seen(&views, None, &["f", "g"]);
     assert_eq!(found[0], "its schema lives on one shard, and what it reads is on others too");
     assert!(found[1].contains("\"kept\"") && found[1].contains(kept), "{found:?}");
@@ -93,4 +93,12 @@ fn views_of_views_end_somewhere() {
     assert_eq!(found, ["by id, which moves", "it is a view of views of too many more", "it is a view of views of too many more"]);
     let round = [("public", "a", "SELECT id FROM public.b"), ("public", "b", "SELECT id FROM public.a")];
     assert_eq!(seen(&round, None, &["a"]), ["it is a view of views of too many more"]);
+}
+
+#[test]
+fn nothing_is_written_through_a_view_of_one_shard_to_a_table_of_all() {
+    let views =
+        [("audit", "d", "SELECT log.id FROM audit.log"), ("audit", "e", "SELECT id FROM public.kinds"), ("audit", "f", "SELECT e.id FROM audit.e")];
+    let all = [&views[..], &[("public", "g", "SELECT kinds.id FROM public.kinds WHERE kinds.id IN (SELECT log.id FROM audit.log)")]].concat();
+    assert_eq!(seen(&all, None, &["d", "e", "f", "g"]), ["One(1)", "One(1), closed", "One(1), closed", "One(1), closed"]);
 }

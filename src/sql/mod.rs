@@ -36,6 +36,7 @@ mod plan_bind;
 mod plan_cursor;
 mod plan_fill;
 mod plan_home;
+mod plan_order;
 mod plan_refusals;
 mod plan_spread;
 pub mod rows;

@@ -334,6 +334,8 @@ pub struct Function {
     pub window: bool,
     /// written as only an aggregate can be: `(*)`, DISTINCT, ORDER BY, FILTER, WITHIN GROUP
     pub aggregate: bool,
+    /// with ORDER BY, or WITHIN GROUP
+    pub sorted: bool,
 }
 
 /// What a block writes into its first source.

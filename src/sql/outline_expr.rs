@@ -83,7 +83,7 @@ impl Reader {
         let name = names.next().unwrap_or_default().into();
         let schema = names.next().map(Into::into);
         let aggregate = call.agg_star || call.agg_distinct || !call.agg_order.is_empty() || call.agg_filter.is_some();
-        self.function(at, Function { name: Name { schema, name }, window: call.over.is_some(), aggregate });
+        self.function(at, Function { name: Name { schema, name }, window: call.over.is_some(), aggregate, sorted: !call.agg_order.is_empty() });
     }
 
     fn function(&mut self, at: usize, function: Function) {
@@ -108,7 +108,8 @@ impl Reader {
             todo.extend(over.partition_clause.iter().chain(&over.order_clause));
         }
         let name = Name { schema: None, name: name.into() };
-        self.function(at, Function { name, window: over.is_some(), aggregate: true });
+        let sorted = constructor.is_some_and(|constructor| !constructor.agg_order.is_empty());
+        self.function(at, Function { name, window: over.is_some(), aggregate: true, sorted });
     }
 }
 

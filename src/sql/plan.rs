@@ -14,6 +14,7 @@ use super::plan_bind::{Binder, Instance, admits, is_key};
 use super::plan_cursor;
 use super::plan_fill;
 use super::plan_home;
+use super::plan_order::depends_on_order;
 use super::plan_refusals::{differs, missing, moves, not_a_key, unplaced};
 use super::plan_spread::{Spread, sets_in_rows, spread};
 use super::view::passes;
@@ -333,7 +334,8 @@ impl<'a, C: Catalog> Planner<'a, C> {
         if touches.system || marks.system {
             return Err(Refusal::new("what is written to every shard must not depend on a shard's own catalogs and row numbers"));
         }
-        if touches.moving || touches.local || marks.sample || marks.limits {
+        let ordered = self.statement.blocks.iter().any(|block| depends_on_order(block, self.catalog));
+        if touches.moving || touches.local || marks.sample || marks.limits || ordered {
             let hint = "Compute the values first, and give them to the statement.";
             let reason = "what is written to every shard must not depend on the time, on chance, on sequences or on an order";
             return Err(Refusal { hint, ..Refusal::new(reason) });

@@ -10,11 +10,15 @@ use super::outline::{Block, Column, Family, Function, Kind, Name, Relation, Show
 use super::outline_kind::{Fault, outline};
 use super::plan::{Any, Refusal, Target, Verdict, plan};
 use super::plan_bind::{Binder, Instance};
+use super::plan_order::depends_on_order;
 use super::plan_spread::{Spread, spread};
 use super::scan::{CORE, Outcome, Scan};
 
 /// Those of PostgreSQL's own that give another value in each transaction, and the same all through it.
 const CLOCKS: &[&str] = &["age", "now", "statement_timestamp", "transaction_timestamp"];
+
+/// Why nothing is written through a view that is read on one shard and shows rows of a table of all shards.
+const ELSEWHERE: &str = "it can be used on one shard only, and the rows that it shows are on every shard";
 
 /// Where the rows of a view are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,10 +67,14 @@ impl Seen {
         }
     }
 
-    /// The same where its schema lives on one shard, with all that it can rightly read.
+    /// The same where its schema lives on one shard, with all that it can rightly read. What is written through it would come to that shard alone,
+    /// and what it shows is on all.
     pub fn living_on(mut self, shard: u32) -> Seen {
         match self.rows {
-            Rows::Omni | Rows::Loose | Rows::System => (self.rows, self.keeps) = (Rows::One(shard), None),
+            Rows::Omni | Rows::Loose | Rows::System => {
+                self.rows = Rows::One(shard);
+                self.closed = self.closed.or(Some(ELSEWHERE));
+            }
             Rows::One(other) if other == shard => {}
             Rows::Hidden(_) => {}
             Rows::One(_) | Rows::Sharded { .. } => self = Seen::hidden("its schema lives on one shard, and what it reads is on others too"),
@@ -157,7 +165,13 @@ impl Definition {
         let moves =
             |block: &Block| block.functions.iter().any(|function| call(&function.name, catalog) != Call::Plain && !aggregate(function, catalog));
         let loose = |name: &Name| catalog.table(name) == Placement::Loose;
-        marks.clock || marks.limits || marks.sample || marks.system || self.statement.blocks.iter().any(moves) || self.names().any(loose)
+        let ordered = |block: &Block| depends_on_order(block, catalog);
+        marks.clock
+            || marks.limits
+            || marks.sample
+            || marks.system
+            || self.statement.blocks.iter().any(|block| moves(block) || ordered(block))
+            || self.names().any(loose)
     }
 
     /// Nothing in it is another thing on each server or in each row's calling.
@@ -186,6 +200,9 @@ impl Definition {
         let [source] = root.sources.as_slice() else { return };
         let Relation::Table(base) = &source.relation else { return };
         seen.closed = seen.closed.or(catalog.barrier(base, false).map(|_| "what it is made of is a view that lets nothing through"));
+        if matches!(seen.rows, Rows::One(_)) && !matches!(catalog.table(base), Placement::One(_)) {
+            seen.closed = seen.closed.or(Some(ELSEWHERE));
+        }
         let Some(known) = catalog.columns(base) else {
             seen.keeps = Some("the columns of its table are not known");
             return;

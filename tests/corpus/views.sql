@@ -165,3 +165,16 @@ COPY ruled FROM STDIN
    => write refused 0A000: the view "ruled" cannot be used over shards: triggers or rules of its own decide what becomes of it
 COPY counted TO STDOUT
    => read refused 0A000: the view "counted" cannot be used over shards: rows of "orders" on several shards: GROUP BY needs one place to join the groups
+
+-- What is read on one shard only, and is on every shard.
+SELECT * FROM picked
+UPDATE picked SET name = 'x'
+INSERT INTO picked VALUES ('a', 'x')
+DELETE FROM picked WHERE code = 'a'
+
+-- What each shard would make of its rows in another order.
+SELECT * FROM numbered
+SELECT * FROM listed
+INSERT INTO countries (code, name) SELECT code, n::text FROM numbered
+INSERT INTO countries (code, name) SELECT codes, 'x' FROM listed
+INSERT INTO countries (code, name) SELECT codes, 'x' FROM listed_in_order

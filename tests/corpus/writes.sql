@@ -417,3 +417,15 @@ MERGE INTO settings s USING countries c ON s.key = c.code WHEN NOT MATCHED THEN 
    => write refused 0A000: "settings" is on every shard, and a default of its columns would give each another value [write settings, countries]
 MERGE INTO countries s USING countries c ON s.code = c.code WHEN MATCHED THEN DELETE
    => write all alike [write countries, countries]
+
+-- What is written to every shard must not depend on the order in which rows come.
+INSERT INTO countries (code, name) SELECT code, row_number() OVER () FROM countries
+INSERT INTO countries (code, name) SELECT code, rank() OVER w FROM countries WINDOW w AS (ORDER BY name)
+INSERT INTO countries (code, name) SELECT DISTINCT ON (name) code, name FROM countries
+INSERT INTO countries (code, name) SELECT 'all', string_agg(name, ',') FROM countries
+INSERT INTO countries (code, name) SELECT 'all', string_agg(name, ',' ORDER BY name) FROM countries
+INSERT INTO countries (code, name) SELECT 'all', array_agg(name) FROM countries
+INSERT INTO countries (code, name) SELECT 'all', json_arrayagg(name) FROM countries
+INSERT INTO countries (code, name) SELECT 'all', count(*) FROM countries
+INSERT INTO countries (code, name) SELECT max(code), min(name) FROM countries
+UPDATE countries SET name = (SELECT any_value(t.name) FROM tenants t)

@@ -114,6 +114,10 @@ const VIEWS: &[(&str, &str, &str)] = &[
     ("five", "n:i", "SELECT generate_series(1, 5) AS n"),
     ("next_number", "n:i", "SELECT nextval('s') AS n"),
     ("audited", "id:i what:t", "SELECT id, what FROM audit.log"),
+    ("picked", "code:t name:t", "SELECT code, name FROM countries WHERE code IN (SELECT what FROM audit.log)"),
+    ("numbered", "n:i code:t", "SELECT row_number() OVER () AS n, code FROM countries"),
+    ("listed", "codes:t", "SELECT string_agg(code, ',') AS codes FROM countries"),
+    ("listed_in_order", "codes:t", "SELECT string_agg(code, ',' ORDER BY code) AS codes FROM countries"),
     ("relations", "relname", "SELECT relname FROM pg_class"),
     ("unreadable", "a", "SELECT FROM WHERE"),
 ];
