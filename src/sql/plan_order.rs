@@ -19,7 +19,9 @@ const ORDERLESS: &[&str] = &[
 pub(super) fn depends_on_order(block: &Block, catalog: &impl Catalog) -> bool {
     let ordered = |function: &Function| {
         let aggregate = function.aggregate || call(&function.name, catalog) == Call::Aggregate;
-        function.window || aggregate && !function.sorted && !ORDERLESS.contains(&&*function.name.name)
+        let own = function.name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
+        let orderless = function.sorted || own && ORDERLESS.contains(&&*function.name.name);
+        function.window || aggregate && !orderless
     };
     block.has.window || block.has.distinct_on || block.functions.iter().any(ordered)
 }

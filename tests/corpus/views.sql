@@ -168,13 +168,22 @@ COPY counted TO STDOUT
 
 -- What is read on one shard only, and is on every shard.
 SELECT * FROM picked
+   => read shard 1 [picked]
 UPDATE picked SET name = 'x'
+   => write refused 0A000: what is written through the view "picked" cannot be routed: it can be used on one shard only, and the rows that it shows are on every shard [write picked]
 INSERT INTO picked VALUES ('a', 'x')
+   => write refused 0A000: what is written through the view "picked" cannot be routed: it can be used on one shard only, and the rows that it shows are on every shard [write picked]
 DELETE FROM picked WHERE code = 'a'
+   => write refused 0A000: what is written through the view "picked" cannot be routed: it can be used on one shard only, and the rows that it shows are on every shard [write picked]
 
 -- What each shard would make of its rows in another order.
 SELECT * FROM numbered
+   => read any [numbered]
 SELECT * FROM listed
+   => read any [listed]
 INSERT INTO countries (code, name) SELECT code, n::text FROM numbered
+   => write refused 0A000: what is written to every shard must not depend on the time, on chance, on sequences or on an order [write countries, numbered]
 INSERT INTO countries (code, name) SELECT codes, 'x' FROM listed
+   => write refused 0A000: what is written to every shard must not depend on the time, on chance, on sequences or on an order [write countries, listed]
 INSERT INTO countries (code, name) SELECT codes, 'x' FROM listed_in_order
+   => write all alike [write countries, listed_in_order]

@@ -420,12 +420,22 @@ MERGE INTO countries s USING countries c ON s.code = c.code WHEN MATCHED THEN DE
 
 -- What is written to every shard must not depend on the order in which rows come.
 INSERT INTO countries (code, name) SELECT code, row_number() OVER () FROM countries
+   => write refused 0A000: what is written to every shard must not depend on the time, on chance, on sequences or on an order [write countries, countries]
 INSERT INTO countries (code, name) SELECT code, rank() OVER w FROM countries WINDOW w AS (ORDER BY name)
+   => write refused 0A000: what is written to every shard must not depend on the time, on chance, on sequences or on an order [write countries, countries]
 INSERT INTO countries (code, name) SELECT DISTINCT ON (name) code, name FROM countries
+   => write refused 0A000: what is written to every shard must not depend on the time, on chance, on sequences or on an order [write countries, countries]
 INSERT INTO countries (code, name) SELECT 'all', string_agg(name, ',') FROM countries
+   => write refused 0A000: what is written to every shard must not depend on the time, on chance, on sequences or on an order [write countries, countries]
 INSERT INTO countries (code, name) SELECT 'all', string_agg(name, ',' ORDER BY name) FROM countries
+   => write all alike [write countries, countries]
 INSERT INTO countries (code, name) SELECT 'all', array_agg(name) FROM countries
+   => write refused 0A000: what is written to every shard must not depend on the time, on chance, on sequences or on an order [write countries, countries]
 INSERT INTO countries (code, name) SELECT 'all', json_arrayagg(name) FROM countries
+   => write refused 0A000: what is written to every shard must not depend on the time, on chance, on sequences or on an order [write countries, countries]
 INSERT INTO countries (code, name) SELECT 'all', count(*) FROM countries
+   => write all alike [write countries, countries]
 INSERT INTO countries (code, name) SELECT max(code), min(name) FROM countries
+   => write all alike [write countries, countries]
 UPDATE countries SET name = (SELECT any_value(t.name) FROM tenants t)
+   => write refused 0A000: what is written to every shard must not depend on the time, on chance, on sequences or on an order [write countries, tenants]
