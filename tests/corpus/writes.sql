@@ -261,7 +261,7 @@ EXPLAIN DELETE FROM orders WHERE CURRENT OF c
 WITH gone AS (DELETE FROM orders WHERE CURRENT OF c RETURNING *) SELECT * FROM gone
    => write refused 0A000: WHERE CURRENT OF beside other tables or queries [write orders]
 UPDATE orders SET total = 5 WHERE tenant_id = 5 AND total IN (SELECT current FROM of)
-   => write refused 0A000: where the rows of "of" are is not known: it was made since the schema was read, or is no table or view [write orders]
+   => write refused 0A000: where the rows of "of" are is not known: it was made since the schema was read, or is no table or view [write orders, of]
 UPDATE orders SET total = nextval('s') WHERE tenant_id = 5
    => write one 5 (11) [write orders]
 UPDATE orders SET total = nextval('s')
