@@ -64,6 +64,8 @@ mod over;
 mod over_cursors;
 #[path = "clients/over_limits.rs"]
 mod over_limits;
+#[path = "clients/over_texts.rs"]
+mod over_texts;
 #[path = "clients/placement.rs"]
 mod placement;
 #[path = "clients/portals.rs"]

@@ -221,6 +221,7 @@ impl Verdict {
             Join::Same => "each does the same",
             Join::Plans(_) => "each shows its plan",
             Join::Copy(_) => "each row to the shard of its key",
+            Join::Each(_) => "each statement to its own shards, in one transaction",
         };
         let _ = writeln!(self.lines, "   {what}, shards {}: {join}", shards.join(", "));
         for part in &over.parts {

@@ -6,6 +6,7 @@
 //! shards gets, `commit` how what was written on several shards becomes true on all of them or none. Which values a statement holds is left to
 //! `sql`, which servers a shard has to `pool` and `engine`.
 
+mod apart;
 mod array;
 mod behind;
 pub mod cluster;

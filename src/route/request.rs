@@ -1,5 +1,6 @@
 //! What is asked of a route, and what comes of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use crate::sql::copy::CopyFormat;
@@ -57,6 +58,8 @@ pub enum Join {
     Plans(Box<[Box<str>]>),
     /// COPY FROM STDIN: each row to the shard of its key
     Copy(Box<Split>),
+    /// of several statements: where each stands in the text. They go one after the other, each to shards of its own, in one transaction
+    Each(Box<[Range<usize>]>),
 }
 
 impl Join {

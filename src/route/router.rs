@@ -16,6 +16,7 @@ use crate::sql::scan::CORE;
 use crate::sql::texts::{Found, Read, Reading, SHAPES_BYTES, Texts};
 use crate::wire::bind::Values;
 
+use super::apart;
 use super::behind;
 use super::cluster::Cluster;
 use super::commit;
@@ -377,7 +378,10 @@ fn combined(ground: &Ground<'_>, read: &Read<'_>) -> Route {
     }
     let mut all = Where::Any;
     for plan in read.plans.iter() {
-        all = over::both(all, planned(ground, &plan.target, plan.write)?)?;
+        all = match over::both(all, planned(ground, &plan.target, plan.write)?) {
+            Ok(all) => all,
+            Err(why) => return apart::apart(ground, &read.plans, why),
+        };
     }
     let transaction = |plan: &Plan| plan.target == Target::Session(Session::Transaction);
     if matches!(all, Where::Over(_)) && read.plans.iter().any(transaction) {

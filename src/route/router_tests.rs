@@ -216,10 +216,75 @@ fn what_all_shards_do_alike_may_stand_together() {
     assert!(matches!(over("COPY kinds FROM STDIN"), Over { join: Join::Same, .. }));
     assert!(over("CREATE INDEX CONCURRENTLY i ON users (name)").alone);
     assert!(over("SELECT 1; VACUUM kinds").alone);
-    for text in ["CREATE TABLE a (id int); DELETE FROM users WHERE id = 1", "BEGIN; CREATE TABLE a (id int); COMMIT", "SELECT 1; SELECT * FROM users"]
-    {
+    for text in ["CREATE TABLE a (id int); DELETE FROM users WHERE id = 1", "BEGIN; CREATE TABLE a (id int); COMMIT"] {
         assert_eq!(route(text), Err("0A000".into()), "{text}");
     }
+}
+
+#[test]
+fn statements_of_one_text_go_apart_unless_something_is_against_that() {
+    let (one, other) = (1, (2..).find(|id| shard(*id) != shard(1)).expect("another shard"));
+    let apart = |text: &str| {
+        let over = over(text);
+        let Join::Each(ranges) = &over.join else { panic!("{text}: {over:?}") };
+        let pieces: Vec<String> = ranges.iter().map(|range| text[range.clone()].trim().to_owned()).collect();
+        (shards_of(&over), over.writes, pieces.join("|"))
+    };
+    let (insert, select) = (format!("INSERT INTO users VALUES ({one}, 'a;b')"), format!("SELECT name FROM users WHERE id = {other}"));
+    let both = if shard(one) < shard(other) { vec![shard(one), shard(other)] } else { vec![shard(other), shard(one)] };
+    assert_eq!(apart(&format!("{insert}; SELECT 1;\n{select};")), (both.clone(), true, format!("{insert}|SELECT 1|{select}")));
+    assert!(!apart(&format!("SELECT 1 FROM users WHERE id = {one}; {select}")).1);
+    assert_eq!(apart("SELECT 1; SELECT * FROM users").0, [0, 1, 2]);
+    assert_eq!(apart(&format!("{insert}; UPDATE kinds SET name = 'x'; CREATE TABLE a (id int)")).0, [0, 1, 2]);
+    assert!(apart(&format!("{insert}; NOTIFY a; {select}")).1);
+    for middle in [
+        "BEGIN",
+        "COMMIT",
+        "SAVEPOINT a",
+        "SET a.b = 1",
+        "SET search_path TO a",
+        "SET client_encoding TO utf8",
+        "RESET ALL",
+        "SET CONSTRAINTS ALL DEFERRED",
+        "DISCARD ALL",
+        "LISTEN a",
+        "PREPARE a AS SELECT 1",
+        "DEALLOCATE a",
+        "COPY users FROM STDIN",
+        "COPY kinds FROM STDIN",
+        "/* COPY */ copy kinds from stdin",
+        "VACUUM kinds",
+        "CREATE TABLE a (id int)",
+        "ALTER TABLE users RENAME id TO name",
+        "SELECT 1 INTO a",
+        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
+        "SELECT count(*) FROM users",
+        "INSERT INTO users VALUES ('x', 'a')",
+        "SET pgdog.shard TO 1",
+    ] {
+        let text = format!("{insert}; {middle}; {select}");
+        assert!(matches!(route(&text), Err(code) if code == "0A000" || middle.contains("'x'") && code == "22P02"), "{text}: {:?}", route(&text));
+    }
+    // Who says where it goes is obeyed, for all of it.
+    assert_eq!(route(&format!("{insert}; /* pgdog_shard: 2 */ {select}")), Ok(Where::One(2)));
+    // No server takes several by one Parse.
+    assert_eq!(bound(&format!("{insert}; {select}"), &[], false, None), Err("0A000".into()));
+    let many = |count: usize| format!("{}{insert}", format!("{select};").repeat(count - 1));
+    let limit = super::super::apart::STATEMENTS_MAX;
+    let (mut helped, mut text) = (router(), many(limit));
+    let asked = helped.route(text.as_bytes(), None, &PLAIN, "app");
+    assert!(matches!(asked, Err(refused) if refused.is_unread()), "it is for a helper");
+    let mut helped_route = |text: &str| {
+        if let Some(question) = helped.asks() {
+            question.read();
+            helped.answered(question);
+        }
+        helped.route(text.as_bytes(), None, &PLAIN, "app")
+    };
+    assert!(matches!(helped_route(&text), Ok(Where::Over(over)) if matches!(&over.join, Join::Each(ranges) if ranges.len() == limit)));
+    text = many(limit + 1);
+    assert!(matches!(helped_route(&text), Err(refused) if refused.is_unread()));
+    assert_eq!(helped_route(&text).map_err(|refused| refused.code), Err("54000"));
 }
 
 #[test]

@@ -22,6 +22,7 @@ use super::exchange::Exchange;
 use super::joint::{Joint, Shown};
 pub use super::members::{Act, Acts, Halt};
 use super::members::{Member, Owe, cannot_join, in_copy, in_transaction, lost, not_atomic, one_snapshot};
+use super::pieces::Pieces;
 use super::shards::{ROUTED_MAX, Shards, too_large};
 use super::steps::Steps;
 use super::targets::Target;
@@ -76,6 +77,10 @@ pub struct Coordinator {
     pub(super) copying: bool,
     pub(super) copy: Option<Box<super::spread_copy::SpreadCopy>>,
     pub(super) steps: Steps,
+    /// of a text of several statements, those that are not done
+    pub(super) pieces: Option<Box<Pieces>>,
+    /// statements of the text at hand that a helper had to read
+    pub(super) reads: u32,
     pub(super) commits: u32,
     /// the message at hand has no route before a helper has read its text
     pub(super) unread: bool,
@@ -110,6 +115,8 @@ impl Coordinator {
             copying: false,
             copy: None,
             steps,
+            pieces: None,
+            reads: 0,
             commits: 0,
             unread: false,
             requests: 0,
@@ -204,8 +211,9 @@ impl Coordinator {
             self.unread = true;
             return;
         }
-        self.requests += 1;
+        (self.requests, self.reads) = (self.requests + 1, 0);
         match targets {
+            Ok(Target::Each(pieces)) => self.ask_pieces(*pieces, acts),
             Ok(Target::End { commit }) => self.end(commit, super::turns::Then::Ready, acts),
             Ok(Target::To(over)) => {
                 let utf8 = home.says(link).is_utf8();
@@ -311,7 +319,7 @@ impl Coordinator {
     }
 
     /// A simple query that goes nowhere.
-    fn refuse_query(&mut self, refused: &Refused, acts: &mut Acts) {
+    pub(super) fn refuse_query(&mut self, refused: &Refused, acts: &mut Acts) {
         self.failed |= self.began;
         say_refused(refused, acts);
         self.now_ready(acts);
@@ -423,6 +431,7 @@ impl Coordinator {
         }
         if let Some(error) = joint.error.take() {
             let error = self.steps.explain_alone(error, &joint);
+            let error = self.drop_pieces(error);
             let error = joint.done_before(error);
             if self.auto {
                 return self.undo(Some(error), super::turns::Then::Ready, acts);
@@ -433,6 +442,12 @@ impl Coordinator {
         }
         let mut answer = Vec::new();
         joint.finish(&mut answer);
+        if self.pieces.as_ref().is_some_and(|pieces| !pieces.are_done()) {
+            acts.say(|words| words.extend_from_slice(&answer));
+            self.next_piece(acts);
+            return;
+        }
+        self.pieces = None;
         if self.auto {
             return self.commit(answer, super::turns::Then::Ready, acts);
         }

@@ -943,3 +943,94 @@ fn a_copy_that_fails_on_one_shard_is_given_up_on_all() {
     assert_eq!(lists(&desk.hears()), ["C COPY 3", "Z I"], "the script says one row for each shard");
     assert_eq!(desk.outcome(), [Some(true); 3]);
 }
+
+#[test]
+fn a_text_of_several_statements_is_one_transaction() {
+    let [zero, one, two] = ids();
+    let update = |id: i64| format!("UPDATE users SET name = 'x' WHERE id = {id}");
+    let text = format!("{}; SELECT 1; {};{}", update(one), update(two), update(one));
+    let run = |choices, fine| {
+        let mut desk = Desk::new(choices, false);
+        desk.fine = fine;
+        desk.client(&simple(&text));
+        assert_eq!(lists(&desk.hears()), ["C UPDATE 1", "T", "D 1a", "D 1b", "C SELECT 2", "C UPDATE 1", "C UPDATE 1", "Z I"]);
+        let own = |shard: u16| desk.told_to(shard).into_iter().map(str::trim).take(4).collect::<Vec<_>>();
+        assert_eq!(own(1), ["BEGIN", &update(one), "SELECT 1", &update(one)]);
+        assert_eq!(own(2)[..2], ["BEGIN", &update(two)]);
+        assert!(desk.told_to(0).is_empty(), "what any shard can do is done where the others are: {:?}", desk.told);
+        assert_eq!(desk.outcome(), [None, Some(true), Some(true)]);
+        desk
+    };
+    in_every_order(|choices| run(choices, false));
+    run(Choices::default(), true);
+    // The last one's tag is told when all is committed.
+    for (shard, part) in [(2, "PREPARE"), (1, "COMMIT")] {
+        in_every_order(|choices| {
+            let mut desk = Desk::new(choices, false);
+            desk.faults.push((shard, part, Fault::Fails("23514")));
+            desk.client(&simple(&format!("{}; {}", update(one), update(two))));
+            assert_eq!(lists(&desk.hears()), ["C UPDATE 1", "E 23514", "Z I"], "{part}");
+            assert_eq!(desk.outcome(), [None, Some(false), Some(false)]);
+            desk
+        });
+    }
+    // In a transaction of the client's they are a part of it.
+    in_every_order(|choices| {
+        let mut desk = Desk::new(choices, true);
+        desk.client(&simple(&format!("{}; {}", update(zero), update(two))));
+        assert_eq!(lists(&desk.hears()), ["C UPDATE 1", "C UPDATE 1", "Z T"]);
+        desk.client(&simple("COMMIT"));
+        assert_eq!(lists(&desk.hears()), ["C COMMIT", "Z I"]);
+        assert_eq!(desk.outcome(), [Some(true), None, Some(true)]);
+        desk
+    });
+}
+
+#[test]
+fn an_error_in_a_text_of_several_statements_ends_it() {
+    let [zero, one, two] = ids();
+    let update = |id: i64| format!("UPDATE users SET name = 'x' WHERE id = {id}");
+    let text = format!("{}; {}; UPDATE users SET name = 'all'; {}", update(zero), update(one), update(two));
+    let tags = ["C UPDATE 1", "C UPDATE 1", "C UPDATE 3"];
+    for begun in [false, true] {
+        for (shard, part, before) in [(0, "id", 0), (1, "id", 1), (0, "all", 2), (1, "all", 2), (2, "id", 3)] {
+            let mut desk = Desk::new(Choices::default(), begun);
+            desk.faults.push((shard, part, Fault::Fails("23505")));
+            desk.client(&simple(&text));
+            let ends = ["E 23505", if begun { "Z E" } else { "Z I" }];
+            assert_eq!(lists(&desk.hears()), [&tags[..before], &ends[..]].concat(), "{shard} {part}");
+            assert!(desk.faults.is_empty() && desk.coordinator.pieces.is_none());
+            if begun {
+                desk.client(&simple(&text));
+                desk.client(&simple("COMMIT"));
+                assert_eq!(lists(&desk.hears()), ["E 25P02", "Z E", "C ROLLBACK", "Z I"]);
+            }
+            assert!(desk.outcome().iter().all(|there| *there != Some(true)), "{:?}", desk.told);
+        }
+    }
+    let short = format!("{}; {}", update(zero), update(one));
+    in_every_order(|choices| {
+        let mut desk = Desk::new(choices, false);
+        desk.faults.push((1, "id", Fault::Fails("23505")));
+        desk.client(&simple(&short));
+        assert_eq!(lists(&desk.hears()), ["C UPDATE 1", "E 23505", "Z I"]);
+        assert!(desk.outcome().iter().all(|there| *there != Some(true)), "{:?}", desk.told);
+        desk
+    });
+    // Who is gone in the middle of it takes the client along.
+    in_every_order(|choices| {
+        let mut desk = Desk::new(choices, false);
+        desk.faults.push((1, "id", Fault::Ends));
+        desk.client(&simple(&short));
+        assert_eq!(lists(&desk.hears()), ["C UPDATE 1", "E FATAL 08006"]);
+        assert!(desk.closed && desk.outcome().iter().all(|there| *there != Some(true)));
+        desk
+    });
+    // Nothing of what is refused runs.
+    for (atomic, text) in [(true, format!("{}; BEGIN; {}", update(zero), update(one))), (false, text)] {
+        let mut desk = Desk::with(Choices::default(), false, able(), atomic);
+        desk.client(&simple(&text));
+        assert_eq!(lists(&desk.hears()), ["E 0A000", "Z I"], "{text}");
+        assert!(desk.told.is_empty() && desk.over);
+    }
+}

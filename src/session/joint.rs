@@ -46,6 +46,8 @@ pub struct Joint {
     once: Vec<u8>,
     /// how many rows the client wants; 0 = all
     limit: u32,
+    /// the tag of a single shard waits too
+    keeps_tag: bool,
     rows_told: u32,
     /// said behind the tag
     late: Vec<u8>,
@@ -107,6 +109,7 @@ impl Joint {
             copying: Vec::new(),
             once: Vec::new(),
             limit: 0,
+            keeps_tag: false,
             late: Vec::new(),
             rows_told: 0,
             suspended: false,
@@ -131,6 +134,11 @@ impl Joint {
             asks = (!self.suspended).then(|| self.limit.saturating_sub(self.rows_told));
         }
         Some((self.shards[reading.at], reading, asks))
+    }
+
+    /// Of one statement: its tag is said by `finish`.
+    pub fn keep_tag(&mut self) {
+        self.keeps_tag = true;
     }
 
     /// Whose answers they are.
@@ -170,7 +178,7 @@ impl Joint {
                 Shown::Nothing
             }
             // One shard answers a text of several statements with as many tags.
-            b'C' | b'I' | b'S' if single => Shown::Whole,
+            b'C' | b'I' | b'S' if single && !self.keeps_tag => Shown::Whole,
             b'C' | b'I' | b'T' | b'D' | b'N' if self.join == Join::Same => self.alike(shard, message, words),
             b'C' | b'I' => self.tagged(shard, message),
             b'S' | b'A' if !first => Shown::Nothing,
@@ -311,7 +319,7 @@ impl Joint {
                 Shown::Whole
             }
             // It does not come to this.
-            Join::Same => Shown::Nothing,
+            Join::Same | Join::Each(_) => Shown::Nothing,
             Join::Rows { .. } | Join::Plans(_) => {
                 let Some(part) = self.shards.iter().position(|known| *known == shard) else { return Shown::Nothing };
                 self.bytes += message.len();

@@ -7,8 +7,9 @@
 //! question what has, `values` for names of parameters that only values show, `spelling` and `speaker` for what a client is told of its session.
 //! `bounds` is BEGIN and COMMIT without a server, `shards` which shard a request goes to and `strays` whether the one at hand is it, `coordinator` a
 //! client on several of them: what its texts are for (`targets`), its `cursors` and `members`,
-//! the `steps` of the extended protocol (and `cuts` of its messages), `joint` answers, the `turns` of a commit, the `journal` for who joins late,
-//! `spread_copy`, type `numbers`. `control` is what statement mode refuses, `relay` all there is between a client that replicates and its server.
+//! the `steps` of the extended protocol (and `cuts` of its messages), the `pieces` of a text of several statements, `joint` answers,
+//! the `turns` of a commit, the `journal` for who joins late, `spread_copy`, type `numbers`. `control` is what statement mode
+//! refuses, `relay` all there is between a client that replicates and its server.
 //! The engine owns all of them, carries out their verdicts, and asks the pool for servers when a client wants one.
 
 mod bounds;
@@ -33,6 +34,7 @@ pub mod names;
 mod naming;
 mod numbers;
 pub mod parameters;
+mod pieces;
 pub mod relay;
 mod restore;
 pub mod server;

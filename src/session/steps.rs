@@ -348,7 +348,8 @@ impl Coordinator {
         match self.controls(text, control, bound.values.is_empty())? {
             Some(Target::End { commit }) => return Ok(Ok(Does::End { commit })),
             Some(Target::To(over)) => return Ok(Err(over)),
-            None => {}
+            // No server takes several statements in one Parse.
+            Some(Target::Each(_)) | None => {}
         }
         let place = home.route(&self.shards, text, Some(bound), link, self.members[0].shard)?;
         let place = self.by_cursors(text, place, link)?;

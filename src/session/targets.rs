@@ -11,12 +11,15 @@ use super::client::Client;
 use super::coordinator::Coordinator;
 use super::exchange::Exchange;
 use super::members::{ALONE, aborted};
+use super::pieces::Pieces;
 use super::shards::hidden;
 
 /// What a text comes to.
 #[derive(Debug)]
 pub(super) enum Target {
     To(Over),
+    /// its statements, one after the other
+    Each(Box<Pieces>),
     /// the transaction ends
     End {
         commit: bool,
@@ -34,10 +37,20 @@ impl Coordinator {
         if control == Control::Sets && hides_route(text, std::iter::empty()) {
             return Err(hidden());
         }
-        if let Some(target) = self.controls(text, control, true)? {
+        // Of several statements each is looked at by itself, where they go apart.
+        let several = matches!(control, Control::Mixed | Control::Unclear);
+        if !several && let Some(target) = self.controls(text, control, true)? {
             return Ok(target);
         }
         let place = home.route(&self.shards, text, None, link, self.members[0].shard)?;
+        if let Where::Over(over) = &place
+            && let Join::Each(ranges) = &over.join
+        {
+            return self.pieces(text, over, ranges, home, link).map(|pieces| Target::Each(Box::new(pieces)));
+        }
+        if several && let Some(target) = self.controls(text, control, true)? {
+            return Ok(target);
+        }
         let place = self.by_cursors(text, place, link)?;
         let over = self.over(place, control);
         self.at_home(text, &over, home)?;

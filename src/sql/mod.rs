@@ -31,6 +31,7 @@ mod outline_expr;
 mod outline_kind;
 mod outline_read;
 mod own;
+pub mod pieces;
 pub mod plan;
 mod plan_bind;
 mod plan_cursor;

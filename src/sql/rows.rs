@@ -22,11 +22,11 @@ pub struct Rows {
 }
 
 /// A token that is no comment.
-struct Seen {
-    kind: Token,
-    range: Range<usize>,
+pub(super) struct Seen {
+    pub kind: Token,
+    pub range: Range<usize>,
     /// brackets and parentheses around it
-    depth: usize,
+    pub depth: usize,
 }
 
 impl Rows {
@@ -116,7 +116,8 @@ impl Cutting<'_> {
     }
 }
 
-fn tokens(text: &[u8]) -> Option<Vec<Seen>> {
+/// The tokens of a text; None: it cannot be read.
+pub(super) fn tokens(text: &[u8]) -> Option<Vec<Seen>> {
     let found = pg_query::scan_tokens(std::str::from_utf8(text).ok()?).ok()?;
     let mut seen = Vec::with_capacity(found.len());
     let mut depth = 0usize;

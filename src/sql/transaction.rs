@@ -112,6 +112,13 @@ pub fn names_ours(text: &[u8]) -> bool {
     text.windows(OURS.len()).any(|part| part.eq_ignore_ascii_case(OURS))
 }
 
+/// The word that a text begins with, behind comments; empty if it is none.
+pub fn first_word(text: &[u8]) -> &[u8] {
+    let mut lexer = Lexer::new(text, 0);
+    let token = lexer.token();
+    if token.kind == Kind::Word { lexer.bytes(token) } else { b"" }
+}
+
 /// What the names of our parameters of routes begin with.
 const OURS: &[u8] = b"pgdog.";
 

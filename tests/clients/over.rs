@@ -67,7 +67,7 @@ impl Twins {
     }
 
     /// All shards together have the rows that the one has, and nothing is left prepared.
-    fn same_rows(&mut self) {
+    pub(super) fn same_rows(&mut self) {
         for table in ["users", "words", "things"] {
             let all = format!("SELECT * FROM {table} ORDER BY 1, 2");
             let mut rows: Vec<Vec<String>> = (0..SHARDS).flat_map(|shard| on_shard(&self.cluster.postgres, shard).rows(&all)).collect();
