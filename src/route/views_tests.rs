@@ -80,7 +80,7 @@ fn what_is_not_alike_on_all_shards_is_refused() {
     assert_eq!(seen(&[("public", "v", PLAIN)], Some(&other), &["v"]), [alike]);
     assert_eq!(seen(&[("public", "v", PLAIN)], Some(&[]), &["v"]), [alike]);
     // What lives on one shard is as that one says; the other need not have it.
-    assert_eq!(seen(&[("audit", "v", "SELECT 2 AS id")], Some(&[("audit", "v", "SELECT 1 AS id")]), &["v"]), ["One(1)"]);
+    assert_eq!(seen(&[("audit", "v", "SELECT 2 AS id")], Some(&[("audit", "v", "SELECT 1 AS id")]), &["v"]), ["One(1), closed"]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn a_key_is_found_by_whatever_equals_it(version: Version) {
             }
         }
         let text = format!("SELECT w.key FROM words w JOIN labels l ON l.fixed = w.key WHERE l.fixed = '{small}  '");
-        assert_eq!(sorted(client.rows(&text)), [small.clone()], "{text}");
+        assert_eq!(sorted(client.rows(&text)), std::slice::from_ref(&small), "{text}");
         let text = format!("SELECT u.id FROM users u JOIN labels l ON l.number = u.id WHERE l.number = {number}.00");
         assert_eq!(sorted(client.rows(&text)), [number.to_string()], "{text}");
         let text = format!("SELECT key FROM words WHERE key = '{small}' COLLATE caseless");
