@@ -1,5 +1,6 @@
 //! Cursors in transactions over several shards: the same script on one PostgreSQL and through pg_dog over three, and what is refused with its reason.
 
+use super::house::tags;
 use super::over::Twins;
 use super::shards::{SHARDS, on_shard, refused};
 use super::support::raw::{bind, close, describe, execute, parse, query, sync};
@@ -326,11 +327,17 @@ fn cursors_over_several_shards_are_refused(version: Version) {
     let mut twins = Twins::new(version);
     let ids = ids(&twins);
     let over = &mut twins.over;
-    let beside = format!("{}; UPDATE kinds SET name = name", simple("d", ids[1][0]));
+    // What every shard does goes apart from a cursor in its text.
+    let beside = format!("{}; UPDATE kinds SET name = name; FETCH d", simple("d", ids[1][0]));
+    over.rows("BEGIN");
+    assert_eq!(tags(&over.query(&beside)), "CCTDCZ");
+    assert_eq!(tags(&over.query("MOVE BACKWARD ALL IN d; FETCH d")), "CTDCZ");
+    let all = over.query("SELECT * FROM users");
+    let both = over.query("MOVE BACKWARD ALL IN d; FETCH d; SELECT * FROM users");
+    assert_eq!(tags(&both), format!("CTDC{}", tags(&all)));
+    over.rows("ROLLBACK");
     let elsewhere = format!("FETCH b; SELECT * FROM users WHERE id = {}", ids[2][0]);
-    for text in
-        ["DECLARE d CURSOR FOR SELECT * FROM users", &beside, &elsewhere, "FETCH b; FETCH c", "CLOSE ALL; SELECT 1", "FETCH b; SELECT * FROM users"]
-    {
+    for text in ["DECLARE d CURSOR FOR SELECT * FROM users", &elsewhere, "FETCH b; FETCH c", "CLOSE ALL; SELECT 1"] {
         over.rows("BEGIN");
         over.rows(&begin(ids));
         over.rows(&simple("b", ids[1][0]));
