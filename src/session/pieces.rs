@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::route::request::{Join, Over, Part, Refused, Where};
+use crate::sql::cursors::may_act;
 use crate::sql::transaction::{Control, control, hides_route};
 use crate::wire::client::query;
 use crate::wire::frame::HEADER;
@@ -72,12 +73,11 @@ impl Coordinator {
             return Err(Refused::unsupported("several statements for several shards, of which some set parameters", ALONE));
         }
         let place = home.route(&self.shards, text, None, link, self.members[0].shard)?;
-        let place = match (place, whole.parts.first()) {
-            // Nothing is kept at a shard that the client has no server of.
-            (Where::Any, Some(part)) if link.is_none() && !self.began => Where::One(part.shard),
+        let place = match (self.by_cursors(text, place, link)?, whole.parts.first()) {
+            // Nothing is kept at a shard that the client has no server of, unless a cursor has been noted there.
+            (Where::Any, Some(part)) if link.is_none() && !self.began && !may_act(text) => Where::One(part.shard),
             (place, _) => place,
         };
-        let place = self.by_cursors(text, place, link)?;
         let over = self.over(place, control);
         self.at_home(text, &over, home)?;
         match over.alone || matches!(over.join, Join::Copy(_) | Join::Each(_)) {

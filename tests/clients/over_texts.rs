@@ -9,6 +9,7 @@ use crate::on_both;
 on_both!(
     texts_over_shards,
     texts_in_transactions_over_shards,
+    cursors_in_texts_over_shards,
     what_fails_in_a_text_undoes_all_of_it,
     texts_that_cannot_go_apart,
     texts_that_could_not_be_committed_as_one,
@@ -65,6 +66,24 @@ fn texts_in_transactions_over_shards(version: Version) {
         "SELECT 1",
         "COMMIT",
         "SELECT * FROM users",
+    ]);
+}
+
+fn cursors_in_texts_over_shards(version: Version) {
+    let mut twins = Twins::new(version);
+    let declares: String = (1..9).map(|id| format!("DECLARE c{id} CURSOR FOR SELECT * FROM users WHERE id = {id};")).collect();
+    let fetches: String = (1..9).map(|id| format!("FETCH c{id};")).collect();
+    twins.alike_sql(&[
+        &format!("{declares} DECLARE k CURSOR FOR SELECT 1; {fetches} UPDATE kinds SET name = name; FETCH k; CLOSE c3; SELECT * FROM users"),
+        "FETCH c1",
+        "BEGIN",
+        &format!("{declares} UPDATE kinds SET name = name"),
+        "FETCH c2; SELECT * FROM users",
+        &format!("{fetches} SELECT * FROM users"),
+        "CLOSE c2; UPDATE users SET name = 'c'",
+        "FETCH c5",
+        "FETCH c2",
+        "ROLLBACK",
     ]);
 }
 
